@@ -1,0 +1,87 @@
+// What a configuration file says for one node, after inheritance (hast.conf(5)). Only `daemon` and
+// `cli` see these values; the layers below get small plain options. Sizes are bytes, durations
+// seconds, addresses as written.
+
+/** When rounds run: a cron expression of five or six fields, or every so many seconds. */
+export type ScheduleSetting =
+  | { readonly kind: 'cron'; readonly expression: string; readonly timezone: string | null }
+  | { readonly kind: 'interval'; readonly seconds: number };
+
+/** none: raw blocks; hole: zero blocks only; zstd: level 1..19 (lzf in the file means zstd 1). */
+export type CompressionSetting =
+  | { readonly codec: 'none' | 'hole' }
+  | { readonly codec: 'zstd'; readonly level: number };
+
+/** Where a resource is replicated to. Named after the peer's node (DESIGN.md §5). */
+export interface TargetSettings {
+  readonly name: string;
+  /** tcp://host:port as written, or null for `remote none`. */
+  readonly remote: string | null;
+  readonly source: string | null;
+  readonly schedule: ScheduleSetting;
+  readonly retain: number;
+}
+
+export interface ResourceSettings {
+  readonly name: string;
+  /** Export name at the NBD server; the resource's name unless `name` is set. */
+  readonly exportName: string;
+  readonly local: string;
+  readonly replication: 'periodic';
+  readonly compression: CompressionSetting;
+  readonly timeoutSeconds: number;
+  readonly metaflush: boolean;
+  readonly retain: number;
+  /** Most bytes of before-images kept during a round. */
+  readonly spillBytes: number;
+  /** File with the pre-shared key, or null. */
+  readonly secretPath: string | null;
+  readonly insecure: boolean;
+  readonly dataThreads: number;
+  readonly exec: string | null;
+  readonly targets: readonly TargetSettings[];
+}
+
+/** Effective settings of this node. */
+export interface NodeSettings {
+  readonly node: string;
+  readonly path: string;
+  readonly statedir: string;
+  /** Path of the control socket. */
+  readonly control: string;
+  /** Addresses of the NBD server: unix:///path or tcp://127.0.0.1:port. */
+  readonly exports: readonly string[];
+  /** Group that may open a unix export socket, or null (mode 0600). */
+  readonly exportGroup: string | null;
+  readonly listen: readonly string[];
+  readonly pidfile: string;
+  readonly resources: readonly ResourceSettings[];
+}
+
+/** A finding about the file; `error` stops, `note` is printed and goes on. */
+export interface ConfigFinding {
+  readonly level: 'error' | 'note';
+  readonly path: string;
+  readonly line: number;
+  readonly column: number;
+  readonly setting: string;
+  /** What is wrong, why, what to write. */
+  readonly text: string;
+}
+
+/** Where an effective setting came from, for `hastctl config`. */
+export interface SettingOrigin {
+  /** `resource vm1`, `target b`, or `node`. */
+  readonly scope: string;
+  readonly setting: string;
+  readonly value: string;
+  /** `hast.conf:14`, or `default`. */
+  readonly origin: string;
+}
+
+export interface ConfigResult {
+  /** Null when any finding is an error. */
+  readonly settings: NodeSettings | null;
+  readonly findings: readonly ConfigFinding[];
+  readonly origins: readonly SettingOrigin[];
+}
