@@ -69,3 +69,5 @@ export class Mutex {
     }
   }
 }
+
+export const isPromise = (value: unknown): value is Promise<unknown> => value instanceof Promise;

@@ -1,0 +1,138 @@
+// resource.json: what a node knows of one resource beside maps and tables (DESIGN.md §4). One line
+// of header with a checksum, then JSON; two copies with a generation, the higher valid one wins.
+// Ids are 16 bytes in memory and lower-case hexadecimal in the file; times are wall milliseconds.
+import { z } from 'zod';
+import { checkOf } from '../base/digest.js';
+import { hex } from '../base/random.js';
+import { FormatError } from './changeset.js';
+
+/** Most bytes of the file that are read; the list of known points is its bulk. */
+export const RESOURCE_STATE_BYTES_MAX = 8 * 1024 * 1024;
+/** Ids of points and rounds are kept this long (receiver step 5, H37). */
+export const KNOWN_POINTS_MAX = 10_000;
+const EPOCHS_MAX = 1_000;
+const CHAIN_MAX = 10_001;
+
+const id = z
+  .string()
+  .regex(/^[0-9a-f]{32}$/)
+  .transform((text): Uint8Array => new Uint8Array(Buffer.from(text, 'hex')));
+const whole = z.number().int().nonnegative();
+const pointRef = z.object({ id, number: whole, timeMs: whole });
+const epoch = z.object({ id, number: whole, parent: id.nullable(), node: z.string() });
+const consistency = z.enum(['crash', 'quiesced', 'damaged']);
+
+const fingerprint = z.record(z.string(), z.union([z.string(), z.number(), z.null()]));
+
+const targetRecord = z.object({
+  /** Last point known to be committed there. */
+  point: pointRef.nullable(),
+  /** A round handed out and not yet settled (ladder step 1). */
+  proposed: z.object({ point: pointRef, from: pointRef.nullable() }).nullable(),
+  lastRunMs: whole.nullable(),
+  verifiedMs: whole.nullable(),
+});
+
+/** A point a replica can still read. `undo`: file that takes the next newer point back to this
+ * one; null for the newest. `lost`: chunks whose content is not this point's any more (H27). */
+const pointEntry = z.object({
+  point: pointRef,
+  parent: id.nullable(),
+  consistency,
+  sizeBytes: whole,
+  changedBytes: whole,
+  undo: z.string().nullable(),
+  lost: z.array(whole),
+});
+
+const replicaRecord = z.object({
+  point: pointRef.nullable(),
+  /** Oldest first; the last one is `point`. The only truth about history (H32). */
+  chain: z.array(pointEntry).max(CHAIN_MAX),
+  fingerprint: fingerprint.nullable(),
+  /** Why the disk may not be what the table says; null when it is trusted (H28). */
+  suspect: z.string().nullable(),
+  /** A point that could be committed but not kept (receiver ladder, last line). */
+  lostPoint: pointRef.nullable(),
+});
+
+const stateSchema = z.object({
+  generation: whole,
+  name: z.string(),
+  resource: id.nullable(),
+  sizeBytes: whole,
+  extentBytes: whole,
+  keepdirty: whole,
+  role: z.enum(['init', 'primary', 'secondary']),
+  nextPoint: whole,
+  epochs: z.array(epoch).max(EPOCHS_MAX),
+  /** A guest has written in the last epoch (H37). */
+  written: z.boolean(),
+  /** Ids of points of this lineage, newest last. */
+  knownPoints: z.array(id).max(KNOWN_POINTS_MAX),
+  targets: z.record(z.string(), targetRecord),
+  replica: replicaRecord,
+  /** Set by a clean stop, removed before the export opens again (H8). */
+  clean: z.object({ fingerprint }).nullable(),
+  /** Boot and disk of the run that holds the maps. */
+  running: z.object({ bootId: z.string(), fingerprint }).nullable(),
+});
+
+export type ResourceState = z.infer<typeof stateSchema>;
+export type TargetRecord = z.infer<typeof targetRecord>;
+export type ReplicaRecord = z.infer<typeof replicaRecord>;
+export type PointEntry = z.infer<typeof pointEntry>;
+
+export const EMPTY_TARGET: TargetRecord = {
+  point: null,
+  proposed: null,
+  lastRunMs: null,
+  verifiedMs: null,
+};
+
+export const EMPTY_REPLICA: ReplicaRecord = {
+  point: null,
+  chain: [],
+  fingerprint: null,
+  suspect: null,
+  lostPoint: null,
+};
+
+const HEADER = 'hast resource 0 ';
+
+/** The bytes of the file. */
+export function encodeResourceState(state: ResourceState): Uint8Array {
+  const body = Buffer.from(`${JSON.stringify(state, bytesAsHex, 1)}\n`);
+  return Buffer.concat([Buffer.from(`${HEADER}${hex(checkOf(body))}\n`), body]);
+}
+
+function bytesAsHex(this: unknown, key: string, value: unknown): unknown {
+  const raw: unknown = (this as Record<string, unknown>)[key];
+  return raw instanceof Uint8Array ? hex(raw) : value;
+}
+
+/** Decodes and checks; error FORMAT_BAD or FORMAT_VERSION naming `place`. */
+export function decodeResourceState(bytes: Uint8Array, place: string): ResourceState {
+  const bad = (why: string): never => {
+    throw new FormatError({ code: 'FORMAT_BAD', what: 'resource state', place, why });
+  };
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const end = text.indexOf(10);
+  const header = end < 0 ? '' : text.toString('latin1', 0, end);
+  const match = /^hast resource (\d+) ([0-9a-f]{16})$/.exec(header);
+  if (!match) return bad('its first line is not a header');
+  if (match[1] !== '0') {
+    const version = Number(match[1]);
+    throw new FormatError({ code: 'FORMAT_VERSION', what: 'resource state', place, version });
+  }
+  const body = text.subarray(end + 1);
+  if (hex(checkOf(body)) !== match[2]) return bad('its checksum does not fit its content');
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString('utf8'));
+  } catch {
+    return bad('it is not JSON');
+  }
+  const parsed = stateSchema.safeParse(value);
+  return parsed.success ? parsed.data : bad(parsed.error.issues[0]?.message ?? 'fields are wrong');
+}

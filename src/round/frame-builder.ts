@@ -1,0 +1,63 @@
+// Packs dirty blocks into frames of at most 1 MiB of blocks, in the order they are added. Blocks
+// that are all zeroes carry no bytes. The bytes that were hashed are the bytes that are packed:
+// `add` copies them from the caller's buffer (H1).
+import { isZero } from '../base/digest.js';
+import { BLOCK_BYTES, BLOCKS_PER_CHUNK, CHUNK_BYTES, type ChunkIndex } from '../base/units.js';
+import { FRAME_BLOCK_BYTES_MAX, FRAME_ENTRIES_MAX, type FrameEntry } from '../format/changeset.js';
+
+export interface BuiltFrame {
+  readonly number: number;
+  readonly entries: readonly FrameEntry[];
+  /** The blocks of all entries, one array. */
+  readonly blocks: Uint8Array;
+}
+
+export class FrameBuilder {
+  #number = 0;
+  #entries: FrameEntry[] = [];
+  #blocks = new Uint8Array(FRAME_BLOCK_BYTES_MAX);
+  #filled = 0;
+
+  /** True when one more chunk may not fit: `take` first. */
+  get full(): boolean {
+    const room = FRAME_BLOCK_BYTES_MAX - this.#filled;
+    return room < CHUNK_BYTES || this.#entries.length >= FRAME_ENTRIES_MAX;
+  }
+
+  get empty(): boolean {
+    return this.#entries.length === 0;
+  }
+
+  /** Number of frames taken so far. */
+  get frames(): number {
+    return this.#number;
+  }
+
+  /** Adds the blocks `mask` of a chunk whose existing bytes are `bytes`; returns raw block bytes. */
+  add(chunk: ChunkIndex, mask: number, digest: Uint8Array, bytes: Uint8Array): number {
+    let zero = 0;
+    const before = this.#filled;
+    for (let block = 0; block < BLOCKS_PER_CHUNK; block += 1) {
+      if ((mask & (1 << block)) === 0) continue;
+      const content = bytes.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);
+      if (isZero(content)) zero |= 1 << block;
+      else {
+        this.#blocks.set(content, this.#filled);
+        this.#filled += content.length;
+      }
+    }
+    this.#entries.push({ chunk, mask, zero, digest });
+    return this.#filled - before;
+  }
+
+  /** The frame built so far; the next one starts empty. */
+  take(): BuiltFrame {
+    const blocks = this.#blocks.subarray(0, this.#filled);
+    const built = { number: this.#number, entries: this.#entries, blocks };
+    this.#number += 1;
+    this.#entries = [];
+    this.#filled = 0;
+    this.#blocks = new Uint8Array(FRAME_BLOCK_BYTES_MAX);
+    return built;
+  }
+}

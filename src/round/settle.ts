@@ -1,0 +1,122 @@
+// Settle (H12): doubtful chunks are compared with the table without freezing anything; the export
+// serves meanwhile. A mark is dropped only if
+//  - the table is true for the point we know the target at (nothing is proposed),
+//  - the content read is the table's,
+//  - an fdatasync of the disk has succeeded after the read (H6), and
+//  - no write section touched the chunk since: the live map has no mark in it, and the live maps
+//    were not swapped meanwhile, so that no mark can have moved elsewhere. A section that began
+//    before the read and writes after it had marked the live map before the read.
+import { BufferPool, mapAhead } from '../base/ahead.js';
+import {
+  BLOCKS_PER_CHUNK,
+  CHUNK_BYTES,
+  type ChunkIndex,
+  chunkLength,
+  DIGEST_BYTES,
+  MASK_ALL,
+  MIB,
+} from '../base/units.js';
+import { sameId } from '../lineage/lineage.js';
+import type { BlockMap } from '../tracking/block-map.js';
+import { recordOf } from './contact.js';
+import { isUnchanged } from './outflow.js';
+import type { RoundCounts, RoundParts } from './parts.js';
+
+/** Chunks read between two fdatasyncs: 64 MiB. */
+const BATCH_CHUNKS = 1024;
+const GROUP_CHUNKS = MIB / CHUNK_BYTES;
+const GROUPS_AHEAD = 4;
+
+/** Compares every wholly marked pending chunk; returns the number of marks dropped. Chunks whose
+ * marks cannot be dropped stay dirty: too many cost a hash, too few cost the copy. */
+export async function settle(
+  parts: RoundParts,
+  counts: RoundCounts,
+  signal: AbortSignal,
+): Promise<number> {
+  const { volume } = parts;
+  const record = recordOf(parts.resourceFile, parts.target);
+  const { point } = parts.table;
+  const trusted =
+    record.proposed === null && point !== null && sameId(point.id, record.point?.id ?? null);
+  if (!trusted || volume.suspect) return 0;
+  const pending = volume.pending(parts.slot);
+  const pool = new BufferPool(GROUP_CHUNKS * CHUNK_BYTES);
+  counts.totalBytes = pending.count().chunks * CHUNK_BYTES;
+  let dropped = 0;
+  for (const batch of batches(pending)) {
+    if (signal.aborted || volume.suspect) break;
+    const swaps = volume.swaps;
+    const equal: ChunkIndex[] = [];
+    const read = (chunks: readonly ChunkIndex[]) => readGroup(parts, chunks, pool);
+    for await (const group of mapAhead(groups(batch), GROUPS_AHEAD, read)) {
+      equal.push(...group);
+    }
+    counts.readBytes += batch.length * CHUNK_BYTES;
+    counts.doneBytes += batch.length * CHUNK_BYTES;
+    if (equal.length === 0) continue;
+    await volume.device.sync();
+    dropped += await drop(parts, equal, swaps);
+  }
+  counts.skippedBytes = dropped * CHUNK_BYTES;
+  return dropped;
+}
+
+/** Between cuts, so that no mark moves while it is looked at. */
+function drop(parts: RoundParts, equal: readonly ChunkIndex[], swaps: number): Promise<number> {
+  const { volume } = parts;
+  return volume.betweenCuts(async () => {
+    if (volume.swaps !== swaps || volume.suspect) return 0;
+    const live = volume.core.liveMap();
+    const pending = volume.pending(parts.slot);
+    let dropped = 0;
+    for (const chunk of equal) {
+      const first = chunk * BLOCKS_PER_CHUNK;
+      if (live.anyMarked(first, first + BLOCKS_PER_CHUNK - 1)) continue;
+      pending.clearChunk(chunk, MASK_ALL);
+      dropped += 1;
+    }
+    return dropped;
+  });
+}
+
+/** Those of `chunks` whose content is the table's. */
+async function readGroup(
+  parts: RoundParts,
+  chunks: readonly ChunkIndex[],
+  pool: BufferPool,
+): Promise<readonly ChunkIndex[]> {
+  const { sizeBytes } = parts.resourceFile.state;
+  const bytes = pool.take();
+  try {
+    const lengths = chunks.map((chunk) => chunkLength(chunk, sizeBytes));
+    await Promise.all(
+      chunks.map((chunk, at) => {
+        const into = bytes.subarray(at * CHUNK_BYTES, at * CHUNK_BYTES + (lengths[at] ?? 0));
+        return parts.volume.device.read(chunk * CHUNK_BYTES, into);
+      }),
+    );
+    const digests = await parts.compute.digests(bytes, lengths);
+    return chunks.filter((chunk, at) => {
+      const digest = digests.subarray(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES);
+      return isUnchanged(digest, parts.table.get(chunk));
+    });
+  } finally {
+    pool.give(bytes);
+  }
+}
+
+function* batches(pending: BlockMap): Generator<readonly ChunkIndex[]> {
+  let batch: ChunkIndex[] = [];
+  for (let chunk = pending.nextChunk(0); chunk >= 0; chunk = pending.nextChunk(chunk + 1)) {
+    batch.push(chunk);
+    if (batch.length < BATCH_CHUNKS) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}
+
+function* groups(batch: readonly ChunkIndex[]): Generator<readonly ChunkIndex[]> {
+  for (let at = 0; at < batch.length; at += GROUP_CHUNKS) yield batch.slice(at, at + GROUP_CHUNKS);
+}

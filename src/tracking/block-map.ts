@@ -1,0 +1,240 @@
+// Block map: one bit per 4 KiB block of a disk, in shared memory, used from several threads.
+// Flat, so that untouched pages cost nothing; a summary bit per 4 KiB page of bits makes walking
+// and clearing cost what is set; a page that is all ones may be held as a flag (H15).
+// Guarantee: every access is Atomics; a reader sees a bit from the moment `mark` returns until it
+// is cleared, also while a full page is written out. Marking is allowed from any thread; clearing
+// and merging belong to one owner per map. 32 MiB of address space per TiB of disk.
+import {
+  BLOCKS_PER_CHUNK,
+  type BlockIndex,
+  blockCount,
+  type ChunkIndex,
+  chunkCount,
+  MASK_ALL,
+} from '../base/units.js';
+
+/** Blocks covered by one 4 KiB page of bits: 128 MiB of disk. */
+export const BLOCKS_PER_PAGE = 32_768;
+export const CHUNKS_PER_PAGE = BLOCKS_PER_PAGE / BLOCKS_PER_CHUNK;
+const WORDS_PER_PAGE = BLOCKS_PER_PAGE / 32;
+
+/** The memory of a map; posted to other threads as it is. */
+export interface MapMemory {
+  readonly sizeBytes: number;
+  readonly bits: SharedArrayBuffer;
+  /** One bit a page: it may have bits. */
+  readonly summary: SharedArrayBuffer;
+  /** One bit a page: all of it is set, whatever the bits say. */
+  readonly full: SharedArrayBuffer;
+}
+
+export function allocateMap(sizeBytes: number): MapMemory {
+  const pages = Math.ceil(blockCount(sizeBytes) / BLOCKS_PER_PAGE);
+  const flags = Math.ceil(pages / 32) * 4;
+  return {
+    sizeBytes,
+    bits: new SharedArrayBuffer(pages * WORDS_PER_PAGE * 4),
+    summary: new SharedArrayBuffer(flags),
+    full: new SharedArrayBuffer(flags),
+  };
+}
+
+/** Bits first..last (0..31) of a word. */
+const span = (first: number, last: number): number =>
+  ((0xffff_ffff >>> (31 - (last - first))) << first) | 0;
+
+export class BlockMap {
+  readonly memory: MapMemory;
+  readonly #bits: Int32Array;
+  readonly #summary: Int32Array;
+  readonly #full: Int32Array;
+  readonly #blocks: number;
+  readonly #pages: number;
+
+  constructor(memory: MapMemory) {
+    this.memory = memory;
+    this.#bits = new Int32Array(memory.bits);
+    this.#summary = new Int32Array(memory.summary);
+    this.#full = new Int32Array(memory.full);
+    this.#blocks = blockCount(memory.sizeBytes);
+    this.#pages = Math.ceil(this.#blocks / BLOCKS_PER_PAGE);
+  }
+
+  get pages(): number {
+    return this.#pages;
+  }
+
+  /** Marks blocks first..last. Cheap when they are marked already. */
+  mark(first: BlockIndex, last: BlockIndex): void {
+    const lastWord = last >>> 5;
+    for (let word = first >>> 5; word <= lastWord; word += 1) {
+      const low = word === first >>> 5 ? first & 31 : 0;
+      const high = word === lastWord ? last & 31 : 31;
+      this.orWord(word, span(low, high));
+    }
+  }
+
+  /** ORs `bits` into word `word` (blocks 32 word .. 32 word + 31), then its summary bit. */
+  orWord(word: number, bits: number): void {
+    const old = Atomics.load(this.#bits, word);
+    if ((old & bits) !== bits) Atomics.or(this.#bits, word, bits);
+    this.#flag(this.#summary, Math.floor(word / WORDS_PER_PAGE));
+  }
+
+  /** Marks every block that exists, by flags. */
+  markAll(): void {
+    for (let page = 0; page < this.#pages; page += 1) {
+      this.#flag(this.#full, page);
+      this.#flag(this.#summary, page);
+    }
+  }
+
+  /** Mask of the marked blocks of a chunk; blocks beyond the disk are never reported. */
+  chunkMask(chunk: ChunkIndex): number {
+    const page = Math.floor(chunk / CHUNKS_PER_PAGE);
+    if (!this.#flagged(this.#summary, page)) return 0;
+    if (this.#flagged(this.#full, page)) return this.#existing(chunk);
+    const word = Atomics.load(this.#bits, chunk >>> 1);
+    return (word >>> ((chunk & 1) * 16)) & this.#existing(chunk);
+  }
+
+  /** True when any of blocks first..last is marked. */
+  anyMarked(first: BlockIndex, last: BlockIndex): boolean {
+    for (let word = first >>> 5; word <= last >>> 5; word += 1) {
+      const page = Math.floor(word / WORDS_PER_PAGE);
+      if (!this.#flagged(this.#summary, page)) {
+        word = (page + 1) * WORDS_PER_PAGE - 1;
+        continue;
+      }
+      if (this.#flagged(this.#full, page)) return true;
+      const low = word === first >>> 5 ? first & 31 : 0;
+      const high = word === last >>> 5 ? last & 31 : 31;
+      if ((Atomics.load(this.#bits, word) & span(low, high)) !== 0) return true;
+    }
+    return false;
+  }
+
+  /** First chunk >= `from` with a marked block, or -1. */
+  nextChunk(from: ChunkIndex): ChunkIndex {
+    const chunks = chunkCount(this.memory.sizeBytes);
+    for (let chunk = from; chunk < chunks; chunk += 1) {
+      const page = Math.floor(chunk / CHUNKS_PER_PAGE);
+      if (!this.#flagged(this.#summary, page)) {
+        chunk = (page + 1) * CHUNKS_PER_PAGE - 1;
+        continue;
+      }
+      if (this.chunkMask(chunk) !== 0) return chunk;
+    }
+    return -1;
+  }
+
+  /** Number of marked blocks and of chunks that have one. */
+  count(): { blocks: number; chunks: number } {
+    let [blocks, chunks] = [0, 0];
+    for (let chunk = this.nextChunk(0); chunk >= 0; chunk = this.nextChunk(chunk + 1)) {
+      chunks += 1;
+      blocks += popCount(this.chunkMask(chunk));
+    }
+    return { blocks, chunks };
+  }
+
+  /** Owner only: clears `mask` of a chunk. */
+  clearChunk(chunk: ChunkIndex, mask = MASK_ALL): void {
+    const page = Math.floor(chunk / CHUNKS_PER_PAGE);
+    if (!this.#flagged(this.#summary, page)) return;
+    this.#writeOut(page);
+    Atomics.and(this.#bits, chunk >>> 1, ~(mask << ((chunk & 1) * 16)));
+  }
+
+  /** Owner only: clears everything; costs what is set. */
+  clearAll(): void {
+    for (const page of this.setPages()) this.clearPage(page);
+  }
+
+  /** Owner only: bits, then flags, so that a mark made meanwhile by a late reader is not hidden. */
+  clearPage(page: number): void {
+    const flag = ~(1 << (page & 31));
+    Atomics.and(this.#full, page >>> 5, flag);
+    this.#bits.fill(0, page * WORDS_PER_PAGE, (page + 1) * WORDS_PER_PAGE);
+    Atomics.and(this.#summary, page >>> 5, flag);
+  }
+
+  /** Owner only: this := this OR other. */
+  merge(other: BlockMap): void {
+    for (const page of other.setPages()) this.mergePage(other, page);
+  }
+
+  mergePage(other: BlockMap, page: number): void {
+    if (other.#flagged(other.#full, page)) {
+      this.#flag(this.#full, page);
+      this.#flag(this.#summary, page);
+      return;
+    }
+    const end = (page + 1) * WORDS_PER_PAGE;
+    for (let word = page * WORDS_PER_PAGE; word < end; word += 1) {
+      const bits = Atomics.load(other.#bits, word);
+      if (bits !== 0) this.orWord(word, bits);
+    }
+  }
+
+  /** Pages that may have bits, ascending. */
+  *setPages(): Generator<number> {
+    for (let page = 0; page < this.#pages; page += 1) {
+      if (this.#flagged(this.#summary, page)) yield page;
+    }
+  }
+
+  /** Copies the words of a page (all ones when flagged full), ORed into `into`. */
+  orPageInto(page: number, into: Int32Array): void {
+    if (this.#flagged(this.#full, page)) {
+      into.fill(-1);
+      return;
+    }
+    if (!this.#flagged(this.#summary, page)) return;
+    for (let at = 0; at < WORDS_PER_PAGE; at += 1) {
+      const old = into[at] ?? 0;
+      into[at] = old | Atomics.load(this.#bits, page * WORDS_PER_PAGE + at);
+    }
+  }
+
+  isFullPage(page: number): boolean {
+    return this.#flagged(this.#full, page);
+  }
+
+  markPage(page: number): void {
+    this.#flag(this.#full, page);
+    this.#flag(this.#summary, page);
+  }
+
+  /** A full page as bits: words first, then the flag, so that no reader misses a bit. */
+  #writeOut(page: number): void {
+    if (!this.#flagged(this.#full, page)) return;
+    const end = (page + 1) * WORDS_PER_PAGE;
+    for (let word = page * WORDS_PER_PAGE; word < end; word += 1)
+      Atomics.store(this.#bits, word, -1);
+    Atomics.and(this.#full, page >>> 5, ~(1 << (page & 31)));
+  }
+
+  #existing(chunk: ChunkIndex): number {
+    const left = this.#blocks - chunk * BLOCKS_PER_CHUNK;
+    return left >= BLOCKS_PER_CHUNK ? MASK_ALL : left <= 0 ? 0 : (1 << left) - 1;
+  }
+
+  #flag(flags: Int32Array, page: number): void {
+    const bit = 1 << (page & 31);
+    if ((Atomics.load(flags, page >>> 5) & bit) === 0) Atomics.or(flags, page >>> 5, bit);
+  }
+
+  #flagged(flags: Int32Array, page: number): boolean {
+    return (Atomics.load(flags, page >>> 5) & (1 << (page & 31))) !== 0;
+  }
+}
+
+/** Set bits of a 16-bit mask. */
+export function popCount(mask: number): number {
+  let bits = mask & 0xffff;
+  bits -= (bits >>> 1) & 0x5555;
+  bits = (bits & 0x3333) + ((bits >>> 2) & 0x3333);
+  bits = (bits + (bits >>> 4)) & 0x0f0f;
+  return (bits + (bits >>> 8)) & 0x1f;
+}

@@ -1,0 +1,169 @@
+// Digest table of one target (or of a replica's own disk): what every chunk was as of one point.
+// Order of a change (ladder step 7): header point := none, fdatasync; entries, fdatasync; header
+// point := to, fdatasync. While the header has no point, no entry says anything about a dirty
+// chunk (H7). A page that is bad is unknown, and unknown is never equal. One owner a process;
+// memory: one page.
+import { assert } from '../base/assert.js';
+import { codeOf } from '../base/errors.js';
+import type { FileHandle, Files } from '../base/files.js';
+import { type ChunkIndex, DIGEST_BYTES } from '../base/units.js';
+import {
+  absentDigests,
+  decodeTableHeader,
+  decodeTablePage,
+  encodeTableHeader,
+  encodeTablePage,
+  isKnownDigest,
+  TABLE_PAGE_BYTES,
+  type TableHeader,
+  tablePageOf,
+  tablePageOffset,
+  unknownDigests,
+} from '../format/digest-table.js';
+import type { PointRef } from '../lineage/lineage.js';
+
+export interface TableFacts {
+  readonly resource: Uint8Array;
+  readonly sizeBytes: number;
+}
+
+interface Page {
+  readonly index: number;
+  readonly digests: Uint8Array;
+  changed: boolean;
+}
+
+export class DigestTable {
+  readonly #handle: FileHandle;
+  #header: TableHeader;
+  #page: Page | null = null;
+
+  private constructor(handle: FileHandle, header: TableHeader) {
+    this.#handle = handle;
+    this.#header = header;
+  }
+
+  /** Opens the table, or makes an empty one without a point when it is absent, damaged in its
+   * header, or of another resource or size; in that one an absent page is unknown. */
+  static async open(files: Files, path: string, facts: TableFacts): Promise<DigestTable> {
+    const old = (await files.exists(path)) ? await files.open(path, 'write') : null;
+    if (old !== null) {
+      const header = await readHeader(old);
+      const same =
+        header !== null &&
+        header.sizeBytes === facts.sizeBytes &&
+        Buffer.compare(header.resource, facts.resource) === 0;
+      if (same) return new DigestTable(old, header);
+      await old.close();
+    }
+    return DigestTable.create(files, path, facts, false);
+  }
+
+  /** An empty table without a point; `absentIsZero` says what its holes mean. */
+  static async create(
+    files: Files,
+    path: string,
+    facts: TableFacts,
+    absentIsZero: boolean,
+  ): Promise<DigestTable> {
+    const handle = await files.open(path, 'truncate');
+    const header: TableHeader = { ...facts, absentIsZero, point: null };
+    const table = new DigestTable(handle, header);
+    await handle.write(encodeTableHeader(header), 0);
+    await handle.sync();
+    await files.syncDirectory(path.slice(0, path.lastIndexOf('/')));
+    return table;
+  }
+
+  /** The point the entries are true for; null: for none. */
+  get point(): PointRef | null {
+    return this.#header.point;
+  }
+
+  /** The digest of a chunk, a view valid until the next call; null: unknown. */
+  get(chunk: ChunkIndex): Uint8Array | null {
+    const { page, at } = tablePageOf(chunk);
+    const digest = this.#load(page).digests.subarray(at, at + DIGEST_BYTES);
+    return isKnownDigest(digest) ? digest : null;
+  }
+
+  /** Digests of chunks first..first+count-1, 16 zero bytes where unknown. */
+  range(first: ChunkIndex, count: number): Uint8Array {
+    const out = new Uint8Array(count * DIGEST_BYTES);
+    for (let at = 0; at < count; at += 1) {
+      const digest = this.get(first + at);
+      if (digest !== null) out.set(digest, at * DIGEST_BYTES);
+    }
+    return out;
+  }
+
+  /** Step one of a change: the table is true for no point, durably. */
+  async beginChange(): Promise<void> {
+    if (this.#header.point === null) return;
+    this.#header = { ...this.#header, point: null };
+    await this.#handle.write(encodeTableHeader(this.#header), 0);
+    await this.#handle.sync();
+  }
+
+  /** Sets an entry, only between beginChange and finishChange. Ascending chunks are cheap. */
+  set(chunk: ChunkIndex, digest: Uint8Array): void {
+    assert(this.#header.point === null, 'entries change while the table names no point');
+    const { page, at } = tablePageOf(chunk);
+    const loaded = this.#load(page);
+    loaded.digests.set(digest, at);
+    loaded.changed = true;
+  }
+
+  /** Steps two and three: entries durable, then the point, durably. */
+  async finishChange(point: PointRef): Promise<void> {
+    await this.syncEntries();
+    this.#header = { ...this.#header, point };
+    await this.#handle.write(encodeTableHeader(this.#header), 0);
+    await this.#handle.sync();
+  }
+
+  async syncEntries(): Promise<void> {
+    this.#store();
+    await this.#handle.sync();
+  }
+
+  close(): Promise<void> {
+    if (this.#header.point === null) this.#store();
+    return this.#handle.close();
+  }
+
+  #load(index: number): Page {
+    if (this.#page?.index === index) return this.#page;
+    this.#store();
+    const bytes = new Uint8Array(TABLE_PAGE_BYTES);
+    const got = this.#handle.readNow(bytes, tablePageOffset(index));
+    const digests = got === 0 ? 'absent' : decodeTablePage(index, bytes.subarray(0, got));
+    const known =
+      digests === 'absent'
+        ? absentDigests(index, this.#header)
+        : digests === 'bad'
+          ? unknownDigests()
+          : digests;
+    this.#page = { index, digests: known, changed: false };
+    return this.#page;
+  }
+
+  #store(): void {
+    if (!this.#page?.changed) return;
+    const { index, digests } = this.#page;
+    this.#handle.writeNow(encodeTablePage(index, digests), tablePageOffset(index));
+    this.#page.changed = false;
+  }
+}
+
+async function readHeader(handle: FileHandle): Promise<TableHeader | null> {
+  const bytes = new Uint8Array(TABLE_PAGE_BYTES);
+  const got = await handle.read(bytes, 0);
+  try {
+    return decodeTableHeader(bytes.subarray(0, got), handle.path);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'FORMAT_BAD' || code === 'FORMAT_VERSION') return null;
+    throw error;
+  }
+}

@@ -1,0 +1,104 @@
+// The published state of one resource: resource.json and its second copy. Guarantee: `update`
+// resolves only when the new state is durable in both; a crash at any moment leaves at least one
+// whole copy, and the higher valid generation wins (DESIGN.md §4, STYLE 16). One owner a process.
+import { errorClass } from '../base/errors.js';
+import type { Files } from '../base/files.js';
+import { publish } from '../base/publish.js';
+import { Mutex } from '../base/sync.js';
+import { FormatError } from '../format/changeset.js';
+import {
+  decodeResourceState,
+  encodeResourceState,
+  RESOURCE_STATE_BYTES_MAX,
+  type ResourceState,
+} from '../format/resource-state.js';
+
+export type StateFault =
+  | { code: 'STATE_MISSING'; path: string }
+  | { code: 'STATE_UNREADABLE'; path: string; why: string };
+
+export const StateError = errorClass<StateFault>('StateError', {
+  STATE_MISSING: (f) => `${f.path}: no state of this resource (hastctl create makes it)`,
+  STATE_UNREADABLE: (f) =>
+    `${f.path}: neither copy of the state is whole: ${f.why} ` +
+    '(hastctl create --force keeps them aside and starts anew)',
+});
+
+export const RESOURCE_FILE = 'resource.json';
+export const RESOURCE_FILE_COPY = 'resource.json.2';
+
+export class ResourceFile {
+  readonly directory: string;
+  readonly #files: Files;
+  readonly #order = new Mutex();
+  #state: ResourceState;
+  /** Both copies were whole and equal when loaded: one of the conditions of H11. */
+  readonly copiesAgreed: boolean;
+
+  private constructor(
+    files: Files,
+    directory: string,
+    state: ResourceState,
+    copiesAgreed: boolean,
+  ) {
+    this.#files = files;
+    this.directory = directory;
+    this.#state = state;
+    this.copiesAgreed = copiesAgreed;
+  }
+
+  get state(): ResourceState {
+    return this.#state;
+  }
+
+  /** Loads the newer whole copy. Errors STATE_MISSING, STATE_UNREADABLE. */
+  static async load(files: Files, directory: string): Promise<ResourceFile> {
+    const copies: ResourceState[] = [];
+    let why = '';
+    let found = 0;
+    for (const name of [RESOURCE_FILE, RESOURCE_FILE_COPY]) {
+      const path = `${directory}/${name}`;
+      const bytes = await files.readWhole(path, RESOURCE_STATE_BYTES_MAX);
+      if (bytes === null) continue;
+      found += 1;
+      try {
+        copies.push(decodeResourceState(bytes, path));
+      } catch (error) {
+        if (!(error instanceof FormatError)) throw error;
+        why = error.message;
+      }
+    }
+    const path = `${directory}/${RESOURCE_FILE}`;
+    copies.sort((a, b) => b.generation - a.generation);
+    const [newest, older] = copies;
+    if (newest === undefined) {
+      if (found === 0) throw new StateError({ code: 'STATE_MISSING', path });
+      throw new StateError({ code: 'STATE_UNREADABLE', path, why });
+    }
+    const agreed = older !== undefined && older.generation === newest.generation;
+    return new ResourceFile(files, directory, newest, agreed);
+  }
+
+  /** Publishes the first state of a new resource. */
+  static async create(
+    files: Files,
+    directory: string,
+    state: ResourceState,
+  ): Promise<ResourceFile> {
+    const file = new ResourceFile(files, directory, state, true);
+    await file.update((first) => first);
+    return file;
+  }
+
+  /** Changes the state; durable in both copies when it resolves. If publishing fails the state in
+   * memory stays the old one and the error is thrown. */
+  update(change: (state: ResourceState) => ResourceState): Promise<void> {
+    return this.#order.run(async () => {
+      const next = { ...change(this.#state), generation: this.#state.generation + 1 };
+      const bytes = encodeResourceState(next);
+      await publish(this.#files, `${this.directory}/${RESOURCE_FILE}`, bytes);
+      await publish(this.#files, `${this.directory}/${RESOURCE_FILE_COPY}`, bytes);
+      this.#state = next;
+    });
+  }
+}
