@@ -63,6 +63,7 @@ export function nodeFiles(reserve: (fd: number, bytes: number) => void): Files {
   };
 }
 
+/** One open file; every operation says where it reads or writes, there is no position. */
 class NodeFileHandle implements FileHandle {
   readonly path: string;
   readonly #handle: NodeHandle;
@@ -78,6 +79,8 @@ class NodeFileHandle implements FileHandle {
     return step(this.path, 'fstat', async () => (await this.#handle.stat()).size);
   }
 
+  // read(2) may return less than asked for before the end (a signal, a network file system): only
+  // nothing at all is the end.
   read(into: Uint8Array, offset: number): Promise<number> {
     return step(this.path, 'read', async () => {
       let done = 0;
@@ -125,6 +128,7 @@ class NodeFileHandle implements FileHandle {
     });
   }
 
+  // fdatasync covers the size and what is needed to find the data, not the times (fdatasync(2)).
   sync(): Promise<void> {
     return step(this.path, 'fdatasync', () => this.#handle.datasync());
   }
@@ -152,6 +156,7 @@ class NodeFileHandle implements FileHandle {
   }
 }
 
+/** The size is checked before anything is allocated (STYLE 11). */
 async function readWhole(path: string, bytesMax: number): Promise<Uint8Array | null> {
   const handle = await orNull(path, 'open', () => open(path, 'r'));
   if (handle === null) return null;
@@ -175,6 +180,7 @@ async function readWhole(path: string, bytesMax: number): Promise<Uint8Array | n
   });
 }
 
+/** Runs one operation and names its failure: what, on which path, the errno, the cause kept. */
 async function step<T>(path: string, operation: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -193,11 +199,13 @@ async function orNull<T>(path: string, operation: string, work: () => Promise<T>
   }
 }
 
+/** A typed error passes as it is, and so does an assertion: it is not the world's mistake. */
 function failure(path: string, operation: string, cause: unknown): unknown {
   if (cause instanceof FilesError || cause instanceof AssertionError) return cause;
   return new FilesError({ code: 'FILE_FAILED', operation, path, errno: errnoOf(cause) }, { cause });
 }
 
+/** EIO for an error without any name, so that callers always have one to decide on. */
 function errnoOf(cause: unknown): string {
   if (cause instanceof HastError && 'errno' in cause.fault) return String(cause.fault.errno);
   return codeOf(cause) ?? 'EIO';

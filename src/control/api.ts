@@ -43,7 +43,11 @@ export interface TargetStatus {
   readonly nextRun: string | null;
   readonly skippedFirings: number;
   readonly round: RoundProgress | null;
-  readonly lastError: { readonly time: string; readonly code: string; readonly text: string } | null;
+  readonly lastError: {
+    readonly time: string;
+    readonly code: string;
+    readonly text: string;
+  } | null;
   readonly verifiedAt: string | null;
 }
 

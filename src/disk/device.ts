@@ -42,6 +42,8 @@ export interface Device {
   punchNow(offset: number, length: number): boolean;
   /** First offset >= `from` that may hold data, or sizeBytes when only a hole follows. */
   nextData(from: number): number;
+  /** Drops clean cached pages of the range, so that the next read asks the medium. */
+  dropCached(offset: number, length: number): void;
   /** fdatasync, on the pool. */
   sync(): Promise<void>;
   close(): Promise<void>;

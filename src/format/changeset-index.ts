@@ -88,7 +88,7 @@ export function indexAccumulator(): IndexAccumulator {
     totals() {
       assert(!ended, 'totals are taken once');
       ended = true;
-      return { frames, chunks, blockBytes, storedBytes, indexDigest: digest.done() };
+      return { frames, chunks, blockBytes, storedBytes, indexDigest: copyOf(digest.done()) };
     },
   };
 }

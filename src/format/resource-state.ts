@@ -76,6 +76,8 @@ const stateSchema = z.object({
   clean: z.object({ fingerprint }).nullable(),
   /** Boot and disk of the run that holds the maps. */
   running: z.object({ bootId: z.string(), fingerprint }).nullable(),
+  /** Why every chunk must be compared at the next start (H18); null: no such reason. */
+  doubt: z.string().nullable(),
 });
 
 export type ResourceState = z.infer<typeof stateSchema>;

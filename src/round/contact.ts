@@ -68,8 +68,8 @@ async function settleProposed(parts: RoundParts, target: Target): Promise<void> 
   const { proposed } = recordOf(parts.resourceFile, parts.target);
   if (proposed === null) return;
   const outcome = await target.outcome(proposed.point.id);
-  if (outcome !== 'none') {
-    // It stands at our last point, so it cannot also have committed what came after.
+  // 'forgotten' cannot be meant: it stands at our last point, and what was proposed came after it.
+  if (outcome === 'committed') {
     throw diverged(parts, target, 'diverged');
   }
   await updateTarget(parts, (record) => ({ ...record, proposed: null }));

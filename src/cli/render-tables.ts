@@ -1,0 +1,98 @@
+// Tables of rounds and points, results of sync and verify. Pure. Sizes in words; --json has bytes.
+import { humanBytes, humanSeconds } from '../base/units.js';
+import type { PointRecord, RoundRecord, SyncAnswer, VerifyAnswer } from '../control/api.js';
+import { age, columns, pointName, shortTime } from './text.js';
+
+/** Characters of a random id that are shown; --json has all. */
+const ID_SHOWN = 8;
+
+const ROUND_HEADER = [
+  'Round',
+  'Target',
+  'Point',
+  'Outcome',
+  'Cut',
+  'Took',
+  'Dirty',
+  'Read',
+  'Skipped',
+  'Sent',
+  'Up',
+  'Down',
+  'Coalesced',
+];
+
+/** Newest last, as the daemon gives them; errors on a line of their own. */
+export function renderRounds(resource: string, rounds: readonly RoundRecord[]): string {
+  if (rounds.length === 0) return `${resource}: no rounds yet\n`;
+  const [header = '', ...lines] = columns([
+    ROUND_HEADER,
+    ...rounds.map((round) => roundRow(resource, round)),
+  ]).split('\n');
+  const blocks = rounds.map((round, i) =>
+    round.error === null ? [lines[i] ?? ''] : [lines[i] ?? '', `  error: ${round.error}`],
+  );
+  return `${[header, ...blocks.flat()].join('\n')}\n`;
+}
+
+function roundRow(resource: string, round: RoundRecord): string[] {
+  return [
+    round.id.slice(0, ID_SHOWN),
+    round.target,
+    round.point === null ? '-' : pointName(resource, { number: round.point }),
+    round.outcome,
+    shortTime(round.cutTime),
+    humanSeconds(round.seconds),
+    humanBytes(round.dirtyBytes),
+    humanBytes(round.readBytes),
+    humanBytes(round.skippedBytes),
+    humanBytes(round.sentBytes),
+    humanBytes(round.wireUpBytes),
+    humanBytes(round.wireDownBytes),
+    coalesced(round),
+  ];
+}
+
+/** What periodic replication saved: bytes the guest wrote over bytes sent, `3.2x`. */
+export function coalesced(round: Pick<RoundRecord, 'guestBytes' | 'sentBytes'>): string {
+  return round.sentBytes === 0 ? '-' : `${(round.guestBytes / round.sentBytes).toFixed(1)}x`;
+}
+
+export function renderPoints(
+  resource: string,
+  points: readonly PointRecord[],
+  nowMs: number,
+): string {
+  if (points.length === 0) return `${resource}: no points yet\n`;
+  const header = ['Point', 'Cut', 'Age', 'Consistency', 'Size', 'Changed', 'Target', 'Id'];
+  const rows = points.map((point) => [
+    pointName(resource, point),
+    shortTime(point.time),
+    age(point.time, nowMs),
+    point.consistency,
+    humanBytes(point.sizeBytes),
+    humanBytes(point.changedBytes),
+    point.target ?? 'here',
+    point.id.slice(0, ID_SHOWN),
+  ]);
+  return columns([header, ...rows]);
+}
+
+export function renderSync(resource: string, answer: SyncAnswer): string {
+  const lines = answer.outcomes.map(({ target, outcome, point, text }) => {
+    const made = point === null ? '' : ` as ${pointName(resource, { number: point })}`;
+    return `${resource} ${target}: ${outcome}${made}${text === '' ? '' : `: ${text}`}\n`;
+  });
+  return lines.join('') || `${resource}: there is no target to send to\n`;
+}
+
+export function renderVerify(resource: string, answer: VerifyAnswer): string {
+  const what = answer.compared === 'tables' ? 'digest tables' : 'disks (read past the page cache)';
+  const lines = answer.results.flatMap((result) => [
+    `${resource} ${result.target}: compared ${what}: ${result.chunks} chunks, ` +
+      `${result.differing} differ, ${result.dirtyChunks} dirty and not comparable now` +
+      `${result.text === '' ? '' : `: ${result.text}`}`,
+    ...(result.examples.length > 0 ? [`  differing at byte ${result.examples.join(', ')}`] : []),
+  ]);
+  return lines.map((line) => `${line}\n`).join('');
+}

@@ -1,0 +1,90 @@
+// sync, rounds, points, verify: what is carried, what was carried, what can be read, whether it is
+// the same. sync --wait returns 0 only when every target committed (and applied) or had nothing.
+import { type Command, InvalidArgumentError } from 'commander';
+import { humanSeconds } from '../base/units.js';
+import type { SyncAnswer, SyncRequest } from '../control/api.js';
+import type { ControlClient } from '../control/client.js';
+import { EXIT, exitStatusOf } from '../control/exit-status.js';
+import { CliError } from './fault.js';
+import { showProgress } from './progress.js';
+import { renderPoints, renderRounds, renderSync, renderVerify } from './render-tables.js';
+import type { Run, Session } from './session.js';
+
+export function addRoundCommands(program: Command, run: Run): void {
+  program
+    .command('sync')
+    .description('run a round now')
+    .argument('<name>', 'resource')
+    .option('--wait [until]', 'wait until it is applied, or with =commit irrevocable', readWait)
+    .action((name: string, options: { wait?: 'applied' | 'commit' }) =>
+      run((session) => sync(session, name, { wait: options.wait ?? null })),
+    );
+  program
+    .command('rounds')
+    .description('rounds of a resource, newest last')
+    .argument('<name>', 'resource')
+    .action((name: string) =>
+      run(async (session) => {
+        const answer = await (await session.client()).rounds(name);
+        session.print(answer, renderRounds(name, answer.rounds));
+        return EXIT.ok;
+      }),
+    );
+  program
+    .command('points')
+    .description('restore points that can be read here, or on a primary the last of each target')
+    .argument('<name>', 'resource')
+    .action((name: string) =>
+      run(async (session) => {
+        const answer = await (await session.client()).points(name);
+        const nowMs = session.machinery.clock.wallMs();
+        session.print(answer, renderPoints(name, answer.points, nowMs));
+        return EXIT.ok;
+      }),
+    );
+  program
+    .command('verify')
+    .description('compare with the targets: digest tables, or with --deep the disks')
+    .argument('<name>', 'resource')
+    .option('--deep', 'read both disks past the page cache')
+    .action((name: string, options: { deep?: boolean }) =>
+      run((session) => verify(session, name, options.deep ?? false)),
+    );
+}
+
+function readWait(text: string): 'applied' | 'commit' {
+  if (text === 'applied' || text === 'commit') return text;
+  throw new InvalidArgumentError('Write --wait, --wait=applied or --wait=commit.');
+}
+
+async function sync(session: Session, name: string, request: SyncRequest): Promise<number> {
+  const client = await session.client();
+  const stop = new AbortController();
+  const watch = request.wait !== null && !session.options.json;
+  const watching = watch ? showProgress(session, client, name, stop.signal) : null;
+  const started = session.machinery.clock.monotonicMs();
+  let answer: SyncAnswer;
+  try {
+    answer = await client.sync(name, request, new AbortController().signal);
+  } finally {
+    stop.abort();
+    await watching;
+  }
+  session.print(answer, renderSync(name, answer));
+  const seconds = (session.machinery.clock.monotonicMs() - started) / 1000;
+  session.debug(`the round took ${humanSeconds(seconds)}`);
+  const failed = answer.outcomes.filter(({ outcome }) => outcome === 'failed');
+  if (failed.length === 0) return EXIT.ok;
+  const targets = failed.map(({ target }) => target).join(', ');
+  return session.fail(new CliError({ code: 'ROUND_NOT_COMMITTED', name, targets }));
+}
+
+async function verify(session: Session, name: string, deep: boolean): Promise<number> {
+  const client: ControlClient = await session.client();
+  const answer = await client.verify(name, deep, new AbortController().signal);
+  session.print(answer, renderVerify(name, answer));
+  const chunks = answer.results.reduce((sum, result) => sum + result.differing, 0);
+  if (chunks === 0) return EXIT.ok;
+  session.fail(new CliError({ code: 'VERIFY_DIFFERS', name, chunks }));
+  return exitStatusOf('VERIFY_DIFFERS');
+}

@@ -1,0 +1,130 @@
+// One run of hastctl: global options, what the commands need of the world, and where text goes.
+// Guarantees: results go to standard output, everything else to standard error; with --json
+// standard output holds exactly one JSON document, an error's included.
+import type { Clock } from '../base/clock.js';
+import { codeOf, describeError, HastError } from '../base/errors.js';
+import { formatFinding } from '../config/finding.js';
+import type { ConfigResult, NodeSettings } from '../config/settings.js';
+import { type ControlClient, RemoteError } from '../control/client.js';
+import { errorBody, jsonText } from '../control/error-body.js';
+import { exitStatusOf } from '../control/exit-status.js';
+import { CliError } from './fault.js';
+
+export interface GlobalOptions {
+  readonly config: string;
+  readonly node: string | null;
+  readonly json: boolean;
+  /** Times -d was given. */
+  readonly debug: number;
+}
+
+/** Arguments of `createResource` (care), without the files it works on. */
+export interface DirectCreate {
+  readonly statedir: string;
+  readonly name: string;
+  readonly local: string;
+  readonly extentBytes: number;
+  readonly keepdirty: number;
+  /** Size of the sparse file to make, or null. */
+  readonly mediaBytes: number | null;
+  readonly force: boolean;
+  readonly nowMs: number;
+}
+
+/** The world of the commands, handed in by hastctl.ts and by tests. */
+export interface CliMachinery {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  /** Standard error is a terminal: progress may be drawn. */
+  readonly terminal: boolean;
+  readonly clock: Clock;
+  /** Whole text of a file; rejects with a system error. */
+  readonly readText: (path: string) => Promise<string>;
+  /** Reads a configuration for a node; `node` null means this machine's names. */
+  readonly loadConfig: (text: string, path: string, node: string | null) => ConfigResult;
+  readonly connect: (path: string, trace: (line: string) => void) => ControlClient;
+  readonly createDirect: (request: DirectCreate) => Promise<{ readonly notes: readonly string[] }>;
+  /** Makes a file with a new pre-shared key; error SECRET_EXISTS. */
+  readonly createSecret: (path: string) => Promise<void>;
+  /** True while a process of this machine lives. */
+  readonly alive: (pid: number) => boolean;
+}
+
+/** Runs a command and gives its exit status to the program. */
+export type Run = (command: (session: Session) => Promise<number>) => Promise<void>;
+
+export class Session {
+  readonly options: GlobalOptions;
+  readonly machinery: CliMachinery;
+
+  constructor(options: GlobalOptions, machinery: CliMachinery) {
+    this.options = options;
+    this.machinery = machinery;
+  }
+
+  /** The file as loaded, findings included. Error CONFIG_UNREADABLE. */
+  async load(): Promise<ConfigResult> {
+    const { config: path, node } = this.options;
+    let text: string;
+    try {
+      text = await this.machinery.readText(path);
+    } catch (cause) {
+      const errno = codeOf(cause) ?? String(cause);
+      throw new CliError({ code: 'CONFIG_UNREADABLE', path, errno }, { cause });
+    }
+    return this.machinery.loadConfig(text, path, node);
+  }
+
+  /** This node's settings. Errors CONFIG_UNREADABLE, CONFIG_INVALID with every finding. */
+  async settings(): Promise<NodeSettings> {
+    const result = await this.load();
+    if (result.settings) return result.settings;
+    throw configInvalid(this.options.config, result);
+  }
+
+  /** A client for the daemon that the configuration names. */
+  async client(): Promise<ControlClient> {
+    const settings = await this.settings();
+    return this.machinery.connect(settings.control, (line) => this.debug(line));
+  }
+
+  /** The result of a command: JSON or text. */
+  print(value: unknown, text: string): void {
+    this.machinery.out(this.options.json ? `${jsonText(value)}\n` : text);
+  }
+
+  /** A remark for people. */
+  note(line: string): void {
+    this.machinery.err(`hastctl: ${line}\n`);
+  }
+
+  debug(line: string): void {
+    if (this.options.debug > 0) this.note(line);
+  }
+
+  /** Says what went wrong; returns the exit status. */
+  fail(error: unknown): number {
+    if (error instanceof HastError) for (const line of lines(error)) this.note(line);
+    else this.note(describeError(error));
+    const detailed = this.options.debug > 1 || !(error instanceof HastError);
+    if (detailed && error instanceof Error) this.debug(error.stack ?? '');
+    return statusOf(error);
+  }
+
+  /** As `fail`, and with --json the error is the document on standard output. */
+  failWhole(error: unknown): number {
+    if (this.options.json) this.machinery.out(`${jsonText(errorBody(error))}\n`);
+    return this.fail(error);
+  }
+}
+
+function configInvalid(path: string, result: ConfigResult) {
+  const findings = result.findings.filter((finding) => finding.level === 'error');
+  return new CliError({ code: 'CONFIG_INVALID', path, findings: findings.map(formatFinding) });
+}
+
+/** Exit status of an error: the daemon's own number where it sent one. */
+export const statusOf = (error: unknown): number =>
+  error instanceof RemoteError ? error.exitStatus : exitStatusOf(codeOf(error));
+
+const lines = (error: HastError): string[] => describeError(error).split('\n');

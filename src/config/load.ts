@@ -1,0 +1,46 @@
+// hast.conf(5) as a whole: text to the settings of one node. Guarantee: never throws for any text;
+// all errors of the file are found in one run; `settings` is null exactly when one of the findings
+// is an error. No file is opened and nothing is resolved here.
+import { assert } from '../base/assert.js';
+import { Findings } from './finding.js';
+import { lex } from './lex.js';
+import { originsOf } from './origins.js';
+import { parse } from './parse.js';
+import { resolve } from './resolve.js';
+import { type CheckCron, checkFile, checkNode } from './rules.js';
+import type { ConfigResult } from './settings.js';
+
+/** Largest configuration file. */
+export const CONFIG_BYTES_MAX = 1024 * 1024;
+
+/**
+ * Reads the text of a configuration file for one node.
+ * `path` is only for messages. `node.names` are the names that `on` blocks may have for this node,
+ * best first (see nodeNames). `checkCron` says what is wrong with a cron expression, or null;
+ * without it only the number of fields is checked.
+ */
+export function loadConfig(
+  text: string,
+  path: string,
+  node: { readonly names: readonly string[] },
+  checkCron?: CheckCron,
+): ConfigResult {
+  assert(node.names.length > 0, 'a node has a name');
+  const findings = new Findings(path);
+  const bytes = text.length > CONFIG_BYTES_MAX ? text.length : Buffer.byteLength(text);
+  if (bytes > CONFIG_BYTES_MAX) {
+    const what = `is larger than the ${CONFIG_BYTES_MAX} bytes of a configuration`;
+    findings.error({ line: 1, column: 1 }, 'file', `${what}; is this the right file?`);
+    return { settings: null, findings: findings.sorted(), origins: [] };
+  }
+  const tree = parse(lex(text, findings), findings);
+  checkFile(tree, findings, checkCron);
+  const draft = resolve(tree, node.names, findings);
+  checkNode(draft, findings);
+  const failed = findings.failed;
+  return {
+    settings: failed ? null : { ...draft.settings, path },
+    findings: findings.sorted(),
+    origins: failed ? [] : originsOf(draft, path),
+  };
+}

@@ -1,0 +1,182 @@
+// The other end of the control socket: one request per connection, typed answers. No time limit:
+// a held request ends with its answer, with the daemon, or with the caller's signal.
+// Errors: CONTROL_UNREACHABLE (no connection), CONTROL_LOST (connection, then no whole answer),
+// CONTROL_FAILED (an answer that is none of ours), and RemoteError for what the daemon refuses.
+import { type IncomingMessage, request } from 'node:http';
+import { codeOf, type Fault, HastError } from '../base/errors.js';
+import {
+  type ControlApi,
+  ControlError,
+  type CreateRequest,
+  type PointRecord,
+  type RoleAnswer,
+  type RoleRequest,
+  type RoundRecord,
+  type StatusAnswer,
+  type SyncAnswer,
+  type SyncRequest,
+  type VerifyAnswer,
+} from './api.js';
+import { exitStatusOf } from './exit-status.js';
+
+/** Far more than ten thousand rounds take. */
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+
+/** An error that the daemon sent: its code and facts are in `fault`. */
+export class RemoteError extends HastError {
+  readonly fault: Fault;
+  readonly exitStatus: number;
+
+  constructor(fault: Fault, message: string, exitStatus: number) {
+    super(message);
+    this.name = 'RemoteError';
+    this.fault = fault;
+    this.exitStatus = exitStatus;
+  }
+}
+
+export interface ControlClient extends ControlApi {
+  /** What the daemon runs with: effective settings and origins. */
+  config(): Promise<unknown>;
+}
+
+/** A client for the daemon at `path`. `trace` is told of every request (hastctl -d). */
+export function controlClient(
+  path: string,
+  trace: (line: string) => void = () => {},
+): ControlClient {
+  const ask = async (
+    method: 'GET' | 'POST',
+    target: string,
+    body?: object,
+    signal?: AbortSignal,
+  ) => {
+    trace(`${method} ${target}${body ? ` ${JSON.stringify(body)}` : ''}`);
+    const answer = await exchange(path, method, target, body, signal);
+    trace(`${answer.status} ${answer.text.length} characters`);
+    return readAnswer(answer);
+  };
+  const at = (name: string, verb: string): string =>
+    `/v1/resources/${encodeURIComponent(name)}/${verb}`;
+  return {
+    status: async (names) => (await ask('GET', `/v1/status${nameQuery(names)}`)) as StatusAnswer,
+    create: async (name, body: CreateRequest) =>
+      (await ask('POST', at(name, 'create'), body)) as { notes: readonly string[] },
+    role: async (name, body: RoleRequest) =>
+      (await ask('POST', at(name, 'role'), body)) as RoleAnswer,
+    sync: async (name, body: SyncRequest, signal) =>
+      (await ask('POST', at(name, 'sync'), body, signal)) as SyncAnswer,
+    verify: async (name, deep, signal) =>
+      (await ask('POST', at(name, 'verify'), { deep }, signal)) as VerifyAnswer,
+    rounds: async (name) => (await ask('GET', at(name, 'rounds'))) as { rounds: RoundRecord[] },
+    points: async (name) => (await ask('GET', at(name, 'points'))) as { points: PointRecord[] },
+    config: () => ask('GET', '/v1/config'),
+    stop: async () => void (await ask('POST', '/v1/stop', {})),
+  };
+}
+
+function nameQuery(names: readonly string[]): string {
+  if (names.length === 0) return '';
+  return `?${names.map((name) => `name=${encodeURIComponent(name)}`).join('&')}`;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
+function exchange(
+  path: string,
+  method: string,
+  target: string,
+  body: object | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    let connected = false;
+    const stop = signal === undefined ? {} : { signal };
+    const sent = request({ socketPath: path, method, path: target, agent: false, ...stop });
+    const fail = (error: Error): void => {
+      if (signal?.aborted) reject(error);
+      else if (connected)
+        reject(new ControlError({ code: 'CONTROL_LOST', path }, { cause: error }));
+      else reject(unreachable(path, error));
+    };
+    sent.once('error', fail);
+    sent.once('socket', (socket) => {
+      socket.once('connect', () => {
+        connected = true;
+      });
+    });
+    sent.once('response', (response) => collect(response, resolve, reject, fail));
+    if (body !== undefined) sent.setHeader('content-type', 'application/json');
+    sent.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
+function collect(
+  response: IncomingMessage,
+  resolve: (answer: Answer) => void,
+  reject: (error: unknown) => void,
+  fail: (error: Error) => void,
+): void {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  response.on('data', (piece: Buffer) => {
+    length += piece.length;
+    pieces.push(piece);
+    if (length <= ANSWER_BYTES_MAX) return;
+    const text = `the answer is larger than ${ANSWER_BYTES_MAX} bytes`;
+    reject(new ControlError({ code: 'CONTROL_FAILED', text }));
+    response.destroy();
+  });
+  response.once('error', fail);
+  response.once('end', () =>
+    resolve({ status: response.statusCode ?? 0, text: Buffer.concat(pieces).toString('utf8') }),
+  );
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'no such socket',
+  ECONNREFUSED: 'nobody listens there',
+  EACCES: 'permission denied',
+};
+
+function unreachable(path: string, error: Error) {
+  const errno = codeOf(error) ?? error.message;
+  const text = REASONS[errno] ?? errno;
+  return new ControlError({ code: 'CONTROL_UNREACHABLE', path, text }, { cause: error });
+}
+
+function readAnswer(answer: Answer): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(answer.text);
+  } catch (cause) {
+    const text = `hastd answered ${answer.status} with something that is not JSON`;
+    throw new ControlError({ code: 'CONTROL_FAILED', text }, { cause });
+  }
+  if (answer.status < 400) return value;
+  throw remoteError(value, answer.status);
+}
+
+function remoteError(value: unknown, status: number): HastError {
+  const error = field(value, 'error');
+  const code = field(error, 'code');
+  const message = field(error, 'message');
+  if (typeof code !== 'string' || typeof message !== 'string') {
+    const text = `hastd answered ${status} without saying why`;
+    return new ControlError({ code: 'CONTROL_FAILED', text });
+  }
+  const sentStatus = field(error, 'exitStatus');
+  const facts = field(error, 'facts');
+  const fault = { ...(typeof facts === 'object' ? facts : {}), code };
+  const exitStatus = typeof sentStatus === 'number' ? sentStatus : exitStatusOf(code);
+  return new RemoteError(fault, message, exitStatus);
+}
+
+function field(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null
+    ? (value as Readonly<Record<string, unknown>>)[name]
+    : undefined;
+}

@@ -1,0 +1,70 @@
+// Exit statuses of hastctl and hastd in one table: sysexits(3) as FreeBSD HAST uses them, and small
+// numbers for what went wrong with one resource (HAST: 1 no such resource, 2 invalid). Scripts rely
+// on them: they change only with a CHANGELOG entry. The table stands in hastctl(8).
+// It lies in `control`: the daemon sends the number with every error, hastctl exits by it.
+
+export const EXIT = {
+  ok: 0,
+  noResource: 1,
+  invalid: 2,
+  lossNotAccepted: 5,
+  roundFailed: 6,
+  differs: 7,
+  stateExists: 8,
+  usage: 64,
+  data: 65,
+  noInput: 66,
+  lostDaemon: 69,
+  software: 70,
+  unreachable: 71,
+  configUnreadable: 72,
+  cannotCreate: 73,
+  io: 74,
+  tryLater: 75,
+  config: 78,
+} as const;
+
+/** By exact code; it goes before the families. */
+export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
+  CONTROL_NO_RESOURCE: EXIT.noResource,
+  CONTROL_WRONG_ROLE: EXIT.invalid,
+  CONTROL_BAD_REQUEST: EXIT.data,
+  CONTROL_UNREACHABLE: EXIT.unreachable,
+  CONTROL_LOST: EXIT.lostDaemon,
+  CONTROL_FAILED: EXIT.software,
+  CONTROL_IN_USE: EXIT.tryLater,
+  CONTROL_SOCKET_FAILED: EXIT.unreachable,
+  LOSS_NOT_ACCEPTED: EXIT.lossNotAccepted,
+  STATE_EXISTS: EXIT.stateExists,
+  CLI_USAGE: EXIT.usage,
+  CLI_BAD_VALUE: EXIT.data,
+  CLI_UNKNOWN_RESOURCE: EXIT.data,
+  CONFIG_UNREADABLE: EXIT.configUnreadable,
+  CONFIG_INVALID: EXIT.config,
+  SECRET_EXISTS: EXIT.cannotCreate,
+  SECRET_UNWRITABLE: EXIT.cannotCreate,
+  ROUND_NOT_COMMITTED: EXIT.roundFailed,
+  VERIFY_DIFFERS: EXIT.differs,
+  STOP_TIMEOUT: EXIT.tryLater,
+};
+
+/** By the beginning of a code: faults of the layers below, as they reach an operator. */
+export const STATUS_OF_FAMILY: readonly (readonly [string, number])[] = [
+  ['CONFIG_', EXIT.config],
+  ['TARGET_', EXIT.roundFailed],
+  ['PEER_', EXIT.roundFailed],
+  ['ROUND_', EXIT.roundFailed],
+  ['DISK_', EXIT.noInput],
+  ['DEVICE_', EXIT.noInput],
+  ['SECRET_', EXIT.noInput],
+  ['FILE_', EXIT.io],
+];
+
+/** The status for an error code; unlisted codes, and errors without one, are 70. */
+export function exitStatusOf(code: string | null): number {
+  if (code === null) return EXIT.software;
+  const exact = Object.hasOwn(STATUS_OF_CODE, code) ? STATUS_OF_CODE[code] : undefined;
+  if (exact !== undefined) return exact;
+  const family = STATUS_OF_FAMILY.find(([prefix]) => code.startsWith(prefix));
+  return family?.[1] ?? EXIT.software;
+}

@@ -1,0 +1,130 @@
+// Which HTTP request asks for what: method, path and body become one checked value. Pure.
+// Bodies are JSON objects; an empty body is an empty object; unknown fields are refused, so that
+// a misspelt `acceptloss` is not taken for a no. Names are percent-decoded.
+import { z } from 'zod';
+import { DISK_BYTES_MAX } from '../base/units.js';
+import type { CreateRequest, RoleRequest, SyncRequest } from './api.js';
+
+/** A request that makes sense, ready for `ControlApi`. */
+export type Call =
+  | { readonly kind: 'status'; readonly names: readonly string[] }
+  | { readonly kind: 'create'; readonly name: string; readonly body: CreateRequest }
+  | { readonly kind: 'role'; readonly name: string; readonly body: RoleRequest }
+  | { readonly kind: 'sync'; readonly name: string; readonly body: SyncRequest }
+  | { readonly kind: 'verify'; readonly name: string; readonly deep: boolean }
+  | { readonly kind: 'rounds'; readonly name: string }
+  | { readonly kind: 'points'; readonly name: string }
+  | { readonly kind: 'config' }
+  | { readonly kind: 'stop' };
+
+/** A request that makes none: an HTTP status and a sentence. */
+export interface BadCall {
+  readonly kind: 'bad';
+  readonly status: 400 | 404 | 405;
+  readonly text: string;
+}
+
+const bytes = z.number().int().min(1).max(DISK_BYTES_MAX).nullable().default(null);
+const createBody = z.strictObject({
+  extentBytes: bytes,
+  keepdirty: z
+    .number()
+    .int()
+    .min(0)
+    .max(2 ** 32)
+    .nullable()
+    .default(null),
+  mediaBytes: bytes,
+  force: z.boolean().default(false),
+});
+const roleBody = z.strictObject({
+  role: z.enum(['init', 'primary', 'secondary']),
+  acceptLoss: z.boolean().default(false),
+});
+const syncBody = z.strictObject({ wait: z.enum(['applied', 'commit']).nullable().default(null) });
+const verifyBody = z.strictObject({ deep: z.boolean().default(false) });
+const emptyBody = z.strictObject({});
+
+const bad = (status: BadCall['status'], text: string): BadCall => ({ kind: 'bad', status, text });
+
+const METHODS: Readonly<Record<string, 'GET' | 'POST'>> = {
+  status: 'GET',
+  config: 'GET',
+  stop: 'POST',
+  rounds: 'GET',
+  points: 'GET',
+  create: 'POST',
+  role: 'POST',
+  sync: 'POST',
+  verify: 'POST',
+};
+const GLOBAL = ['status', 'config', 'stop'];
+
+/** Reads a request: `target` is path and query as sent, `bodyText` the whole body. */
+export function readCall(method: string, target: string, bodyText: string): Call | BadCall {
+  const path = splitPath(target);
+  if (path === null) return bad(400, `cannot read the path ${target}`);
+  const [version, first, second, third] = path.parts;
+  const verb = path.parts.length === 2 ? first : third;
+  const known = version === 'v1' && verb !== undefined && Object.hasOwn(METHODS, verb);
+  const shaped =
+    path.parts.length === 2
+      ? GLOBAL.includes(verb ?? '')
+      : path.parts.length === 4 && first === 'resources' && !GLOBAL.includes(verb ?? '');
+  if (!known || !shaped) return bad(404, `there is nothing at ${target} (see hastctl(8), HTTP)`);
+  if (method !== METHODS[verb]) return bad(405, `${verb} wants ${METHODS[verb]}, not ${method}`);
+  return withBody(verb, second ?? '', path.names, bodyText);
+}
+
+function withBody(
+  verb: string,
+  name: string,
+  names: readonly string[],
+  bodyText: string,
+): Call | BadCall {
+  switch (verb) {
+    case 'status':
+      return { kind: 'status', names };
+    case 'config':
+      return { kind: 'config' };
+    case 'rounds':
+      return { kind: 'rounds', name };
+    case 'points':
+      return { kind: 'points', name };
+    case 'create':
+      return checked(createBody, bodyText, (body) => ({ kind: 'create', name, body }));
+    case 'role':
+      return checked(roleBody, bodyText, (body) => ({ kind: 'role', name, body }));
+    case 'sync':
+      return checked(syncBody, bodyText, (body) => ({ kind: 'sync', name, body }));
+    case 'verify':
+      return checked(verifyBody, bodyText, (body) => ({ kind: 'verify', name, deep: body.deep }));
+    default:
+      return checked(emptyBody, bodyText, () => ({ kind: 'stop' }));
+  }
+}
+
+function splitPath(target: string): { parts: string[]; names: string[] } | null {
+  const [path = '', query = ''] = target.split('?', 2);
+  try {
+    const parts = path.split('/').slice(1).map(decodeURIComponent);
+    return { parts, names: new URLSearchParams(query).getAll('name') };
+  } catch {
+    return null;
+  }
+}
+
+function checked<T>(schema: z.ZodType<T>, bodyText: string, call: (body: T) => Call) {
+  let value: unknown = {};
+  try {
+    if (bodyText.trim() !== '') value = JSON.parse(bodyText);
+  } catch {
+    return bad(400, 'the body is not JSON');
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return call(result.data);
+  const problems = result.error.issues.map(
+    (issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`,
+  );
+  return bad(400, problems.join('; '));
+}

@@ -1,0 +1,65 @@
+// Whether two ends may have a session, decided from what both say (pure). Names, roles and sizes
+// are settled here; lineage is the round's business (lineage/lineage.ts), because a session is
+// needed to say that two disks have diverged.
+import { refusalText } from './faults.js';
+import type { PeerFacts, Refusal } from './messages.js';
+
+export interface Verdict {
+  readonly refusal: Refusal;
+  readonly text: string;
+}
+
+/** How the peer reached us. */
+export interface Proof {
+  /** The resource whose key it proved to hold; null: a plain connection. */
+  readonly identity: string | null;
+}
+
+/** A resource of this node, as an incoming HELLO is judged. */
+export interface LocalResource {
+  readonly facts: PeerFacts;
+  /** `insecure on`: plain connections are taken. */
+  readonly insecure: boolean;
+}
+
+/** Null: welcome. `local` is null when this node has no resource of that name. */
+export function judgeCaller(
+  here: string,
+  local: LocalResource | null,
+  theirs: PeerFacts,
+  proof: Proof,
+): Verdict | null {
+  const { resource } = theirs;
+  if (proof.identity !== null && proof.identity !== resource) {
+    return verdict('wrong-resource', { here, resource, theirs: proof.identity });
+  }
+  if (local === null) return verdict('unknown-resource', { here, resource });
+  if (proof.identity === null && !local.insecure)
+    return verdict('secret-needed', { here, resource });
+  return judgePeers(local.facts, theirs);
+}
+
+/** The part of the judgement that both sides make. */
+export function judgePeers(mine: PeerFacts, theirs: PeerFacts): Verdict | null {
+  const { node: here, resource } = mine;
+  if (theirs.resource !== resource) {
+    return verdict('wrong-resource', { here, resource, theirs: theirs.resource });
+  }
+  if (theirs.node === here) return verdict('same-node', { here, resource });
+  const roles = [mine.role, theirs.role];
+  if (!roles.includes('primary') || !roles.includes('secondary')) {
+    return verdict('role', { here, resource, ours: mine.role, theirs: theirs.role });
+  }
+  const [primary, secondary] = mine.role === 'primary' ? [mine, theirs] : [theirs, mine];
+  // Larger is allowed, bytes beyond are never touched (H14); 0 is a disk not made yet.
+  if (secondary.sizeBytes !== 0 && secondary.sizeBytes < primary.sizeBytes) {
+    const [ours, other] = [String(mine.sizeBytes), String(theirs.sizeBytes)];
+    return verdict('size', { here, resource, ours, theirs: other });
+  }
+  return null;
+}
+
+const verdict = (refusal: Refusal, facts: Parameters<typeof refusalText>[1]): Verdict => ({
+  refusal,
+  text: refusalText(refusal, facts),
+});

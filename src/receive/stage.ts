@@ -1,0 +1,157 @@
+// Receiver step 2: frames of a round, appended to a staged changeset and made durable as they come.
+// A sync begins whenever something is unsynced and none is running, so the acknowledged watermark
+// is what is on disk and never further behind than one sync. Steps 3 and 4 end it.
+import { assert } from '../base/assert.js';
+import { equalBytes } from '../base/digest.js';
+import type { FileHandle, Files } from '../base/files.js';
+import { hex } from '../base/random.js';
+import { type Deferred, deferred } from '../base/sync.js';
+import type { ChangesetHeader, ChangesetTotals, Frame } from '../format/changeset.js';
+import { CHANGESET_HEADER_BYTES } from '../format/changeset-file.js';
+import { scanFrames } from '../format/changeset-reader.js';
+import { ChangesetWriter } from '../format/changeset-writer.js';
+import { decodeFrame } from '../format/frame.js';
+import { unpack } from '../format/pack.js';
+
+export const stageName = (round: Uint8Array): string => `stage-${hex(round)}`;
+export const committedName = (round: Uint8Array): string => `committed-${hex(round)}`;
+
+export class Stage {
+  readonly header: ChangesetHeader;
+  readonly #files: Files;
+  readonly #directory: string;
+  readonly #handle: FileHandle;
+  readonly #writer: ChangesetWriter;
+  #written = 0;
+  #synced = 0;
+  #syncing = false;
+  #failure: { error: unknown } | null = null;
+  readonly #waiting: { readonly atLeast: number; readonly done: Deferred<number> }[] = [];
+  #closed = false;
+
+  private constructor(
+    files: Files,
+    directory: string,
+    handle: FileHandle,
+    writer: ChangesetWriter,
+  ) {
+    this.#files = files;
+    this.#directory = directory;
+    this.#handle = handle;
+    this.#writer = writer;
+    this.header = writer.header;
+  }
+
+  /** A new staged file with `reserveBytes` reserved for it; errors of the file system. */
+  static async create(
+    files: Files,
+    directory: string,
+    header: ChangesetHeader,
+    reserveBytes: number,
+  ): Promise<Stage> {
+    const path = `${directory}/${stageName(header.round)}`;
+    const handle = await files.open(path, 'truncate');
+    try {
+      await handle.reserve(reserveBytes);
+      const writer = await ChangesetWriter.create(handle, header);
+      return new Stage(files, directory, handle, writer);
+    } catch (error) {
+      await handle.close();
+      await files.remove(path);
+      throw error;
+    }
+  }
+
+  /** Frames handed over so far; the next one must have this number. */
+  get frames(): number {
+    return this.#writer.frames;
+  }
+
+  /** Appends a frame whose decoded form is `frame`. */
+  async append(bytes: Uint8Array, frame: Frame): Promise<void> {
+    this.#throwFailure();
+    await this.#writer.append(bytes, frame.entries);
+    this.#written = frame.number + 1;
+    void this.#syncAll();
+  }
+
+  /** Resolves with the watermark once frames 0..atLeast-1 are durable. */
+  staged(atLeast: number): Promise<number> {
+    if (this.#failure) return Promise.reject(this.#failure.error);
+    if (this.#synced >= atLeast || this.#closed) return Promise.resolve(this.#synced);
+    const done = deferred<number>();
+    this.#waiting.push({ atLeast, done });
+    return done.promise;
+  }
+
+  /** Decoded frames from number `from` on, read back. */
+  async *framesFrom(from: number): AsyncGenerator<Frame> {
+    const { path } = this.#handle;
+    const { sizeBytes } = this.header;
+    const end = this.#writer.endOffset;
+    for await (const stored of scanFrames(this.#handle, CHANGESET_HEADER_BYTES, end)) {
+      if (stored.header.number < from) continue;
+      yield decodeFrame(stored.bytes, path, unpack, sizeBytes);
+    }
+  }
+
+  /** Step 4: index, trailer, fdatasync, rename, directory. After it the round is irrevocable.
+   * Null when the totals are not what the sender says: nothing has been renamed then. */
+  async commit(frames: number, indexDigest: Uint8Array): Promise<ChangesetTotals | null> {
+    assert(!this.#closed, 'a stage is committed once');
+    this.#throwFailure();
+    const totals = await this.#writer.finish();
+    if (totals.frames !== frames || !equalBytes(totals.indexDigest, indexDigest)) return null;
+    await this.#handle.truncate(await this.#handle.size());
+    await this.#handle.sync();
+    await this.#handle.close();
+    const { round } = this.header;
+    const from = `${this.#directory}/${stageName(round)}`;
+    await this.#files.rename(from, `${this.#directory}/${committedName(round)}`);
+    await this.#files.syncDirectory(this.#directory);
+    this.#end();
+    return totals;
+  }
+
+  /** Forgets a round that will not be committed. */
+  async drop(): Promise<void> {
+    if (this.#closed) return;
+    this.#end();
+    await this.#handle.close();
+    await this.#files.remove(`${this.#directory}/${stageName(this.header.round)}`);
+  }
+
+  #end(): void {
+    this.#closed = true;
+    for (const { done } of this.#waiting.splice(0)) done.resolve(this.#synced);
+  }
+
+  async #syncAll(): Promise<void> {
+    if (this.#syncing) return;
+    this.#syncing = true;
+    try {
+      while (this.#synced < this.#written && !this.#closed) {
+        const written = this.#written;
+        await this.#handle.sync();
+        this.#synced = written;
+        this.#wake();
+      }
+    } catch (error) {
+      this.#failure = { error };
+      for (const { done } of this.#waiting.splice(0)) done.reject(error);
+    } finally {
+      this.#syncing = false;
+    }
+  }
+
+  #wake(): void {
+    const ready = this.#waiting.filter((wait) => wait.atLeast <= this.#synced);
+    const later = this.#waiting.filter((wait) => wait.atLeast > this.#synced);
+    this.#waiting.splice(0, this.#waiting.length, ...later);
+    for (const { done } of ready) done.resolve(this.#synced);
+  }
+
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure.error;
+  }
+}

@@ -1,0 +1,62 @@
+// Receiver step 3: every chunk of a frame is verified before it is committed (C2): what the disk
+// holds now, overlaid with the blocks sent, must have the digest the sender gave. Only chunks that
+// were sent are read.
+import { digestOf, equalBytes } from '../base/digest.js';
+import {
+  BLOCK_BYTES,
+  BLOCKS_PER_CHUNK,
+  CHUNK_BYTES,
+  type ChunkIndex,
+  chunkLength,
+  chunkMask,
+} from '../base/units.js';
+import type { Device } from '../disk/device.js';
+import type { Frame, FrameEntry } from '../format/changeset.js';
+
+/** Chunks read at once: the pool's cap per device. */
+const READS_AHEAD = 4;
+
+/** The chunks of `frame` that do not come out as their digest says. */
+export async function driftedChunks(
+  device: Device,
+  frame: Frame,
+  sizeBytes: number,
+): Promise<readonly ChunkIndex[]> {
+  const drifted: ChunkIndex[] = [];
+  let at = 0;
+  for (let first = 0; first < frame.entries.length; first += READS_AHEAD) {
+    const group = frame.entries.slice(first, first + READS_AHEAD);
+    const bases = await Promise.all(group.map((entry) => readBase(device, entry, sizeBytes)));
+    group.forEach((entry, index) => {
+      const chunk = bases[index] ?? Buffer.alloc(0);
+      at = overlay(chunk, entry, frame.blocks, at);
+      if (!equalBytes(digestOf(chunk), entry.digest)) drifted.push(entry.chunk);
+    });
+  }
+  return drifted;
+}
+
+/** The chunk as it is; not read when all of its blocks were sent. */
+async function readBase(device: Device, entry: FrameEntry, sizeBytes: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(chunkLength(entry.chunk, sizeBytes));
+  if (entry.mask === chunkMask(entry.chunk, sizeBytes)) return bytes;
+  const offset = entry.chunk * CHUNK_BYTES;
+  if (!device.readCached(offset, bytes)) await device.read(offset, bytes);
+  return bytes;
+}
+
+/** Lays the entry's blocks, which begin at `at` of `blocks`, over the chunk; returns their end. */
+function overlay(chunk: Buffer, entry: FrameEntry, blocks: Uint8Array, at: number): number {
+  let next = at;
+  for (let block = 0; block < BLOCKS_PER_CHUNK; block += 1) {
+    const bit = 1 << block;
+    if ((entry.mask & bit) === 0) continue;
+    const into = chunk.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);
+    if ((entry.zero & bit) !== 0) into.fill(0);
+    else {
+      into.set(blocks.subarray(next, next + into.length));
+      next += into.length;
+    }
+  }
+  return next;
+}

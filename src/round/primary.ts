@@ -1,0 +1,247 @@
+// The primary's side of one resource, opened: what was dirty is known again, and the clean mark is
+// gone before any guest can write (H8). After a clean stop the maps are exact; after a crash of the
+// daemon TARGET.dirty and the intent extents say it (H9); in every other case all is doubted
+// (H11, H12): marked dirty, then settled while the guest is served.
+import { present } from '../base/assert.js';
+import type { Clock } from '../base/clock.js';
+import { codeOf } from '../base/errors.js';
+import type { FileHandle, Files } from '../base/files.js';
+import type { Log } from '../base/log.js';
+import type { Random } from '../base/random.js';
+import type { Device } from '../disk/device.js';
+import type { Fingerprints } from '../disk/fingerprints.js';
+import type { Compute } from '../format/compute.js';
+import { DigestTable } from '../tracking/digest-table.js';
+import { loadDirty } from '../tracking/dirty-map.js';
+import { EntryLog } from '../tracking/entry-log.js';
+import type { ResourceFile } from '../tracking/resource-file.js';
+import { Core } from '../volume/core.js';
+import { createIntentFile, IntentOwner } from '../volume/intent.js';
+import { allocateVolume, THREADS_MAX, type VolumeMemory } from '../volume/memory.js';
+import { fileSpill } from '../volume/spill.js';
+import { Volume } from '../volume/volume.js';
+import type { Waiter } from '../volume/waiter.js';
+import { recordOf } from './contact.js';
+import { DirtyKeeper } from './dirty-keeper.js';
+import type { RoundParts } from './parts.js';
+
+export interface PrimaryParts {
+  readonly files: Files;
+  readonly resourceFile: ResourceFile;
+  readonly device: Device;
+  readonly fingerprints: Fingerprints;
+  readonly compute: Compute;
+  readonly waiter: Waiter;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly spillBytes: number;
+  /** Names, in the order of their slots. */
+  readonly targets: readonly string[];
+}
+
+/** What recovery found. 'exact': clean stop. 'extents': the daemon had crashed. 'all': doubt. */
+export type Belief = 'exact' | 'extents' | 'all';
+
+export interface Primary {
+  readonly memory: VolumeMemory;
+  readonly volume: Volume;
+  readonly dirty: DirtyKeeper;
+  readonly belief: Belief;
+  readonly rounds: readonly RoundParts[];
+  /** Paths that data threads open themselves. */
+  readonly intentPath: string;
+  readonly spillPath: string;
+  /** After the writers have ended: flushes, publishes, leaves the clean mark (H8). */
+  closeClean(): Promise<void>;
+}
+
+export async function openPrimary(parts: PrimaryParts): Promise<Primary> {
+  const { files, resourceFile } = parts;
+  const { directory, state } = resourceFile;
+  const resource = present(state.resource, 'a primary has a resource id');
+  const memory = allocateVolume({
+    sizeBytes: state.sizeBytes,
+    extentBytes: state.extentBytes,
+    targets: parts.targets.length,
+    spillBytes: parts.spillBytes,
+  });
+  const core = new Core(memory, THREADS_MAX - 1);
+  const spillPath = `${directory}/spill`;
+  const spillHandle = await files.open(spillPath, 'truncate');
+  const { device, waiter, clock } = parts;
+  const volume = new Volume(core, { device, spill: fileSpill(spillHandle), waiter, clock });
+  const handles: FileHandle[] = [spillHandle];
+  const intentPath = `${directory}/intent.map`;
+  const found = await openIntent(parts, core, intentPath);
+  handles.push(found.handle);
+  const belief = found.whole ? await believe(parts) : 'all';
+  await recoverDirty(parts, volume, found.intent, belief);
+  const dirty = new DirtyKeeper({
+    files,
+    resourceFile,
+    volume,
+    intent: found.intent,
+    targets: parts.targets,
+    resource,
+  });
+  await dirty.publishAll();
+  const fingerprint = await parts.fingerprints.now();
+  await resourceFile.update((old) => ({
+    ...old,
+    clean: null,
+    doubt: null,
+    running: { bootId: parts.fingerprints.bootId, fingerprint },
+  }));
+  const rounds = await Promise.all(
+    parts.targets.map((target, slot) => openRound(parts, volume, dirty, resource, target, slot)),
+  );
+  const closeClean = async (): Promise<void> => {
+    const settled = volume.suspect ? 'suspect' : await publishClean(parts, volume, dirty);
+    parts.log.info('maps published', { settled });
+    for (const round of rounds) {
+      await round.table.close();
+      await round.entries.close();
+    }
+    for (const handle of handles) await handle.close();
+  };
+  return { memory, volume, dirty, belief, rounds, intentPath, spillPath, closeClean };
+}
+
+/** H11: the maps are believed only if everything agrees. */
+async function believe(parts: PrimaryParts): Promise<Belief> {
+  const { state, copiesAgreed } = parts.resourceFile;
+  const { fingerprints, log } = parts;
+  if (state.doubt !== null) {
+    log.warn('everything is compared', { why: state.doubt });
+    return 'all';
+  }
+  const now = await fingerprints.now();
+  if (state.clean !== null && copiesAgreed) {
+    const differs = fingerprints.differs(state.clean.fingerprint, now, 'untouched');
+    if (differs === null) return 'exact';
+    log.warn('the disk was touched while hastd was down; everything is compared', { differs });
+    return 'all';
+  }
+  if (state.running !== null && state.running.bootId === fingerprints.bootId) {
+    const differs = fingerprints.differs(state.running.fingerprint, now, 'same-disk');
+    if (differs === null) return 'extents';
+    log.warn('another disk stands in its place; everything is compared', { differs });
+  }
+  return 'all';
+}
+
+async function recoverDirty(
+  parts: PrimaryParts,
+  volume: Volume,
+  intent: IntentOwner,
+  belief: Belief,
+): Promise<void> {
+  const { files, resourceFile } = parts;
+  const resource = present(resourceFile.state.resource, 'a primary has a resource id');
+  for (const [slot, target] of parts.targets.entries()) {
+    const pending = volume.pending(slot);
+    const known = recordOf(resourceFile, target).point !== null;
+    if (belief === 'all' || !known) {
+      pending.markAll();
+      continue;
+    }
+    const path = `${resourceFile.directory}/${target}.dirty`;
+    if (!(await loadPublished(files, path, resource, pending))) {
+      parts.log.warn('no whole map of what is dirty; everything is compared', { target });
+      pending.markAll();
+    }
+    if (belief === 'extents') {
+      const extents = intent.markExtents(pending);
+      parts.log.info('extents in doubt after a crash of the daemon', { target, extents });
+    }
+  }
+}
+
+async function loadPublished(
+  files: Files,
+  path: string,
+  resource: Uint8Array,
+  into: Parameters<typeof loadDirty>[3],
+): Promise<boolean> {
+  try {
+    return await loadDirty(files, path, resource, into);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'FORMAT_BAD' || code === 'FORMAT_VERSION') return false;
+    throw error;
+  }
+}
+
+async function openIntent(parts: PrimaryParts, core: Core, path: string) {
+  const { files, resourceFile } = parts;
+  const { state } = resourceFile;
+  const header = {
+    resource: present(state.resource, 'a primary has a resource id'),
+    sizeBytes: state.sizeBytes,
+    extentBytes: state.extentBytes,
+  };
+  let whole = false;
+  if (await files.exists(path)) {
+    const handle = await files.open(path, 'write');
+    const intent = new IntentOwner(core, handle, state.keepdirty);
+    try {
+      whole = await intent.load(header);
+    } catch (error) {
+      parts.log.warn('the intent map is not whole', { code: codeOf(error) });
+    }
+    if (whole) return { handle, intent, whole };
+    await handle.close();
+  }
+  await createIntentFile(files, path, header);
+  await files.syncDirectory(resourceFile.directory);
+  const handle = await files.open(path, 'write');
+  const intent = new IntentOwner(core, handle, state.keepdirty);
+  await intent.load(header);
+  return { handle, intent, whole: false };
+}
+
+async function openRound(
+  parts: PrimaryParts,
+  volume: Volume,
+  dirty: DirtyKeeper,
+  resource: Uint8Array,
+  target: string,
+  slot: number,
+): Promise<RoundParts> {
+  const { files, resourceFile, compute, clock, random } = parts;
+  const base = `${resourceFile.directory}/${target}`;
+  const facts = { resource, sizeBytes: resourceFile.state.sizeBytes };
+  return {
+    target,
+    slot,
+    resourceFile,
+    files,
+    volume,
+    dirty,
+    table: await DigestTable.open(files, `${base}.digests`, facts),
+    entries: new EntryLog(await files.open(`${base}.entries`, 'truncate')),
+    compute,
+    clock,
+    random,
+    log: parts.log.child({ target }),
+  };
+}
+
+/** Everything is in the maps and on the disk before the clean mark says so. */
+async function publishClean(
+  parts: PrimaryParts,
+  volume: Volume,
+  dirty: DirtyKeeper,
+): Promise<'clean' | 'busy' | 'unclean'> {
+  try {
+    await parts.device.sync();
+    if ((await dirty.checkpoint()) === 'busy') return 'busy';
+    const fingerprint = await parts.fingerprints.now();
+    await parts.resourceFile.update((state) => ({ ...state, clean: { fingerprint } }));
+    return 'clean';
+  } catch (error) {
+    parts.log.error('no clean stop', { error: String(error), suspect: volume.suspect });
+    return 'unclean';
+  }
+}

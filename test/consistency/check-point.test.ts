@@ -1,0 +1,362 @@
+// The checker has teeth: it accepts every image that a legal history can leave, and finds one
+// stale block, one swapped sector, one block of the future, one missing answered write, one zeroed
+// region, one pair out of order.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { seededRandom } from '../../src/base/random.js';
+import { BlockLog, type OperationRecord } from './block-log.js';
+import { type CutWindow, checkImage, type Violation } from './check-point.js';
+
+const SEED = Number(process.env['HAST_SEED'] ?? 1);
+const BLOCK = 4096;
+/** Seven blocks, the last of one sector. */
+const SIZE = 6 * BLOCK + 512;
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** A log whose stamps the test sets, over a base that is not zero in its first two blocks. */
+function newLog(sizeBytes = SIZE) {
+  const time = { now: 0 };
+  const base = (block: number) => (block < 2 ? new Uint8Array(BLOCK).fill(0xb0 + block) : null);
+  const log = new BlockLog({ sizeBytes, seed: 5, base, stamp: () => time.now });
+  return { log, time };
+}
+
+/** Sets the content of one block of an image to what an operation (null: the base) leaves. */
+function put(image: Uint8Array, log: BlockLog, block: number, from: OperationRecord | null): void {
+  const bytes = image.subarray(block * BLOCK, block * BLOCK + log.lengthOf(block));
+  if (from?.kind === 'write') bytes.set(log.blockOf(from, block));
+  else if (from) bytes.fill(0);
+  else bytes.set(log.baseOf(block) ?? new Uint8Array(bytes.length));
+}
+
+function baseImage(log: BlockLog): Uint8Array {
+  const image = new Uint8Array(log.sizeBytes);
+  for (let block = 0; block < log.blocks; block += 1) put(image, log, block, null);
+  return image;
+}
+
+const kinds = (found: readonly Violation[]): string => found.map((one) => one.kind).join(' ');
+
+/** A clean story: block b is written at 10 (answered 20) and again at 30 (answered 40). */
+function twoVersions() {
+  const { log, time } = newLog();
+  const at = (stamp: number) => {
+    time.now = stamp;
+  };
+  at(10);
+  const first = log.write(0, log.blocks);
+  at(20);
+  log.answered(first);
+  at(30);
+  const second = log.write(0, log.blocks);
+  at(40);
+  log.answered(second);
+  const image = (version: OperationRecord | null) => {
+    const made = baseImage(log);
+    for (let block = 0; block < log.blocks; block += 1) put(made, log, block, version);
+    return made;
+  };
+  return { log, at, first, second, image };
+}
+
+test('base, first and second version are legal exactly while they may stand', async () => {
+  const { log, first, second, image } = twoVersions();
+  const verdict = async (shown: OperationRecord | null, beganAt: number, endedAt: number) =>
+    new Set((await checkImage(image(shown), log, { beganAt, endedAt })).map((one) => one.kind));
+  const fine = new Set<string>();
+  assert.deepEqual(await verdict(null, 5, 6), fine);
+  assert.deepEqual(await verdict(null, 15, 16), fine, 'the first is under way');
+  assert.deepEqual(await verdict(null, 21, 22), new Set(['missing']));
+  assert.deepEqual(await verdict(first, 5, 9), new Set(['future']));
+  assert.deepEqual(await verdict(first, 5, 10), fine);
+  assert.deepEqual(await verdict(first, 25, 26), fine);
+  assert.deepEqual(await verdict(first, 40, 50), fine, 'answered at 40: not before the cut');
+  assert.deepEqual(await verdict(first, 41, 50), new Set(['missing']));
+  assert.deepEqual(await verdict(second, 20, 29), new Set(['future']));
+  assert.deepEqual(await verdict(second, 35, 36), fine);
+  assert.deepEqual(await verdict(second, 50, NEVER), fine);
+});
+
+test('one stale block among good ones is found and named', async () => {
+  const { log, first, second, image } = twoVersions();
+  const bad = image(second);
+  put(bad, log, 3, first);
+  const found = await checkImage(bad, log, { beganAt: 50, endedAt: 60 });
+  assert.equal(kinds(found), 'missing');
+  assert.equal(found[0]?.block, 3);
+  assert.match(found[0]?.text ?? '', /block 3 shows version 0:1 .*lacks version 0:2 .*answered 40/);
+});
+
+test('one block of the future is found', async () => {
+  const { log, first, second, image } = twoVersions();
+  const bad = image(first);
+  put(bad, log, 6, second);
+  const found = await checkImage(bad, log, { beganAt: 25, endedAt: 28 });
+  assert.deepEqual([kinds(found), found[0]?.block], ['future', 6]);
+});
+
+test('one swapped sector is found, whichever it is', async () => {
+  const { log, first, second, image } = twoVersions();
+  for (let sector = 0; sector < 8; sector += 1) {
+    const bad = image(second);
+    const at = 2 * BLOCK + sector * 512;
+    bad.set(image(first).subarray(at, at + 512), at);
+    assert.equal(kinds(await checkImage(bad, log, { beganAt: 50, endedAt: 60 })), 'torn');
+    bad.fill(0, at, at + 512);
+    assert.equal(kinds(await checkImage(bad, log, { beganAt: 50, endedAt: 60 })), 'torn');
+  }
+});
+
+test('zeroes, foreign bytes and blocks of another place are found', async () => {
+  const { log, second, image } = twoVersions();
+  const verdict = async (change: (image: Uint8Array) => void) => {
+    const bad = image(second);
+    change(bad);
+    return kinds(await checkImage(bad, log, { beganAt: 50, endedAt: 60 }));
+  };
+  // Blocks 0 and 1 have a base that is not zero; 2 was zero once, but that is long overwritten.
+  assert.equal(await verdict((bad) => bad.fill(0, 0, 2 * BLOCK)), 'zeroed zeroed');
+  assert.equal(await verdict((bad) => bad.fill(0, 2 * BLOCK, 3 * BLOCK)), 'missing');
+  assert.equal(await verdict((bad) => bad.fill(9, 4 * BLOCK, 5 * BLOCK)), 'alien');
+  assert.equal(await verdict((bad) => bad.copyWithin(BLOCK, 0, BLOCK)), 'misplaced');
+});
+
+test('a block that nobody wrote must be the base', async () => {
+  const { log } = newLog();
+  const image = baseImage(log);
+  assert.deepEqual(await checkImage(image, log, { beganAt: 0, endedAt: NEVER }), []);
+  image[BLOCK + 7] = 1;
+  image[5 * BLOCK + 7] = 1;
+  const found = await checkImage(image, log, { beganAt: 0, endedAt: NEVER });
+  assert.equal(kinds(found), 'alien alien');
+});
+
+test('order: who waited for A before issuing B cannot have B without A', async () => {
+  const { log, time } = newLog();
+  time.now = 10;
+  const a = log.write(2, 1);
+  time.now = 20;
+  log.answered(a);
+  time.now = 30;
+  const b = log.write(4, 1);
+  const image = baseImage(log);
+  put(image, log, 4, b);
+  const cut: CutWindow = { beganAt: 5, endedAt: 100 };
+  const found = await checkImage(image, log, cut);
+  assert.equal(kinds(found), 'order');
+  assert.match(found[0]?.text ?? '', /block 4 shows version 0:2/);
+  assert.match(found[0]?.text ?? '', /lacks version 0:1/);
+  assert.deepEqual(await checkImage(image, log, cut, { oneInstant: false }), []);
+  put(image, log, 2, a);
+  assert.deepEqual(await checkImage(image, log, cut), []);
+});
+
+test('two writes under way together may stand in any order', async () => {
+  const { log, time } = newLog();
+  time.now = 10;
+  const [a, b] = [log.write(3, 1, 1), log.write(3, 1, 2)];
+  time.now = 20;
+  log.answered(a);
+  log.answered(b);
+  for (const last of [a, b]) {
+    const image = baseImage(log);
+    put(image, log, 3, last);
+    assert.deepEqual(await checkImage(image, log, { beganAt: 30, endedAt: 40 }), []);
+  }
+});
+
+test('TRIM leaves the old content or zeroes, WRITE_ZEROES only zeroes', async () => {
+  for (const kind of ['trim', 'zero'] as const) {
+    const { log, time } = newLog();
+    time.now = 10;
+    const write = log.write(0, 2);
+    time.now = 20;
+    log.answered(write);
+    time.now = 30;
+    const gone = log[kind](0, 2);
+    time.now = 40;
+    log.answered(gone);
+    const verdict = async (shown: OperationRecord, beganAt: number) => {
+      const image = baseImage(log);
+      for (const block of [0, 1]) put(image, log, block, shown);
+      return kinds(await checkImage(image, log, { beganAt, endedAt: beganAt + 1 }));
+    };
+    assert.equal(await verdict(gone, 50), '');
+    assert.equal(await verdict(gone, 25), 'future future');
+    assert.equal(await verdict(write, 50), kind === 'trim' ? '' : 'missing missing');
+  }
+});
+
+test('identical content written again is not taken for the old', async () => {
+  const { log, at, first, image } = twoVersions();
+  at(60);
+  const again = log.rewrite(first);
+  at(70);
+  log.answered(again);
+  assert.deepEqual(await checkImage(image(again), log, { beganAt: 80, endedAt: 90 }), []);
+  const between = await checkImage(image(again), log, { beganAt: 45, endedAt: 55 });
+  assert.ok(between.length > 0 && between.every((one) => one.kind !== 'torn'));
+});
+
+test('what was never answered may be there or not, until its connection has ended', async () => {
+  const { log, time } = newLog();
+  time.now = 10;
+  const open = log.write(2, 1, 1);
+  time.now = 20;
+  log.disconnected(1);
+  time.now = 30;
+  const later = log.write(2, 1, 2);
+  time.now = 40;
+  log.answered(later);
+  const verdict = async (shown: OperationRecord | null, beganAt: number) => {
+    const image = baseImage(log);
+    put(image, log, 2, shown);
+    return kinds(await checkImage(image, log, { beganAt, endedAt: beganAt + 1 }));
+  };
+  assert.equal(await verdict(open, 25), '');
+  assert.equal(await verdict(null, 25), '');
+  assert.equal(await verdict(later, 50), '');
+  assert.equal(await verdict(open, 50), 'missing', 'it cannot have come after its connection');
+});
+
+test('logs of several processes are one log', async () => {
+  const { log, first, second, image } = twoVersions();
+  const merged = new BlockLog({ sizeBytes: SIZE, seed: 5, base: (block) => log.baseOf(block) });
+  // Structured clones, as a message between processes carries them (infinity survives in them).
+  for (const record of structuredClone(log.records())) merged.add(record);
+  const cut = { beganAt: 50, endedAt: 60 };
+  assert.deepEqual(await checkImage(image(second), merged, cut), []);
+  const found = await checkImage(image(first), merged, cut);
+  assert.equal(kinds(found), Array(7).fill('missing').join(' '));
+});
+
+test('an image of more than a piece, and a limit to what is told', async () => {
+  const { log, time } = newLog(3 * 1024 * 1024 + 512);
+  time.now = 10;
+  const all = log.write(0, log.blocks);
+  time.now = 20;
+  log.answered(all);
+  const image = log.bytesOf(all);
+  const cut = { beganAt: 30, endedAt: 40 };
+  assert.deepEqual(await checkImage(image, log, cut), []);
+  const found = await checkImage(baseImage(log), log, cut, { violationsMax: 3 });
+  assert.equal(kinds(found), 'missing missing missing');
+});
+
+/** An operation of a generated history; each block takes effect at its own time. */
+interface Step {
+  readonly operation: OperationRecord;
+  readonly effects: readonly { block: number; at: number; happens: boolean }[];
+}
+
+/** A random history: up to four under way at a time, stamps are distinct. */
+function history(seed: number) {
+  const random = seededRandom(seed);
+  const { log, time } = newLog();
+  const steps: Step[] = [];
+  for (let count = 0; count < 30; count += 1) {
+    time.now = random.below(1000) + random.below(1000) / 1000;
+    const first = random.below(log.blocks);
+    const blocks = 1 + random.below(log.blocks - first);
+    const written = steps.find(({ operation }) => operation.kind === 'write');
+    const choice = random.below(8);
+    let operation: OperationRecord;
+    if (choice === 0) operation = log.trim(first, blocks, count);
+    else if (choice === 1) operation = log.zero(first, blocks, count);
+    else if (choice === 2 && written) operation = log.rewrite(written.operation);
+    else operation = log.write(first, blocks, count);
+    const length = 1 + random.below(60);
+    const effects = Array.from({ length: operation.blocks }, (_, index) => ({
+      block: operation.firstBlock + index,
+      at: operation.issuedAt + (length * (1 + random.below(998))) / 1000,
+      happens: operation.kind !== 'trim' || random.below(2) === 0,
+    }));
+    time.now = operation.issuedAt + length;
+    if (random.below(10) > 0) log.answered(operation);
+    steps.push({ operation, effects });
+  }
+  return { log, random, steps };
+}
+
+/** The disk at an instant: the last effect of each block. */
+function imageAt(log: BlockLog, steps: readonly Step[], instant: number) {
+  const image = baseImage(log);
+  const shown = new Map<number, { operation: OperationRecord; at: number }>();
+  for (const { operation, effects } of steps) {
+    for (const { block, at, happens } of effects) {
+      if (happens && at <= instant && at > (shown.get(block)?.at ?? -1)) {
+        shown.set(block, { operation, at });
+      }
+    }
+  }
+  for (const [block, { operation }] of shown) put(image, log, block, operation);
+  return { image, shown };
+}
+
+const seeds = fc.integer({ min: 0, max: 2 ** 31 });
+const runs = { seed: SEED, numRuns: 300 };
+
+test('every image that a history can leave is accepted', async (t) => {
+  t.diagnostic(`HAST_SEED=${SEED}`);
+  const property = fc.asyncProperty(seeds, async (seed) => {
+    const { log, random, steps } = history(seed);
+    const instant = random.below(1100);
+    const cut = { beganAt: instant - random.below(50), endedAt: instant + random.below(50) };
+    assert.deepEqual(await checkImage(imageAt(log, steps, instant).image, log, cut), []);
+  });
+  await fc.assert(property, runs);
+});
+
+test('one block of such an image replaced by an illegal one is always found', async (t) => {
+  t.diagnostic(`HAST_SEED=${SEED}`);
+  const met = { missing: 0, future: 0 };
+  const property = fc.asyncProperty(seeds, async (seed) => {
+    const { log, random, steps } = history(seed);
+    const instant = random.below(1100);
+    const cut = { beganAt: instant - random.below(20), endedAt: instant + random.below(20) };
+    const { image } = imageAt(log, steps, instant);
+    const block = random.below(log.blocks);
+    const done = log.operationsOn(block);
+    // Surely overwritten by something exact that had been answered before the cut began.
+    const stale = done.filter((one) =>
+      done.some(
+        (by) => by.kind !== 'trim' && by.issuedAt > one.endedAt && by.answeredAt < cut.beganAt,
+      ),
+    );
+    const future = done.filter((one) => one.issuedAt > cut.endedAt);
+    for (const [kind, choices] of Object.entries({ missing: stale, future })) {
+      const unique = choices.find((one) => {
+        const alike = done.filter((other) => other.client === one.client);
+        return one.kind === 'write' && alike.length === 1;
+      });
+      if (!unique) continue;
+      const bad = image.slice();
+      put(bad, log, block, unique);
+      const found = await checkImage(bad, log, cut);
+      assert.deepEqual([kinds(found), found[0]?.block], [kind, block]);
+      met[kind as keyof typeof met] += 1;
+    }
+  });
+  await fc.assert(property, runs);
+  assert.ok(met.missing > 20 && met.future > 20, JSON.stringify(met));
+});
+
+test('a mixture of two instants is found where the difference can be seen', async (t) => {
+  t.diagnostic(`HAST_SEED=${SEED}`);
+  let caught = 0;
+  let mixtures = 0;
+  for (let run = 0; run < 200; run += 1) {
+    const { log, steps } = history(SEED * 1000 + run);
+    const [early, late] = [imageAt(log, steps, 300).image, imageAt(log, steps, 700).image];
+    // As rsync of a disk in use: the first half of old days, the second of new ones.
+    const half = 3 * BLOCK;
+    const mixture = Buffer.concat([early.subarray(0, half), late.subarray(half)]);
+    if (mixture.equals(early) || mixture.equals(late)) continue;
+    mixtures += 1;
+    const found = await checkImage(mixture, log, { beganAt: 0, endedAt: 1200 });
+    if (found.length > 0) caught += 1;
+    assert.ok(found.every((one) => one.kind === 'order'));
+  }
+  assert.ok(caught > mixtures * 0.8, `${caught} of ${mixtures} mixtures caught`);
+});

@@ -1,0 +1,279 @@
+// Server and client over a real unix socket: every route, errors as they travel, limits, who may
+// open the socket, stale sockets, and requests that are held.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { AssertionError } from '../../src/base/assert.js';
+import { codeOf } from '../../src/base/errors.js';
+import { deferred } from '../../src/base/sync.js';
+import { ControlError } from '../../src/control/api.js';
+import { controlClient, RemoteError } from '../../src/control/client.js';
+import { TargetError } from '../../src/target/target.js';
+import { needTool, scratch } from '../real.js';
+import { type FakeApi, fakeApi, serveFake } from './fake-api.js';
+
+const never = (): AbortSignal => new AbortController().signal;
+
+async function served(t: TestContext, bugs: unknown[] = []) {
+  const path = join(scratch(t), 'control.sock');
+  const api = fakeApi();
+  const server = await serveFake(path, api, bugs);
+  t.after(() => server.close());
+  return { path, api, server, client: controlClient(path) };
+}
+
+const code = (wanted: string) => (error: unknown) => {
+  assert.equal(codeOf(error), wanted);
+  return true;
+};
+
+test('every command arrives with its arguments and its answer comes back', async (t) => {
+  const { api, client } = await served(t);
+  const create = { extentBytes: 4096, keepdirty: 0, mediaBytes: null, force: true };
+  assert.equal((await client.status([])).resources[0]?.name, 'vm1');
+  assert.equal((await client.status(['vm1'])).resources.length, 1);
+  assert.deepEqual(await client.create('vm1', create), { notes: ['adopted 10 GiB as they stand'] });
+  assert.equal((await client.role('vm1', { role: 'init', acceptLoss: true })).role, 'init');
+  assert.deepEqual(await client.sync('vm1', { wait: 'commit' }, never()), api.syncAnswer);
+  assert.deepEqual(await client.verify('vm1', true, never()), api.verifyAnswer);
+  assert.equal((await client.rounds('vm1')).rounds[0]?.outcome, 'committed');
+  assert.equal((await client.points('vm1')).points[0]?.number, 42);
+  assert.deepEqual(await client.config(), { node: 'a', secretPath: null });
+  assert.deepEqual(api.asked, [
+    ['status', []],
+    ['status', ['vm1']],
+    ['create', 'vm1', create],
+    ['role', 'vm1', { role: 'init', acceptLoss: true }],
+    ['sync', 'vm1', { wait: 'commit' }],
+    ['verify', 'vm1', true],
+    ['rounds', 'vm1'],
+    ['points', 'vm1'],
+  ]);
+});
+
+test('names with special characters survive the path', async (t) => {
+  const { api, client } = await served(t);
+  const name = 'a/b?c d%ü&e';
+  await client.rounds(name);
+  await assert.rejects(client.status([name, name]), code('CONTROL_NO_RESOURCE'));
+  assert.deepEqual(api.asked, [
+    ['rounds', name],
+    ['status', [name, name]],
+  ]);
+});
+
+test('a typed error keeps code, sentence, facts and exit status', async (t) => {
+  const { api, client } = await served(t);
+  await assert.rejects(client.role('vm9', { role: 'init', acceptLoss: false }), (error) => {
+    assert.ok(error instanceof RemoteError);
+    assert.deepEqual(error.fault, { code: 'CONTROL_NO_RESOURCE', name: 'vm9', known: 'vm1' });
+    assert.match(error.message, /no resource vm9 on this node \(there is: vm1\)/);
+    assert.equal(error.exitStatus, 1);
+    return true;
+  });
+  const cause = new TargetError({ code: 'TARGET_LOST', target: 'b', text: 'no answer for 20 s' });
+  api.failure = cause;
+  await assert.rejects(client.sync('vm1', { wait: null }, never()), (error) => {
+    assert.ok(error instanceof RemoteError);
+    assert.equal(codeOf(error), 'TARGET_LOST');
+    assert.equal(error.exitStatus, 6);
+    return true;
+  });
+});
+
+test('an assertion is answered, then told to onBug; other errors only answered', async (t) => {
+  const bugs: unknown[] = [];
+  const { api, client } = await served(t, bugs);
+  api.failure = new TypeError('x is not a function');
+  await assert.rejects(client.status([]), code('CONTROL_FAILED'));
+  assert.equal(bugs.length, 0);
+  api.failure = new AssertionError('assertion failed: one is two');
+  await assert.rejects(client.status([]), code('CONTROL_FAILED'));
+  assert.deepEqual(bugs, [api.failure]);
+});
+
+test('the socket is 0600 and a missing directory is made 0700', async (t) => {
+  const path = join(scratch(t), 'run', 'hast', 'control.sock');
+  const server = await serveFake(path, fakeApi());
+  t.after(() => server.close());
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.equal(statSync(join(path, '..')).mode & 0o777, 0o700);
+});
+
+test('a second server is refused while the first answers, and the first goes on', async (t) => {
+  const { path, client } = await served(t);
+  await assert.rejects(serveFake(path, fakeApi()), code('CONTROL_IN_USE'));
+  assert.equal((await client.status([])).node, 'a');
+});
+
+test('a stale socket of a killed process is replaced', async (t) => {
+  const path = join(scratch(t), 'control.sock');
+  const listen = `listen(${JSON.stringify(path)}, () => console.log('up'))`;
+  const script = `require('net').createServer().${listen}`;
+  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(child.stdout, 'data');
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  assert.ok(statSync(path).isSocket());
+  const server = await serveFake(path, fakeApi());
+  t.after(() => server.close());
+  assert.equal((await controlClient(path).status([])).node, 'a');
+});
+
+test('a file that is not a socket is left alone', async (t) => {
+  const path = join(scratch(t), 'control.sock');
+  writeFileSync(path, 'precious');
+  await assert.rejects(serveFake(path, fakeApi()), code('CONTROL_SOCKET_FAILED'));
+  assert.equal(statSync(path).size, 8);
+});
+
+test('a path longer than a socket address is refused, not cut', async (t) => {
+  const path = join(scratch(t), 'x'.repeat(108));
+  await assert.rejects(serveFake(path, fakeApi()), /longer than 107 bytes/);
+});
+
+test('close removes the socket, can be called twice, and frees the place', async (t) => {
+  const { path, server, client } = await served(t);
+  await Promise.all([server.close(), server.close()]);
+  await assert.rejects(client.status([]), code('CONTROL_UNREACHABLE'));
+  const again = await serveFake(path, fakeApi());
+  await again.close();
+});
+
+test('a held sync is not timed out, and its signal fires when the client goes', async (t) => {
+  const { api, client } = await served(t);
+  api.hold = deferred<void>().promise;
+  const leave = new AbortController();
+  const asked = client.sync('vm1', { wait: 'applied' }, leave.signal);
+  while (api.asked.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  leave.abort();
+  await assert.rejects(asked, code('ABORT_ERR'));
+  await api.aborted;
+});
+
+test('closing the server ends held requests', async (t) => {
+  const { api, client, server } = await served(t);
+  api.hold = deferred<void>().promise;
+  const asked = client.sync('vm1', { wait: 'applied' }, never());
+  while (api.asked.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  await server.close();
+  await api.aborted;
+  assert.deepEqual(await asked, api.syncAnswer, 'what the api says after its signal still arrives');
+});
+
+test('stop is answered before it happens', async (t) => {
+  const { api, client } = await served(t);
+  await client.stop();
+  await api.stopped;
+});
+
+test('a stop that fails does not end the server', async (t) => {
+  const { api, client } = await served(t);
+  api.failure = new ControlError({ code: 'CONTROL_FAILED', text: 'no' });
+  await client.stop();
+  api.failure = null;
+  assert.equal((await client.status([])).node, 'a');
+});
+
+test('the client tells unreachable, lost, foreign and silent servers apart', async (t) => {
+  const folder = scratch(t);
+  const answers: Record<string, string | null> = {
+    lost: null,
+    cut: 'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"node"',
+    foreign: 'HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello',
+    mute: 'HTTP/1.1 500 Oh\r\ncontent-length: 2\r\n\r\n{}',
+  };
+  const wanted: Record<string, string> = {
+    lost: 'CONTROL_LOST',
+    cut: 'CONTROL_LOST',
+    foreign: 'CONTROL_FAILED',
+    mute: 'CONTROL_FAILED',
+  };
+  for (const [name, answer] of Object.entries(answers)) {
+    const path = join(folder, name);
+    const server = createServer((socket) => {
+      socket.once('data', () => (answer === null ? socket.destroy() : socket.end(answer)));
+      socket.on('error', () => {});
+    });
+    server.listen(path);
+    await once(server, 'listening');
+    await assert.rejects(controlClient(path).status([]), code(wanted[name] ?? ''), name);
+    server.close();
+  }
+  mkdirSync(join(folder, 'directory'));
+  const absent = controlClient(join(folder, 'absent')).status([]);
+  await assert.rejects(absent, /cannot reach hastd: no such socket/);
+  const directory = controlClient(join(folder, 'directory')).status([]);
+  await assert.rejects(directory, code('CONTROL_UNREACHABLE'));
+});
+
+/** curl with the given arguments: HTTP status and body. */
+async function curl(path: string, args: readonly string[], input?: string) {
+  const all = ['-sS', '--unix-socket', path, '-w', '\n%{http_code}', ...args];
+  const child = spawn('curl', all, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const text: Buffer[] = [];
+  child.stdout.on('data', (piece: Buffer) => text.push(piece));
+  child.stdin.end(input);
+  await once(child, 'close');
+  const lines = Buffer.concat(text).toString().split('\n');
+  const body: unknown = lines[0] ? JSON.parse(lines[0]) : null;
+  return { status: Number(lines.at(-1)), body: body as Record<string, Record<string, unknown>> };
+}
+
+test('curl works', async (t) => {
+  if (!needTool(t, 'curl')) return;
+  const { path, api } = await served(t);
+  const status = await curl(path, ['http://hast/v1/status?name=vm1']);
+  assert.equal(status.status, 200);
+  assert.equal(status.body['node'], 'a');
+  const role = await curl(path, ['-d', '{"role":"primary"}', 'http://h/v1/resources/vm1/role']);
+  assert.equal(role.status, 200);
+  assert.deepEqual(api.asked.at(-1), ['role', 'vm1', { role: 'primary', acceptLoss: false }]);
+  const sync = await curl(path, ['-X', 'POST', 'http://hast/v1/resources/vm1/sync']);
+  assert.equal(sync.status, 200);
+  assert.deepEqual(api.asked.at(-1), ['sync', 'vm1', { wait: null }], 'an empty body will do');
+  const missing = await curl(path, ['http://hast/v1/status?name=nope']);
+  assert.equal(missing.status, 404);
+  assert.deepEqual(missing.body['error'], {
+    code: 'CONTROL_NO_RESOURCE',
+    message: 'no resource nope on this node (there is: vm1)',
+    exitStatus: 1,
+    facts: { name: 'nope', known: 'vm1' },
+  });
+});
+
+test('bad requests are refused, each with its status, and nothing is asked', async (t) => {
+  if (!needTool(t, 'curl')) return;
+  const { path, api } = await served(t);
+  const vm1 = 'http://hast/v1/resources/vm1';
+  const cases: [number, string[], string?][] = [
+    [404, ['http://hast/']],
+    [404, ['http://hast/v1/nothing']],
+    [404, ['http://hast/v2/status']],
+    [404, ['http://hast/v1/rounds']],
+    [404, ['http://hast/v1/resources/vm1/stop']],
+    [404, ['http://hast/v1/resources/vm1/constructor']],
+    [405, ['-X', 'DELETE', 'http://hast/v1/status']],
+    [405, [`${vm1}/sync`]],
+    [400, ['http://hast/v1/resources/%ff/rounds']],
+    [400, ['-d', '{', `${vm1}/role`]],
+    [400, ['-d', '[]', `${vm1}/role`]],
+    [400, ['-d', '{"role":"boss"}', `${vm1}/role`]],
+    [400, ['-d', '{"role":"primary","acceptloss":true}', `${vm1}/role`]],
+    [400, ['-d', '{"extentBytes":-1}', `${vm1}/create`]],
+    [400, ['-d', '{"mediaBytes":1e30}', `${vm1}/create`]],
+    [413, ['-d', '@-', `${vm1}/role`], 'x'.repeat(70_000)],
+    [413, ['-H', 'Transfer-Encoding: chunked', '-d', '@-', `${vm1}/role`], 'x'.repeat(900_000)],
+  ];
+  for (const [status, args, input] of cases) {
+    const answer = await curl(path, args, input);
+    assert.equal(answer.status, status, args.join(' '));
+    assert.equal(answer.body['error']?.['code'], 'CONTROL_BAD_REQUEST', args.join(' '));
+  }
+  const untouched: FakeApi['asked'] = [];
+  assert.deepEqual(api.asked, untouched);
+});
