@@ -4,6 +4,7 @@
 import { errorClass } from '../base/errors.js';
 import type { Files } from '../base/files.js';
 import { CHUNK_BYTES, DISK_BYTES_MAX, humanBytes, SECTOR_BYTES } from '../base/units.js';
+import { ControlError } from '../control/api.js';
 import { createSparseFile } from '../disk/create-file.js';
 import { probeDisk } from '../disk/probe.js';
 import { EMPTY_REPLICA, type ResourceState } from '../format/resource-state.js';
@@ -16,8 +17,7 @@ const KEEPDIRTY_MAX = 65_536;
 export type CreateFault =
   | { code: 'CREATE_BAD_EXTENT'; extentBytes: number }
   | { code: 'CREATE_BAD_KEEPDIRTY'; keepdirty: number }
-  | { code: 'CREATE_BAD_MEDIASIZE'; mediaBytes: number; diskBytes: number }
-  | { code: 'CREATE_STATE_EXISTS'; name: string; path: string };
+  | { code: 'CREATE_BAD_MEDIASIZE'; mediaBytes: number; diskBytes: number };
 
 export const CreateError = errorClass<CreateFault>('CreateError', {
   CREATE_BAD_EXTENT: (f) =>
@@ -25,9 +25,6 @@ export const CreateError = errorClass<CreateFault>('CreateError', {
   CREATE_BAD_KEEPDIRTY: (f) => `-k ${f.keepdirty}: from 0 to ${KEEPDIRTY_MAX} (try 64)`,
   CREATE_BAD_MEDIASIZE: (f) =>
     `-m ${f.mediaBytes}: a multiple of 512${f.diskBytes ? ` up to the disk's ${f.diskBytes}` : ''}`,
-  CREATE_STATE_EXISTS: (f) =>
-    `${f.name}: has state in ${f.path}; --force keeps it aside and starts anew ` +
-    '(the next contact then compares or copies the whole disk)',
 });
 
 export interface CreateOptions {
@@ -42,7 +39,8 @@ export interface CreateOptions {
   readonly nowMs: number;
 }
 
-/** Makes the state; returns sentences for the operator. Errors CreateError, DiskError. */
+/** Makes the state; returns sentences for the operator. Errors CreateError, STATE_EXISTS,
+ * DiskError. */
 export async function createResource(
   files: Files,
   options: CreateOptions,
@@ -59,7 +57,7 @@ export async function createResource(
   const notes: string[] = [];
   const exists = await stateExists(files, directory);
   if (exists && !options.force) {
-    throw new CreateError({ code: 'CREATE_STATE_EXISTS', name, path: directory });
+    throw new ControlError({ code: 'STATE_EXISTS', name, path: directory });
   }
   const sizeBytes = await diskSize(files, options, notes);
   if (exists) {

@@ -29,9 +29,9 @@ export function promoted(state: ResourceState, node: string, random: Random): Re
   };
 }
 
-/** True when taking the role starts a new epoch: it has none, or it was a replica. */
-export const needsEpoch = (state: ResourceState): boolean =>
-  state.epochs.length === 0 || state.role === 'secondary' || state.replica.point !== null;
+/** True when taking the role starts a new epoch: the last one is another node's, or there is none. */
+export const needsEpoch = (state: ResourceState, node: string): boolean =>
+  state.epochs.at(-1)?.node !== node;
 
 /** What a promotion without the peer's agreement gives up, in words for the operator. */
 export function lossText(point: PointRef, nowMs: number, ago: (seconds: number) => string): string {

@@ -31,6 +31,8 @@ const targetRecord = z.object({
   proposed: z.object({ point: pointRef, from: pointRef.nullable() }).nullable(),
   lastRunMs: whole.nullable(),
   verifiedMs: whole.nullable(),
+  /** A clean stop left nothing dirty: the target has all of it. */
+  drained: z.boolean(),
 });
 
 /** A point a replica can still read. `undo`: file that takes the next newer point back to this
@@ -90,6 +92,7 @@ export const EMPTY_TARGET: TargetRecord = {
   proposed: null,
   lastRunMs: null,
   verifiedMs: null,
+  drained: false,
 };
 
 export const EMPTY_REPLICA: ReplicaRecord = {

@@ -75,6 +75,7 @@ export async function listenNbd(
   return door.open({ ...address, port });
 }
 
+/** The server and its count of guests; a connection is in one of two sets until it is gone. */
 class Door {
   readonly server: Server;
   readonly #limits: ListenerLimits;
@@ -160,6 +161,7 @@ class Door {
     }
   }
 
+  /** "Termination of the session": a hard disconnect is all that is left to say. */
   #cutOff(socket: Socket, reason: string): void {
     this.#log.info('an NBD client was cut off in negotiation', { reason });
     socket.destroy();

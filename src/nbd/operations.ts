@@ -62,6 +62,7 @@ export class Operations {
     return heldBytes === 0 || heldBytes + bytes <= limits.heldBytesMax;
   }
 
+  /** READ. The data lands behind the room for its reply's header; large data stays there. */
   read(request: Request): void {
     const { disk, replies, pool } = this.#parts;
     const { cookieHigh, cookieLow, offset, length } = request;
@@ -146,6 +147,7 @@ export class Operations {
     this.#track(run(), 0, settle, fail);
   }
 
+  /** The disk took a copy, so the receive buffer may be overwritten while this goes on. */
   #trackPiece(request: Request, offset: number, bytes: number, promise: Promise<void>): void {
     this.#open ??= {
       cookieHigh: request.cookieHigh,
@@ -172,6 +174,7 @@ export class Operations {
     this.#concludeWrite(open.cookieHigh, open.cookieLow, open.fua, open.length, open.error);
   }
 
+  /** Answers a write whose pieces are all done; `error` is the first of theirs, or 0. */
   #concludeWrite(high: number, low: number, fua: boolean, length: number, error: number): void {
     const { counters, replies } = this.#parts;
     if (error !== 0) {
@@ -185,6 +188,7 @@ export class Operations {
       replies.plain(high, low, NBD_ERROR.NONE);
       return;
     }
+    // In this order: what is flushed has been written, every piece of it (W3).
     const settle = (): void => this.#concludeWrite(high, low, false, length, NBD_ERROR.NONE);
     const flushed = (async () => await this.#parts.disk.flush())();
     this.#track(flushed, 0, settle, (cause) => {

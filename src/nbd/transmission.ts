@@ -4,9 +4,8 @@
 // order. When a limit is reached, reading stops until something has settled or left (W5): a client
 // that reads no replies is never given more memory. Nothing is answered that the disk has not done,
 // and `onClose` comes after the disk has let go of the connection's last operation. A payload that
-// breaks off leaves what had been written: legal, as it was never answered.
-// Measured: a request of 4 KiB often arrives as two reads (header, payload); all of a batch's
-// replies leave in one write.
+// breaks off leaves what had been written: legal, as it was never answered. Header and payload of
+// one request often arrive as two reads; the replies to all of a read leave in one write.
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { assert } from '../base/assert.js';
 import { type Clock, systemClock, within } from '../base/clock.js';
@@ -182,6 +181,7 @@ class Transmission implements Connection {
     } else {
       this.#at += REQUEST_BYTES;
     }
+    // A wrong magic: the stream is out of step, and no length in it can be believed any more.
     if (decodeRequest(from, at, this.#request)) this.#phase = 'admission';
     else this.#leave('bad-magic');
     return true;
@@ -190,12 +190,12 @@ class Transmission implements Connection {
   /** Starts the decoded request; false: there is no room for it yet. */
   #begin(): boolean {
     const request = this.#request;
-    const { disk } = this.#options;
     if (request.type === COMMAND.DISC) {
       this.#leave('disconnected');
       return true;
     }
-    const refusal = refusalOf(request, disk.sizeBytes, disk.readOnly);
+    const { sizeBytes, readOnly } = this.#options.disk;
+    const refusal = refusalOf(request, sizeBytes, readOnly);
     const holds = request.type === COMMAND.READ && refusal === 0 ? request.length : 0;
     if (!this.#hasRoom(holds)) return false;
     this.#phase = 'header';
@@ -288,13 +288,8 @@ class Transmission implements Connection {
 
 /** Node's types know `onread` of sockets that connect; the constructor takes it as well. */
 function socketOf(fd: number, onread: OnReadOpts): Socket {
-  const options: SocketConstructorOpts & { onread: OnReadOpts } = {
-    fd,
-    readable: true,
-    writable: true,
-    allowHalfOpen: true,
-    onread,
-  };
+  const both = { readable: true, writable: true, allowHalfOpen: true };
+  const options: SocketConstructorOpts & { onread: OnReadOpts } = { fd, ...both, onread };
   const socket = new Socket(options);
   socket.setNoDelay(true);
   return socket;

@@ -124,9 +124,7 @@ class Door {
     socket.once('close', () => this.#forget(address, socket));
     socket.setTimeout(this.#timeoutMs, () => {
       socket.destroy();
-      const seconds = this.#timeoutMs / 1000;
-      const doing = 'waiting for its first byte';
-      this.#machinery.refused(new NetError({ code: 'PEER_TIMEOUT', address, seconds, doing }));
+      this.#timedOut(address, 'waiting for its first byte');
     });
     socket.once('readable', () => {
       socket.setTimeout(0);
@@ -152,6 +150,11 @@ class Door {
     this.#hand(socket, tcp, identity);
   }
 
+  #timedOut(address: string, doing: string): void {
+    const seconds = this.#timeoutMs / 1000;
+    this.#machinery.refused(new NetError({ code: 'PEER_TIMEOUT', address, seconds, doing }));
+  }
+
   #forget(address: string, socket: Socket): void {
     if (this.#waiting.get(address) === socket) this.#waiting.delete(address);
   }
@@ -170,7 +173,8 @@ class Door {
     const resource = this.#identities.get(socket) ?? '(no name given)';
     const errno = codeOf(cause) ?? cause.message;
     socket.destroySoon(); // after the alert that tells the other side why
-    this.#machinery.refused(explained(cause, errno, address, resource));
+    if (errno === 'ERR_TLS_HANDSHAKE_TIMEOUT') this.#timedOut(address, 'agreeing on a key');
+    else this.#machinery.refused(explained(cause, errno, address, resource));
   }
 }
 

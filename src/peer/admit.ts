@@ -47,6 +47,8 @@ export function judgePeers(mine: PeerFacts, theirs: PeerFacts): Verdict | null {
   }
   if (theirs.node === here) return verdict('same-node', { here, resource });
   const roles = [mine.role, theirs.role];
+  // A secondary about to be promoted asks a former primary whether it agrees (H39).
+  if (roles.includes('init') && roles.includes('secondary')) return null;
   if (!roles.includes('primary') || !roles.includes('secondary')) {
     return verdict('role', { here, resource, ours: mine.role, theirs: theirs.role });
   }

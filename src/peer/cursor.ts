@@ -19,15 +19,15 @@ export class Writer {
   #length = 0;
 
   u8(value: number): void {
-    this.#bytes.writeUInt8(value, this.#grow(1));
+    this.#room(1).writeUInt8(value);
   }
 
   u16(value: number): void {
-    this.#bytes.writeUInt16BE(value, this.#grow(2));
+    this.#room(2).writeUInt16BE(value);
   }
 
   u32(value: number): void {
-    this.#bytes.writeUInt32BE(value, this.#grow(4));
+    this.#room(4).writeUInt32BE(value);
   }
 
   /** A whole number of at most 2^53 - 1, in 8 bytes. */
@@ -42,7 +42,7 @@ export class Writer {
   }
 
   bytes(value: Uint8Array): void {
-    this.#bytes.set(value, this.#grow(value.length));
+    this.#room(value.length).set(value);
   }
 
   id(value: Uint8Array): void {
@@ -104,8 +104,8 @@ export class Writer {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Makes room for `count` bytes and returns where they go. */
-  #grow(count: number): number {
+  /** The next `count` bytes, to be written. */
+  #room(count: number): Buffer {
     const at = this.#length;
     this.#length += count;
     if (this.#length > this.#bytes.length) {
@@ -113,7 +113,7 @@ export class Writer {
       larger.set(this.#bytes.subarray(0, at));
       this.#bytes = larger;
     }
-    return at;
+    return this.#bytes.subarray(at, this.#length);
   }
 }
 

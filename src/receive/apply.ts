@@ -1,15 +1,25 @@
 // Receiver steps 6 to 9: undo, blocks, table, state. Repeatable: each step's result is looked for
 // first, and an undo that stands is never written again (H26).
 import { present } from '../base/assert.js';
+import type { Device } from '../disk/device.js';
 import type { ChangesetHeader, ChangesetTotals } from '../format/changeset.js';
 import { openChangeset } from '../format/changeset-reader.js';
 import { KNOWN_POINTS_MAX, type PointEntry, type ResourceState } from '../format/resource-state.js';
 import { recordEntries, undoName, writeBlocks, writeUndo } from '../history/undo.js';
 import { pointsToDrop } from '../retention/retain-last.js';
-import type { Replica } from './replica.js';
+import type { DigestTable } from '../tracking/digest-table.js';
+import type { ReplicaParts } from './parts.js';
+
+/** The replica as far as apply needs it: an open disk and its table. */
+export interface Applying {
+  readonly parts: ReplicaParts;
+  readonly directory: string;
+  readonly device: Device;
+  readonly table: DigestTable;
+}
 
 /** Applies the committed file `name`; the replica's state stands at its `from`. */
-export async function applyCommitted(replica: Replica, name: string): Promise<void> {
+export async function applyCommitted(replica: Applying, name: string): Promise<void> {
   const { files, resourceFile, fingerprints, retain } = replica.parts;
   const path = `${replica.directory}/${name}`;
   const handle = await files.open(path, 'read');
@@ -43,7 +53,7 @@ export async function applyCommitted(replica: Replica, name: string): Promise<vo
   }
 }
 
-const undoParts = (replica: Replica) => ({
+const undoParts = (replica: Applying) => ({
   files: replica.parts.files,
   directory: replica.directory,
   device: replica.device,

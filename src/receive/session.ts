@@ -5,21 +5,22 @@
 import { assert } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
 import { codeOf, describeError } from '../base/errors.js';
-import { deferred } from '../base/sync.js';
+import { type Deferred, deferred } from '../base/sync.js';
 import { CHUNK_BYTES, type ChunkIndex, DIGEST_BYTES, humanBytes } from '../base/units.js';
 import type { ChangesetHeader } from '../format/changeset.js';
 import { decodeFrame } from '../format/frame.js';
 import { unpack } from '../format/pack.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
-import type {
-  Begin,
-  Commit,
-  CommitAnswer,
-  DigestsAnswer,
-  Outcome,
-  RefusalReason,
-  Target,
-  TargetState,
+import {
+  type Begin,
+  type Commit,
+  type CommitAnswer,
+  type DigestsAnswer,
+  type Outcome,
+  type RefusalReason,
+  type Target,
+  TargetError,
+  type TargetState,
 } from '../target/target.js';
 import { admit, adopted } from './admit.js';
 import { tableOfDisk } from './disk-digests.js';
@@ -40,6 +41,8 @@ export class ReplicaSession implements Target {
   #verified = 0;
   #filling: Filling | null = null;
   #freshTable = false;
+  /** Who waits for the watermark of the running round. */
+  #waiting: { readonly atLeast: number; readonly done: Deferred<number> }[] = [];
 
   constructor(replica: Replica) {
     this.#replica = replica;
@@ -114,7 +117,11 @@ export class ReplicaSession implements Target {
     if (number !== wanted) throw refusal(state, 'bad-frame', `${place} came, ${wanted} is next`);
     const frame = decodeFrame(bytes, place, unpack, state.sizeBytes);
     if (frame.number !== number) throw refusal(state, 'bad-frame', `${place} says ${frame.number}`);
-    if (this.#filling) return this.#filling.write(bytes, frame);
+    if (this.#filling) {
+      await this.#filling.write(bytes, frame);
+      this.#wake(this.#filling.frames);
+      return;
+    }
     assert(this.#stage !== null, 'a round is staged or fills the disk');
     await this.#stage.append(bytes, frame);
     if (this.#verified === number && this.#replica.work === 'idle') {
@@ -123,9 +130,12 @@ export class ReplicaSession implements Target {
     }
   }
 
-  async staged(atLeast: number): Promise<number> {
-    if (this.#filling) return this.#filling.frames;
-    return (await this.#stage?.staged(atLeast)) ?? 0;
+  staged(atLeast: number): Promise<number> {
+    const now = this.#filling?.frames ?? this.#stage?.durable ?? 0;
+    if (now >= atLeast) return Promise.resolve(now);
+    const done = deferred<number>();
+    this.#waiting.push({ atLeast, done });
+    return done.promise;
   }
 
   async commit(commit: Commit): Promise<CommitAnswer> {
@@ -133,7 +143,7 @@ export class ReplicaSession implements Target {
     try {
       return await this.#commit(commit);
     } catch (error) {
-      await this.#forget();
+      await this.#forget(error);
       if (codeOf(error) === 'TARGET_REFUSED') throw error;
       return { outcome: 'refused', reason: 'apply-failed', text: describeError(error) };
     }
@@ -178,7 +188,7 @@ export class ReplicaSession implements Target {
     const stage = this.#stage;
     assert(stage !== null && begin.from !== null, 'a round is staged');
     await this.#replica.idle();
-    await stage.staged(stage.frames);
+    await stage.allDurable();
     for await (const frame of stage.framesFrom(this.#verified)) {
       await this.#checkDrift(await driftedChunks(this.#replica.device, frame, state.sizeBytes));
     }
@@ -212,7 +222,10 @@ export class ReplicaSession implements Target {
       consistency: 'crash',
     };
     try {
-      return await Stage.create(files, this.#replica.directory, header, begin.spaceBytes);
+      return await Stage.create(files, this.#replica.directory, header, begin.spaceBytes, {
+        durable: (frames) => this.#wake(frames),
+        failed: (error) => this.#fail(error),
+      });
     } catch (error) {
       const text =
         `the round may need ${humanBytes(begin.spaceBytes)} in ${this.#replica.directory} ` +
@@ -225,8 +238,9 @@ export class ReplicaSession implements Target {
     if (drifted.length === 0) return;
     const why = `${drifted.length} chunks of a round do not fit, first at chunk ${drifted[0]}`;
     await this.#replica.markSuspect(why);
-    await this.#forget();
-    throw refusal(this.#replica.parts.resourceFile.state, 'drift', why);
+    const refused = refusal(this.#replica.parts.resourceFile.state, 'drift', why);
+    await this.#forget(refused);
+    throw refused;
   }
 
   /** The first copy starts with an empty table, once a session. */
@@ -236,12 +250,31 @@ export class ReplicaSession implements Target {
     await this.#replica.freshTable();
   }
 
-  async #forget(): Promise<void> {
+  #wake(frames: number): void {
+    const ready = this.#waiting.filter((wait) => wait.atLeast <= frames);
+    this.#waiting = this.#waiting.filter((wait) => wait.atLeast > frames);
+    for (const { done } of ready) done.resolve(frames);
+  }
+
+  #fail(error: unknown): void {
+    for (const { done } of this.#waiting.splice(0)) {
+      done.promise.catch(() => undefined);
+      done.reject(error);
+    }
+  }
+
+  async #forget(error: unknown = this.#over()): Promise<void> {
+    this.#fail(error);
     const stage = this.#stage;
     this.#stage = null;
     this.#filling = null;
     this.#begin = null;
     await stage?.drop();
+  }
+
+  #over() {
+    const text = 'the round has ended';
+    return new TargetError({ code: 'TARGET_LOST', target: this.name, text });
   }
 
   /** Receiver step 1: waits until the old session's writer has ended. */

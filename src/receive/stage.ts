@@ -5,7 +5,6 @@ import { assert } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
 import type { FileHandle, Files } from '../base/files.js';
 import { hex } from '../base/random.js';
-import { type Deferred, deferred } from '../base/sync.js';
 import type { ChangesetHeader, ChangesetTotals, Frame } from '../format/changeset.js';
 import { CHANGESET_HEADER_BYTES } from '../format/changeset-file.js';
 import { scanFrames } from '../format/changeset-reader.js';
@@ -16,17 +15,23 @@ import { unpack } from '../format/pack.js';
 export const stageName = (round: Uint8Array): string => `stage-${hex(round)}`;
 export const committedName = (round: Uint8Array): string => `committed-${hex(round)}`;
 
+/** Told of the watermark's growth, or of the error that ended it. */
+export interface StageWatch {
+  durable(frames: number): void;
+  failed(error: unknown): void;
+}
+
 export class Stage {
   readonly header: ChangesetHeader;
   readonly #files: Files;
   readonly #directory: string;
   readonly #handle: FileHandle;
   readonly #writer: ChangesetWriter;
+  readonly #watch: StageWatch;
   #written = 0;
   #synced = 0;
-  #syncing = false;
+  #syncing: Promise<void> | null = null;
   #failure: { error: unknown } | null = null;
-  readonly #waiting: { readonly atLeast: number; readonly done: Deferred<number> }[] = [];
   #closed = false;
 
   private constructor(
@@ -34,7 +39,9 @@ export class Stage {
     directory: string,
     handle: FileHandle,
     writer: ChangesetWriter,
+    watch: StageWatch,
   ) {
+    this.#watch = watch;
     this.#files = files;
     this.#directory = directory;
     this.#handle = handle;
@@ -48,13 +55,14 @@ export class Stage {
     directory: string,
     header: ChangesetHeader,
     reserveBytes: number,
+    watch: StageWatch,
   ): Promise<Stage> {
     const path = `${directory}/${stageName(header.round)}`;
     const handle = await files.open(path, 'truncate');
     try {
       await handle.reserve(reserveBytes);
       const writer = await ChangesetWriter.create(handle, header);
-      return new Stage(files, directory, handle, writer);
+      return new Stage(files, directory, handle, writer, watch);
     } catch (error) {
       await handle.close();
       await files.remove(path);
@@ -72,16 +80,20 @@ export class Stage {
     this.#throwFailure();
     await this.#writer.append(bytes, frame.entries);
     this.#written = frame.number + 1;
-    void this.#syncAll();
+    this.#syncing ??= this.#syncAll();
   }
 
-  /** Resolves with the watermark once frames 0..atLeast-1 are durable. */
-  staged(atLeast: number): Promise<number> {
-    if (this.#failure) return Promise.reject(this.#failure.error);
-    if (this.#synced >= atLeast || this.#closed) return Promise.resolve(this.#synced);
-    const done = deferred<number>();
-    this.#waiting.push({ atLeast, done });
-    return done.promise;
+  /** Frames 0..durable-1 are on disk: the acknowledged watermark. */
+  get durable(): number {
+    return this.#synced;
+  }
+
+  /** Makes everything appended so far durable. */
+  async allDurable(): Promise<void> {
+    await this.#syncing;
+    this.#throwFailure();
+    if (this.#synced < this.#written) await this.#syncAll();
+    this.#throwFailure();
   }
 
   /** Decoded frames from number `from` on, read back. */
@@ -109,46 +121,33 @@ export class Stage {
     const from = `${this.#directory}/${stageName(round)}`;
     await this.#files.rename(from, `${this.#directory}/${committedName(round)}`);
     await this.#files.syncDirectory(this.#directory);
-    this.#end();
+    this.#closed = true;
     return totals;
   }
 
   /** Forgets a round that will not be committed. */
   async drop(): Promise<void> {
     if (this.#closed) return;
-    this.#end();
+    this.#closed = true;
+    await this.#syncing;
     await this.#handle.close();
     await this.#files.remove(`${this.#directory}/${stageName(this.header.round)}`);
   }
 
-  #end(): void {
-    this.#closed = true;
-    for (const { done } of this.#waiting.splice(0)) done.resolve(this.#synced);
-  }
-
   async #syncAll(): Promise<void> {
-    if (this.#syncing) return;
-    this.#syncing = true;
     try {
       while (this.#synced < this.#written && !this.#closed) {
         const written = this.#written;
         await this.#handle.sync();
         this.#synced = written;
-        this.#wake();
+        this.#watch.durable(written);
       }
     } catch (error) {
       this.#failure = { error };
-      for (const { done } of this.#waiting.splice(0)) done.reject(error);
+      this.#watch.failed(error);
     } finally {
-      this.#syncing = false;
+      this.#syncing = null;
     }
-  }
-
-  #wake(): void {
-    const ready = this.#waiting.filter((wait) => wait.atLeast <= this.#synced);
-    const later = this.#waiting.filter((wait) => wait.atLeast > this.#synced);
-    this.#waiting.splice(0, this.#waiting.length, ...later);
-    for (const { done } of ready) done.resolve(this.#synced);
   }
 
   #throwFailure(): void {

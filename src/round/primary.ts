@@ -11,6 +11,7 @@ import type { Random } from '../base/random.js';
 import type { Device } from '../disk/device.js';
 import type { Fingerprints } from '../disk/fingerprints.js';
 import type { Compute } from '../format/compute.js';
+import type { ResourceState } from '../format/resource-state.js';
 import { DigestTable } from '../tracking/digest-table.js';
 import { loadDirty } from '../tracking/dirty-map.js';
 import { EntryLog } from '../tracking/entry-log.js';
@@ -91,6 +92,7 @@ export async function openPrimary(parts: PrimaryParts): Promise<Primary> {
     ...old,
     clean: null,
     doubt: null,
+    targets: withDrained(old.targets, () => false),
     running: { bootId: parts.fingerprints.bootId, fingerprint },
   }));
   const rounds = await Promise.all(
@@ -238,10 +240,27 @@ async function publishClean(
     await parts.device.sync();
     if ((await dirty.checkpoint()) === 'busy') return 'busy';
     const fingerprint = await parts.fingerprints.now();
-    await parts.resourceFile.update((state) => ({ ...state, clean: { fingerprint } }));
+    const drained = (name: string): boolean =>
+      volume.dirtyBytes(parts.targets.indexOf(name)) === 0;
+    await parts.resourceFile.update((state) => ({
+      ...state,
+      clean: { fingerprint },
+      targets: withDrained(state.targets, drained),
+    }));
     return 'clean';
   } catch (error) {
     parts.log.error('no clean stop', { error: String(error), suspect: volume.suspect });
     return 'unclean';
   }
+}
+
+type Targets = ResourceState['targets'];
+
+function withDrained(targets: Targets, drained: (name: string) => boolean): Targets {
+  return Object.fromEntries(
+    Object.entries(targets).map(([name, record]) => [
+      name,
+      { ...record, drained: drained(name) },
+    ]),
+  );
 }

@@ -3,6 +3,8 @@
 // (`runNow`), the simulator interleaves any number of them. A yielded Wait means: cannot go on
 // until that control word differs; a yielded promise: I/O that takes time (readFrozen only).
 //
+// The file is longer than 300 lines because the proof and the code it is about stand together.
+//
 // Proof, by rule:
 // W1, H3  A section marks the live map, sees to the intent bit, tests every touched chunk and calls
 //         the I/O, in this order, between OPEN = 1 and OPEN = 0, and never waits. Whatever must

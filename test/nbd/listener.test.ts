@@ -56,7 +56,7 @@ const refused = (address: NbdAddress, code: string): Promise<void> =>
 
 const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
 
-test('the socket is its owner’s, and goes away with the listener', async (t) => {
+test("the socket is its owner's, and goes away with the listener", async (t) => {
   const path = join(scratch(t), 's');
   const { listener } = await start(t, { kind: 'unix', path });
   assert.equal(statSync(path).mode & 0o777, 0o600);
@@ -127,7 +127,7 @@ test('TCP on loopback hands over too, and names its port', async (t) => {
   assert.equal(handed[0]?.exportName, 'vm1');
 });
 
-test('a handed connection stays open, is not read here, and ends with its descriptor', async (t) => {
+test('a handed connection stays open, unread here, and ends with its descriptor', async (t) => {
   const path = join(scratch(t), 's');
   const { listener, handed } = await start(t, { kind: 'unix', path });
   const client = await Client.connect({ path });

@@ -1,0 +1,104 @@
+// The link between the two ends: a Target that passes calls on to a session of the replica in the
+// same process, and can be cut. Cut: every call, waiting or new, rejects with TARGET_LOST; at the
+// other end, when its last call has returned, the session is closed (as receive/serve.ts does it).
+import type { Commit, CommitAnswer, DigestsAnswer } from '../../src/target/target.js';
+import { type Begin, type Outcome, type Target, TargetError } from '../../src/target/target.js';
+import type { PointRef } from '../../src/lineage/lineage.js';
+
+export interface LinkHooks {
+  /** Before a call is passed on; what it returns is waited for. */
+  readonly before?: (call: string) => Promise<void> | void;
+  readonly begun?: (begin: Begin) => void;
+  /** The sender has been told. */
+  readonly answered?: (commit: Commit, answer: CommitAnswer) => void;
+}
+
+export class Link implements Target {
+  readonly name = 'b';
+  readonly #session: Target;
+  readonly #hooks: LinkHooks;
+  readonly #running = new Set<Promise<unknown>>();
+  readonly #lost: Promise<never>;
+  #lose: (error: unknown) => void = () => {};
+  #cut = false;
+
+  constructor(session: Target, hooks: LinkHooks = {}) {
+    this.#session = session;
+    this.#hooks = hooks;
+    this.#lost = new Promise((_, reject) => {
+      this.#lose = reject;
+    });
+    this.#lost.catch(() => undefined);
+  }
+
+  get state() {
+    return this.#session.state;
+  }
+
+  cut(): void {
+    if (this.#cut) return;
+    this.#cut = true;
+    this.#lose(lost());
+    void Promise.allSettled([...this.#running]).then(() => this.#session.close());
+  }
+
+  digests(first: number, count: number, from: 'table' | 'disk'): Promise<DigestsAnswer> {
+    return this.#call('digests', () => this.#session.digests(first, count, from));
+  }
+
+  outcome(round: Uint8Array): Promise<Outcome> {
+    return this.#call('outcome', () => this.#session.outcome(round));
+  }
+
+  begin(begin: Begin): Promise<void> {
+    this.#hooks.begun?.(begin);
+    return this.#call('begin', () => this.#session.begin(begin));
+  }
+
+  put(number: number, frame: Uint8Array): Promise<void> {
+    return this.#call('put', () => this.#session.put(number, frame));
+  }
+
+  staged(atLeast: number): Promise<number> {
+    // Not a call in the protocol: the receiver tells of it by itself.
+    if (this.#cut) return Promise.reject(lost());
+    return Promise.race([this.#session.staged(atLeast), this.#lost]);
+  }
+
+  async commit(commit: Commit): Promise<CommitAnswer> {
+    const answer = await this.#call('commit', () => this.#session.commit(commit));
+    this.#hooks.answered?.(commit, answer);
+    return answer;
+  }
+
+  applied(point: PointRef): Promise<void> {
+    if (this.#cut) return Promise.reject(lost());
+    return Promise.race([this.#session.applied(point), this.#lost]);
+  }
+
+  abandon(round: Uint8Array): Promise<void> {
+    return this.#call('abandon', () => this.#session.abandon(round));
+  }
+
+  wireBytes() {
+    return this.#session.wireBytes();
+  }
+
+  async close(): Promise<void> {
+    this.#cut = true;
+    await this.#session.close();
+  }
+
+  async #call<T>(name: string, work: () => Promise<T>): Promise<T> {
+    await this.#hooks.before?.(name);
+    if (this.#cut) throw lost();
+    const running = work();
+    this.#running.add(running);
+    const ended = (): void => void this.#running.delete(running);
+    running.then(ended, ended);
+    return Promise.race([running, this.#lost]);
+  }
+}
+
+const lost = () =>
+  new TargetError({ code: 'TARGET_LOST', target: 'b', text: 'the link has been cut' });

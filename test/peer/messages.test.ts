@@ -1,0 +1,262 @@
+// Encode and decode against each other, against bytes written by hand, and against the world:
+// truncated, oversized, damaged and random input gives typed errors and no allocation beyond the
+// limits.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { checkOf } from '../../src/base/digest.js';
+import { codeOf, HastError } from '../../src/base/errors.js';
+import { hex } from '../../src/base/random.js';
+import { FRAME_BYTES_MAX } from '../../src/format/changeset.js';
+import { encodeMessage } from '../../src/peer/encode.js';
+import {
+  decodeHeader,
+  encodeHeader,
+  HEADER_BYTES,
+  payloadBytesMax,
+} from '../../src/peer/header.js';
+import {
+  CONTROL_BYTES_MAX,
+  DIGESTS_CHUNKS_MAX,
+  EPOCHS_MAX,
+  GREETING_BYTES_MAX,
+} from '../../src/peer/limits.js';
+import { type Envelope, type Message, TYPE_NUMBERS } from '../../src/peer/messages.js';
+import { MessageReader } from '../../src/peer/reader.js';
+import {
+  anyEnvelope,
+  cutUp,
+  EPOCH,
+  factsOf,
+  fedStream,
+  idOf,
+  messageKinds,
+  pointOf,
+  seeded,
+  typesCovered,
+} from './material.js';
+
+const encoded = (message: Message, request = 0): Buffer =>
+  Buffer.concat(encodeMessage({ request, message }));
+
+async function readAll(bytes: Uint8Array, lengths: readonly number[] = []): Promise<Envelope[]> {
+  const reader = new MessageReader(fedStream(cutUp(bytes, lengths)));
+  const got: Envelope[] = [];
+  for (let one = await reader.next(); one; one = await reader.next()) got.push(one);
+  return got;
+}
+
+/** Byte arrays of any class as arrays, so that deepEqual looks at content only. */
+const plain = (value: unknown): unknown =>
+  JSON.parse(
+    JSON.stringify(value, (_, one) => (one?.buffer ? hex(one) : one)).toString(),
+    (_, o) => (o?.type === 'Buffer' ? hex(Uint8Array.from(o.data)) : o),
+  );
+
+const protocolError = (what: RegExp) => (error: unknown) => {
+  assert.equal(codeOf(error), 'PEER_PROTOCOL', String(error));
+  assert.match(String(error), what);
+  return true;
+};
+
+test('every type of message is tested here', () => {
+  assert.deepEqual([...typesCovered].sort(), Object.keys(TYPE_NUMBERS).sort());
+  const numbers = Object.values(TYPE_NUMBERS);
+  assert.ok(
+    numbers.every((number) => number > 0 && number < 64),
+    '64 and up are kept',
+  );
+});
+
+test('what is encoded comes back, however the stream is cut up', async (t) => {
+  const lengths = fc.array(fc.integer({ min: 1, max: 200 }), { maxLength: 8 });
+  await fc.assert(
+    fc.asyncProperty(fc.array(anyEnvelope, { maxLength: 6 }), lengths, async (all, cuts) => {
+      const bytes = Buffer.concat(all.flatMap((one) => [...encodeMessage(one)]));
+      assert.deepEqual(plain(await readAll(bytes, cuts)), plain(all));
+    }),
+    seeded(t, 300),
+  );
+});
+
+for (const [at, kind] of messageKinds.entries()) {
+  test(`${typesCovered[at]}: no truncation and no damaged byte is taken`, async (t) => {
+    await fc.assert(
+      fc.asyncProperty(
+        kind,
+        fc.nat(),
+        fc.integer({ min: 1, max: 255 }),
+        async (one, place, flip) => {
+          const bytes = encoded(one, 7);
+          // A frame's own bytes are guarded by the checksum inside them, not by the message.
+          const guarded = one.type === 'frame' ? HEADER_BYTES + 24 : bytes.length;
+          const damaged = Buffer.from(bytes);
+          damaged[place % guarded] = (damaged[place % guarded] ?? 0) ^ flip;
+          await assert.rejects(readAll(damaged), (error) => error instanceof HastError);
+          const short = bytes.subarray(0, 1 + (place % (bytes.length - 1)));
+          await assert.rejects(readAll(short), (error) => codeOf(error) === 'PEER_CLOSED');
+        },
+      ),
+      seeded(t, 40),
+    );
+  });
+
+  test(`${typesCovered[at]}: any payload with right checksums is a message or PEER_PROTOCOL`, async (t) => {
+    const type = typesCovered[at];
+    assert.ok(type);
+    // Starts from a good payload, so that the fuzz comes past the first field.
+    const edit = fc.record({ at: fc.nat(), to: fc.integer({ min: 0, max: 255 }) });
+    const shape = fc.tuple(
+      kind,
+      fc.array(edit, { maxLength: 6 }),
+      fc.integer({ min: -40, max: 8 }),
+    );
+    await fc.assert(
+      fc.asyncProperty(shape, async ([one, edits, grow]) => {
+        const good = encoded(one).subarray(HEADER_BYTES);
+        const length = Math.min(payloadBytesMax(type), Math.max(0, good.length + grow));
+        const payload = Buffer.alloc(length);
+        good.copy(payload);
+        for (const { at: place, to } of edits) if (length > 0) payload[place % length] = to;
+        const checked = type === 'frame' ? payload.subarray(0, 24) : payload;
+        const header = encodeHeader(type, 0, length, checked);
+        try {
+          const [got] = await readAll(Buffer.concat([header, payload]));
+          assert.equal(got?.message.type, type);
+        } catch (error) {
+          assert.equal(codeOf(error), 'PEER_PROTOCOL', String(error));
+        }
+      }),
+      seeded(t, 60),
+    );
+  });
+}
+
+test('random bytes are never taken for a message', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(fc.uint8Array({ minLength: 1, maxLength: 200 }), async (bytes) => {
+      await assert.rejects(readAll(bytes), (error) =>
+        ['PEER_PROTOCOL', 'PEER_CLOSED'].includes(codeOf(error) ?? ''),
+      );
+    }),
+    seeded(t, 300),
+  );
+});
+
+/** A header whose own checksum is right, whatever it says. */
+function headerSaying(type: number, payloadBytes: number, version = 0): Buffer {
+  const header = Buffer.alloc(HEADER_BYTES);
+  header.writeUInt32BE(payloadBytes, 0);
+  header[4] = type;
+  header[5] = version;
+  header.set(checkOf(header.subarray(0, 24)), 24);
+  return header;
+}
+
+test('a length over the limit of its type is refused before anything is allocated', async () => {
+  for (const type of typesCovered) {
+    const tooLong = payloadBytesMax(type) + 1;
+    for (const length of [tooLong, 0xffff_ffff]) {
+      const header = headerSaying(TYPE_NUMBERS[type], length);
+      assert.throws(() => decodeHeader(header, 'b:1'), protocolError(/bytes; \d+ are allowed/));
+    }
+  }
+});
+
+test('a stranger can claim no more than a greeting', async () => {
+  const claim = headerSaying(TYPE_NUMBERS.frame, FRAME_BYTES_MAX);
+  const reader = new MessageReader(fedStream([claim]));
+  await assert.rejects(reader.greeting(), protocolError(/frame message in place of a greeting/));
+  assert.ok(payloadBytesMax('hello') === GREETING_BYTES_MAX && GREETING_BYTES_MAX < 2 ** 18);
+});
+
+test('a count that the payload does not hold is refused before it is believed', async () => {
+  const payload = Buffer.alloc(4 + 4 + 1 + 32);
+  payload.writeUInt32BE(DIGESTS_CHUNKS_MAX + 1, 37);
+  const header = encodeHeader('digests-are', 1, payload.length, payload);
+  await assert.rejects(
+    readAll(Buffer.concat([header, payload])),
+    protocolError(/count is 16385; 16384 are allowed/),
+  );
+  payload.writeUInt32BE(DIGESTS_CHUNKS_MAX, 37);
+  const again = encodeHeader('digests-are', 1, payload.length, payload);
+  await assert.rejects(
+    readAll(Buffer.concat([again, payload])),
+    protocolError(/ends inside digests/),
+  );
+});
+
+test('an unknown type names its number; another version names both', () => {
+  assert.throws(() => decodeHeader(headerSaying(63, 0), 'b:1'), protocolError(/unknown type 63/));
+  assert.throws(
+    () => decodeHeader(headerSaying(1, 10, 3), 'b:1'),
+    (error) => {
+      assert.equal(codeOf(error), 'PEER_VERSION');
+      assert.match(String(error), /b:1 speaks version 3 of the protocol, this program version 0/);
+      return true;
+    },
+  );
+});
+
+test('a REFUSE of any version can be read', async () => {
+  const bytes = encoded({ type: 'refuse', refusal: 'version', text: 'node b speaks version 9' });
+  bytes[5] = 9;
+  bytes.set(checkOf(bytes.subarray(0, 24)), 24);
+  const [got] = await readAll(bytes);
+  assert.equal(got?.message.type, 'refuse');
+});
+
+test('the largest of each fits its limit', async () => {
+  const long = 'x'.repeat(255);
+  const epoch = { ...EPOCH, parent: idOf(1), node: long };
+  const facts = factsOf('a', {
+    node: long,
+    resource: long,
+    target: long,
+    epochs: Array.from({ length: EPOCHS_MAX }, () => epoch),
+    proposed: idOf(2),
+  });
+  const digests = new Uint8Array(16 * DIGESTS_CHUNKS_MAX);
+  const largest: Message[] = [
+    { type: 'hello', features: 0, nonce: idOf(1), facts },
+    { type: 'welcome', features: 0, nonce: idOf(1), session: 1, facts },
+    { type: 'digests-are', at: pointOf(1), first: 0, digests },
+    { type: 'want', round: idOf(1), chunks: Array.from({ length: 16_384 }, (_, at) => at) },
+    {
+      type: 'frame',
+      session: 1,
+      round: idOf(1),
+      number: 0,
+      bytes: new Uint8Array(FRAME_BYTES_MAX),
+    },
+  ];
+  for (const message of largest) {
+    const bytes = encoded(message);
+    assert.ok(bytes.length - HEADER_BYTES <= payloadBytesMax(message.type));
+    const [got] = await readAll(bytes);
+    assert.deepEqual(plain(got?.message), plain(message));
+  }
+  assert.ok(CONTROL_BYTES_MAX === 1024 * 1024);
+});
+
+test('only the newest epochs travel, long texts are cut between characters', async () => {
+  const epochs = Array.from({ length: EPOCHS_MAX + 5 }, (_, number) => ({ ...EPOCH, number }));
+  const facts = factsOf('a', { epochs });
+  const [hello] = await readAll(encoded({ type: 'hello', features: 0, nonce: idOf(1), facts }));
+  assert.ok(hello?.message.type === 'hello');
+  assert.equal(hello.message.facts.epochs.length, EPOCHS_MAX);
+  assert.equal(hello.message.facts.epochs.at(-1)?.number, EPOCHS_MAX + 4);
+  const text = `x${'ä'.repeat(3000)}`;
+  const [refuse] = await readAll(encoded({ type: 'refuse', refusal: 'busy', text }));
+  assert.ok(refuse?.message.type === 'refuse');
+  assert.equal(refuse.message.text, `x${'ä'.repeat(2047)}`);
+});
+
+test('bytes as drawn in hast-protocol(7)', () => {
+  const bytes = encoded({ type: 'staged', round: idOf(0x11), frames: 0x01020304 }, 0);
+  const payload = `${'11'.repeat(16)}01020304`;
+  const front = `00000014${'17'}${'00'}0000${'00000000'}${'00000000'}`;
+  const payloadCheck = hex(checkOf(Buffer.from(payload, 'hex')));
+  const headerCheck = hex(checkOf(Buffer.from(front + payloadCheck, 'hex')));
+  assert.equal(hex(bytes), front + payloadCheck + headerCheck + payload);
+});

@@ -1,0 +1,336 @@
+// A session between two ends in memory: questions and answers, order, backpressure, the beat, and
+// every way to end. Time is a fake clock's.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { codeOf } from '../../src/base/errors.js';
+import { deferred } from '../../src/base/sync.js';
+import { NetError } from '../../src/net/faults.js';
+import { memoryStreamPair } from '../../src/net/memory-stream.js';
+import type { ByteStream } from '../../src/net/stream.js';
+import { encodeMessage } from '../../src/peer/encode.js';
+import { REQUESTS_MAX } from '../../src/peer/limits.js';
+import type { Envelope, Message, PeerFacts } from '../../src/peer/messages.js';
+import { MessageReader } from '../../src/peer/reader.js';
+import { type Handler, Session } from '../../src/peer/session.js';
+import { FakeClock } from '../world/fake-clock.js';
+import { factsOf, idOf } from './material.js';
+
+const ignore: Handler = () => {};
+
+interface End {
+  readonly session: Session;
+  readonly stream: ByteStream;
+}
+
+function endOf(stream: ByteStream, clock: FakeClock, mine: PeerFacts, theirs: PeerFacts): End {
+  const reader = new MessageReader(stream, () => session.heard());
+  const facts = { number: 5, mine, theirs, features: 0 };
+  const session: Session = new Session(facts, stream, reader, clock);
+  return { session, stream };
+}
+
+interface PairOptions {
+  readonly a?: Partial<PeerFacts>;
+  readonly b?: Partial<PeerFacts>;
+  readonly capacityBytes?: number;
+}
+
+function pair(clock = new FakeClock(), options: PairOptions = {}) {
+  const { capacityBytes = 65_536 } = options;
+  const [near, far] = memoryStreamPair({ names: ['a:1', 'b:2'], capacityBytes });
+  const [factsA, factsB] = [factsOf('a', options.a ?? {}), factsOf('b', options.b ?? {})];
+  return { a: endOf(near, clock, factsA, factsB), b: endOf(far, clock, factsB, factsA), clock };
+}
+
+const coded = (code: string) => (error: unknown) => codeOf(error) === code;
+
+test('answers find their questions, in whatever order they come', async () => {
+  const { a, b } = pair();
+  const kept: Envelope[] = [];
+  b.session.start(async (envelope) => {
+    kept.push(envelope);
+    if (kept.length < 3) return;
+    for (const { request, message } of kept.reverse()) {
+      assert.ok(message.type === 'outcome');
+      const outcome = message.round[0] === 2 ? 'none' : 'committed';
+      await b.session.answer(request, { type: 'outcome-is', outcome });
+    }
+  });
+  a.session.start(ignore);
+  const ask = (fill: number) => a.session.ask({ type: 'outcome', round: idOf(fill) });
+  const answers = await Promise.all([ask(1), ask(2), ask(3)]);
+  assert.deepEqual(
+    answers.map((answer) => answer.type === 'outcome-is' && answer.outcome),
+    ['committed', 'none', 'committed'],
+  );
+});
+
+test('messages are handled in the order of sending, one at a time', async () => {
+  const { a, b } = pair();
+  const seen: number[] = [];
+  let running = 0;
+  const done = deferred<void>();
+  b.session.start(async ({ message }) => {
+    running += 1;
+    assert.equal(running, 1, 'one at a time');
+    await turn();
+    running -= 1;
+    assert.ok(message.type === 'frame');
+    seen.push(message.number);
+    if (seen.length === 50) done.resolve();
+  });
+  a.session.start(ignore);
+  const frame = (number: number) => {
+    const bytes = new Uint8Array(1 + ((number * 7919) % 5000));
+    return a.session.push({ type: 'frame', session: 5, round: idOf(1), number, bytes });
+  };
+  await Promise.all(Array.from({ length: 50 }, (_, number) => frame(number)));
+  await done.promise;
+  assert.deepEqual(seen, [...Array(50).keys()]);
+});
+
+test('a busy handler stops the sender, and nothing is queued without a limit (W5)', async () => {
+  const { a, b } = pair();
+  const gate = deferred<void>();
+  let handled = 0;
+  b.session.start(async () => {
+    await gate.promise;
+    handled += 1;
+  });
+  a.session.start(ignore);
+  let sent = 0;
+  const sending = (async () => {
+    for (let number = 0; number < 100; number += 1) {
+      const bytes = new Uint8Array(10_000);
+      await a.session.push({ type: 'frame', session: 5, round: idOf(1), number, bytes });
+      sent += 1;
+    }
+  })();
+  for (let at = 0; at < 50; at += 1) await turn();
+  assert.ok(sent < 20, `${sent} frames of 10 kB were taken`);
+  gate.resolve();
+  await sending;
+  while (handled < 100) await turn();
+});
+
+test('questions that are open have a limit', async () => {
+  const { a, b } = pair();
+  const requests: number[] = [];
+  b.session.start(({ request }) => void requests.push(request));
+  a.session.start(ignore);
+  const asked = Array.from({ length: REQUESTS_MAX + 10 }, () =>
+    a.session.ask({ type: 'outcome', round: idOf(1) }),
+  );
+  for (let at = 0; at < 300; at += 1) await turn();
+  assert.equal(requests.length, REQUESTS_MAX);
+  for (let at = 0; at < asked.length; at += 1) {
+    while (requests[at] === undefined) await turn();
+    await b.session.answer(requests[at] ?? 0, { type: 'outcome-is', outcome: 'none' });
+  }
+  await Promise.all(asked);
+});
+
+test('an idle session lives for hours: each side hears the beat of the other', async () => {
+  const { a, b, clock } = pair();
+  a.session.start(ignore);
+  b.session.start(ignore);
+  let ended = 0;
+  for (const { session } of [a, b]) void session.closed.then(() => (ended += 1));
+  for (let at = 0; at < 720; at += 1) await clock.advance(10_000);
+  assert.equal(ended, 0);
+  const { up, down } = a.session.wireBytes();
+  const perMinute = (up + down) / 120;
+  assert.ok(perMinute > 300 && perMinute < 1500, `${perMinute} bytes a minute`);
+});
+
+test('a side with a short timeout is beaten often enough', async () => {
+  const { a, b, clock } = pair(new FakeClock(), { a: { timeoutMs: 2000 } });
+  a.session.start(ignore);
+  b.session.start(ignore);
+  let ended = false;
+  for (const { session } of [a, b]) void session.closed.then(() => (ended = true));
+  for (let at = 0; at < 300; at += 1) await clock.advance(100);
+  assert.equal(ended, false);
+});
+
+test('a silent peer is noticed after the timeout, not before', async () => {
+  const { a, clock } = pair();
+  a.session.start(ignore);
+  const asked = assert.rejects(
+    a.session.ask({ type: 'outcome', round: idOf(1) }),
+    coded('PEER_TIMEOUT'),
+  );
+  let ended = false;
+  void a.session.closed.then(() => (ended = true));
+  await clock.advance(19_999);
+  assert.equal(ended, false);
+  await clock.advance(1);
+  assert.match(
+    (await a.session.closed).message,
+    /b:2: nothing came for 20 seconds while waiting for a sign of life/,
+  );
+  await asked;
+  assert.equal(clock.sleeping, 0, 'no timer is left');
+});
+
+test('bytes of a long message count as a sign of life', async () => {
+  const { a, b, clock } = pair();
+  let got = 0;
+  a.session.start(() => {
+    got += 1;
+  });
+  const whole = Buffer.concat(
+    encodeMessage({
+      request: 0,
+      message: {
+        type: 'frame',
+        session: 5,
+        round: idOf(1),
+        number: 0,
+        bytes: new Uint8Array(1000),
+      },
+    }),
+  );
+  for (let at = 0; at < whole.length; at += 50) {
+    await b.stream.write([whole.subarray(at, at + 50)]);
+    await clock.advance(15_000);
+  }
+  assert.equal(got, 1);
+});
+
+test('a handler that takes long is not taken for a silent peer, at either end', async () => {
+  const { a, b, clock } = pair();
+  const gate = deferred<void>();
+  b.session.start(async ({ request }) => {
+    await gate.promise;
+    await b.session.answer(request, { type: 'committed', round: idOf(1) });
+  });
+  a.session.start(ignore);
+  const point = { id: idOf(1), number: 1, timeMs: 1 };
+  const asked = a.session.ask({
+    type: 'commit',
+    commit: { round: idOf(1), from: null, to: point, frames: 0, indexDigest: new Uint8Array(32) },
+  });
+  for (let at = 0; at < 60; at += 1) await clock.advance(10_000);
+  gate.resolve();
+  assert.equal((await asked).type, 'committed');
+  for (let at = 0; at < 6; at += 1) await clock.advance(10_000);
+  assert.equal((await a.session.ask({ type: 'outcome', round: idOf(1) })).type, 'committed');
+});
+
+test('two ends that both send all the time do not stand against each other', async () => {
+  const { a, b, clock } = pair(new FakeClock(), { capacityBytes: 100 });
+  const frames = async (end: End): Promise<void> => {
+    for (let number = 0; number < 40; number += 1) {
+      const bytes = new Uint8Array(5000);
+      await end.session.push({ type: 'frame', session: 5, round: idOf(1), number, bytes });
+    }
+  };
+  a.session.start(ignore);
+  b.session.start(ignore);
+  const sending = Promise.all([frames(a), frames(b)]);
+  await clock.advance(15_000);
+  await sending;
+});
+
+test('a cut rejects everything that waits, with the reason', async () => {
+  const { a, b } = pair();
+  a.session.start(ignore);
+  b.session.start(() => new Promise(() => {}));
+  const asked = assert.rejects(
+    a.session.ask({ type: 'outcome', round: idOf(1) }),
+    coded('PEER_CLOSED'),
+  );
+  const stuck = assert.rejects(async () => {
+    for (let number = 0; ; number += 1) {
+      const bytes = new Uint8Array(50_000);
+      await a.session.push({ type: 'frame', session: 5, round: idOf(1), number, bytes });
+    }
+  }, coded('PEER_CLOSED'));
+  await turn();
+  b.stream.destroy('pulled the cable');
+  await Promise.all([asked, stuck]);
+  assert.equal(codeOf(await a.session.closed), 'PEER_CLOSED');
+  await a.session.finished();
+  await assert.rejects(a.session.ask({ type: 'outcome', round: idOf(1) }), coded('PEER_CLOSED'));
+});
+
+test('closing lets out what was accepted; the other side sees an end', async () => {
+  const { a, b, clock } = pair();
+  const seen: string[] = [];
+  b.session.start(({ message }) => void seen.push(message.type));
+  a.session.start(ignore);
+  await a.session.push({ type: 'staged', round: idOf(1), frames: 4 });
+  await Promise.all([a.session.close(), a.session.close()]);
+  assert.match((await b.session.closed).message, /the other side ended it/);
+  assert.deepEqual(seen, ['staged']);
+  await a.session.finished();
+  await b.session.finished();
+  assert.equal(clock.sleeping, 0, 'no timer is left');
+});
+
+test('closing does not wait for ever for a peer that does not read', async () => {
+  const { a, clock } = pair(new FakeClock(), { capacityBytes: 10 });
+  a.session.start(ignore);
+  const stuck = assert.rejects(
+    a.session.push({ type: 'staged', round: idOf(1), frames: 4 }),
+    coded('PEER_CLOSED'),
+  );
+  await turn();
+  const closing = a.session.close();
+  await clock.advance(2_000);
+  await closing;
+  await stuck;
+});
+
+test('a session can be closed before it was started', async () => {
+  const { a, b } = pair();
+  await a.session.close();
+  await a.session.finished();
+  b.session.destroy(new NetError({ code: 'PEER_ABORTED', address: 'a:1' }));
+  b.session.start(ignore);
+  await b.session.finished();
+  assert.equal(codeOf(await b.session.closed), 'PEER_ABORTED');
+});
+
+test('an error of the handler ends the session and is its reason', async () => {
+  const { a, b } = pair();
+  a.session.start(() => {
+    throw new NetError({ code: 'PEER_ABORTED', address: 'here' });
+  });
+  b.session.start(ignore);
+  await b.session.push({ type: 'staged', round: idOf(1), frames: 1 });
+  assert.equal(codeOf(await a.session.closed), 'PEER_ABORTED');
+  assert.equal(codeOf(await b.session.closed), 'PEER_CLOSED');
+});
+
+const FORBIDDEN: readonly [string, Envelope][] = [
+  ['an answer nobody asked for', { request: 3, message: { type: 'outcome-is', outcome: 'none' } }],
+  [
+    'a second HELLO',
+    {
+      request: 0,
+      message: { type: 'hello', features: 0, nonce: idOf(1), facts: factsOf('b') },
+    },
+  ],
+  ['a late REFUSE', { request: 0, message: { type: 'refuse', refusal: 'busy', text: '' } }],
+];
+
+for (const [title, envelope] of FORBIDDEN) {
+  test(`breaks the protocol: ${title}`, async () => {
+    const { a, b } = pair();
+    a.session.start(ignore);
+    await b.stream.write(encodeMessage(envelope));
+    assert.equal(codeOf(await a.session.closed), 'PEER_PROTOCOL');
+  });
+}
+
+test('garbage inside a session ends it as PEER_PROTOCOL', async () => {
+  const { a, b } = pair();
+  a.session.start(ignore);
+  const ping: Message = { type: 'ping' };
+  await b.stream.write(encodeMessage({ request: 0, message: ping }));
+  await b.stream.write([new Uint8Array(64).fill(0x5a)]);
+  assert.equal(codeOf(await a.session.closed), 'PEER_PROTOCOL');
+});
