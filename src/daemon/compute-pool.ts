@@ -3,7 +3,7 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
-import { chunkDigests, type Compute } from '../format/compute.js';
+import { type Compute, chunkDigests } from '../format/compute.js';
 import { frameBody } from '../format/frame.js';
 import type { Compression } from '../format/pack.js';
 import type { ComputeTask } from './compute-thread.js';

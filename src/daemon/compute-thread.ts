@@ -26,4 +26,3 @@ export default function compute(task: ComputeTask): Uint8Array {
   if (task.kind === 'digests') return chunkDigests(task.bytes, task.lengths);
   return sealFrame(task.facts, packFor(task.compression)(task.raw));
 }
-

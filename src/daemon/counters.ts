@@ -2,8 +2,8 @@
 // any thread sums them for status. Numbers, bytes where the name says so.
 import type { ResourceCounters } from '../control/api.js';
 import type { Counters } from '../nbd/counters.js';
-import { COUNTERS, type Counter, THREADS_MAX, type VolumeMemory } from '../volume/memory.js';
 import * as M from '../volume/memory.js';
+import { COUNTERS, type Counter, THREADS_MAX, type VolumeMemory } from '../volume/memory.js';
 import type { Volume } from '../volume/volume.js';
 
 /** The counters of one data thread, as the object its connections count in. */

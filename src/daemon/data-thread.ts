@@ -4,9 +4,9 @@
 import { parentPort } from 'node:worker_threads';
 import { present } from '../base/assert.js';
 import { describeError } from '../base/errors.js';
+import type { FileHandle } from '../base/files.js';
 import { pinoLog } from '../base/log.js';
 import { nodeFiles } from '../base/node-files.js';
-import type { FileHandle } from '../base/files.js';
 import { openFileDevice } from '../disk/file-device.js';
 import { reserveSpace } from '../disk/syscalls.js';
 import { type Connection, serveTransmission } from '../nbd/transmission.js';

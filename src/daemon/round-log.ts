@@ -46,7 +46,9 @@ export class RoundLog {
 async function readRecords(files: Files, path: string): Promise<RoundRecord[]> {
   const bytes = await files.readWhole(path, FILE_BYTES_MAX).catch(() => null);
   const records: RoundRecord[] = [];
-  for (const line of Buffer.from(bytes ?? []).toString('utf8').split('\n')) {
+  for (const line of Buffer.from(bytes ?? [])
+    .toString('utf8')
+    .split('\n')) {
     const record = parseRecord(line);
     if (record !== null) records.push(record);
   }

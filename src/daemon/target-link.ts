@@ -1,6 +1,6 @@
 // The primary's connection to one target: dials, greets, settles who descends from whom, keeps the
 // session, and dials again with back-off when it is lost. One session at a time.
-import { type Clock } from '../base/clock.js';
+import type { Clock } from '../base/clock.js';
 import { codeOf, describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { Random } from '../base/random.js';
@@ -154,6 +154,9 @@ export class TargetLink {
     const before = codeOf(this.#error?.error);
     this.#error = { atMs: this.#parts.clock.wallMs(), error };
     if (codeOf(error) === before) return;
-    this.#parts.log.warn('no link to the target', { code: codeOf(error), why: describeError(error) });
+    this.#parts.log.warn('no link to the target', {
+      code: codeOf(error),
+      why: describeError(error),
+    });
   }
 }

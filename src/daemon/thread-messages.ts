@@ -1,5 +1,7 @@
 // What the threads of the daemon say to each other. Control opens and locks disks once and hands
 // the fd numbers out; data threads serve guests; the round thread replicates (DESIGN.md §4).
+
+import type { ResourceSettings } from '../config/settings.js';
 import type {
   PointRecord,
   ResourceCounters,
@@ -11,7 +13,6 @@ import type {
   VerifyAnswer,
 } from '../control/api.js';
 import type { DiskKind } from '../disk/probe.js';
-import type { ResourceSettings } from '../config/settings.js';
 import type { VolumeMemory } from '../volume/memory.js';
 
 /** An open, locked disk. The fd number is shared by all threads; control closes it. */

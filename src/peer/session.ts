@@ -184,8 +184,14 @@ export class Session {
   }
 
   async #handle(handler: Handler, envelope: Envelope): Promise<void> {
-    const { type } = envelope.message;
-    if (type === 'hello' || type === 'welcome' || type === 'refuse') {
+    const { message } = envelope;
+    const { type } = message;
+    if (type === 'refuse') {
+      // The dialler judges our WELCOME too, and may not want it.
+      const { refusal, text } = message;
+      throw new PeerError({ code: 'PEER_REFUSED', peer: this.remote, refusal, text });
+    }
+    if (type === 'hello' || type === 'welcome') {
       const what = `${type} message inside a session`;
       throw new PeerError({ code: 'PEER_PROTOCOL', peer: this.remote, what });
     }

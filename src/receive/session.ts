@@ -81,7 +81,10 @@ export class ReplicaSession implements Target {
     if (filling) await this.#takeTable();
     const digests = new Uint8Array(count * DIGEST_BYTES);
     const { device, parts } = replica;
-    if (from === 'disk') device.dropCached(first * CHUNK_BYTES, count * CHUNK_BYTES);
+    if (from === 'disk') {
+      const length = Math.min(count * CHUNK_BYTES, device.sizeBytes - first * CHUNK_BYTES);
+      device.dropCached(first * CHUNK_BYTES, length);
+    }
     await tableOfDisk(device, parts.compute, first, count, (chunk, digest) => {
       digests.set(digest, (chunk - first) * DIGEST_BYTES);
       if (filling) replica.table.set(chunk, digest);

@@ -240,8 +240,7 @@ async function publishClean(
     await parts.device.sync();
     if ((await dirty.checkpoint()) === 'busy') return 'busy';
     const fingerprint = await parts.fingerprints.now();
-    const drained = (name: string): boolean =>
-      volume.dirtyBytes(parts.targets.indexOf(name)) === 0;
+    const drained = (name: string): boolean => volume.dirtyBytes(parts.targets.indexOf(name)) === 0;
     await parts.resourceFile.update((state) => ({
       ...state,
       clean: { fingerprint },
@@ -258,9 +257,6 @@ type Targets = ResourceState['targets'];
 
 function withDrained(targets: Targets, drained: (name: string) => boolean): Targets {
   return Object.fromEntries(
-    Object.entries(targets).map(([name, record]) => [
-      name,
-      { ...record, drained: drained(name) },
-    ]),
+    Object.entries(targets).map(([name, record]) => [name, { ...record, drained: drained(name) }]),
   );
 }

@@ -119,11 +119,12 @@ async function send(
 ): Promise<{ frames: number; indexDigest: Uint8Array }> {
   const { state } = parts.resourceFile;
   const dirty = frozen.map.count();
-  counts.dirtyBytes = Math.min(dirty.blocks * BLOCK_BYTES, state.sizeBytes);
+  const dirtyBytes = Math.min(dirty.blocks * BLOCK_BYTES, state.sizeBytes);
+  counts.dirtyBytes = Math.max(counts.dirtyBytes, dirtyBytes);
   counts.totalBytes = Math.min(dirty.chunks * CHUNK_BYTES, state.sizeBytes);
   counts.doneBytes = 0;
   const perChunk = RECORD_BYTES + INDEX_ENTRY_BYTES;
-  const spaceBytes = 2 * (counts.dirtyBytes + dirty.chunks * perChunk) + SPACE_SLACK_BYTES;
+  const spaceBytes = 2 * (dirtyBytes + dirty.chunks * perChunk) + SPACE_SLACK_BYTES;
   await target.begin({
     kind: 'round',
     resource: present(state.resource, 'a primary has a resource id'),

@@ -98,6 +98,12 @@ export class Volume {
     return Math.min((live + held) * 4096, this.core.memory.sizeBytes);
   }
 
+  /** True when any of blocks first..last is marked for `target`, now. */
+  isDirty(target: number, first: number, last: number): boolean {
+    const maps = [this.core.liveMap(), ...this.maps(target)];
+    return maps.some((map) => map.anyMarked(first, last));
+  }
+
   /** Ladder step 2 for `target`: freezes its pending blocks and all that was written since the
    * last checkpoint. 'busy': the gate could not close within CUT_TIMEOUT_MS; try later. */
   cut(target: number): Promise<FrozenSet | 'busy'> {

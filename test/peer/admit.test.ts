@@ -63,7 +63,18 @@ const CASES: readonly Case[] = [
   },
   { title: 'two secondaries', here: local(), theirs: { role: 'secondary' }, refusal: 'role' },
   { title: 'init here', here: local({ role: 'init' }), refusal: 'role', text: /is init on node b/ },
-  { title: 'init there', here: local(), theirs: { role: 'init' }, refusal: 'role' },
+  {
+    title: 'a former primary, now init (H39)',
+    here: local(),
+    theirs: { role: 'init' },
+    refusal: null,
+  },
+  {
+    title: 'two that are init',
+    here: local({ role: 'init' }),
+    theirs: { role: 'init' },
+    refusal: 'role',
+  },
   {
     title: 'a smaller secondary',
     here: local({ sizeBytes: 512 }),

@@ -219,6 +219,27 @@ test('a handler that takes long is not taken for a silent peer, at either end', 
   assert.equal((await a.session.ask({ type: 'outcome', round: idOf(1) })).type, 'committed');
 });
 
+test('beats do not pile up behind a write that is stuck', async () => {
+  const { a, b, clock } = pair(new FakeClock(), { capacityBytes: 100 });
+  a.session.start(ignore);
+  const bytes = new Uint8Array(5000);
+  const stuck = a.session.push({ type: 'frame', session: 5, round: idOf(1), number: 0, bytes });
+  for (let at = 0; at < 20; at += 1) {
+    await b.stream.write(encodeMessage({ request: 0, message: { type: 'ping' } }));
+    await clock.advance(10_000);
+  }
+  const reader = new MessageReader(b.stream);
+  const types = [(await reader.next())?.message.type];
+  await stuck;
+  await clock.advance(6_000);
+  await Promise.all([
+    a.session.close(),
+    reader.next().then((one) => types.push(one?.message.type)),
+  ]);
+  assert.deepEqual(types.slice(0, 1), ['frame']);
+  assert.ok(a.session.wireBytes().up < 5300, 'the frame and at most two beats');
+});
+
 test('two ends that both send all the time do not stand against each other', async () => {
   const { a, b, clock } = pair(new FakeClock(), { capacityBytes: 100 });
   const frames = async (end: End): Promise<void> => {
@@ -314,7 +335,6 @@ const FORBIDDEN: readonly [string, Envelope][] = [
       message: { type: 'hello', features: 0, nonce: idOf(1), facts: factsOf('b') },
     },
   ],
-  ['a late REFUSE', { request: 0, message: { type: 'refuse', refusal: 'busy', text: '' } }],
 ];
 
 for (const [title, envelope] of FORBIDDEN) {
@@ -325,6 +345,16 @@ for (const [title, envelope] of FORBIDDEN) {
     assert.equal(codeOf(await a.session.closed), 'PEER_PROTOCOL');
   });
 }
+
+test('a REFUSE that answers a WELCOME ends the session with its reason', async () => {
+  const { a, b } = pair();
+  a.session.start(ignore);
+  const message: Message = { type: 'refuse', refusal: 'size', text: 'too small' };
+  await b.stream.write(encodeMessage({ request: 0, message }));
+  const reason = await a.session.closed;
+  assert.equal(reason.message, 'b:2 refused: too small');
+  assert.equal(codeOf(reason), 'PEER_REFUSED');
+});
 
 test('garbage inside a session ends it as PEER_PROTOCOL', async () => {
   const { a, b } = pair();

@@ -313,7 +313,7 @@ test('an answer of another kind, or for other chunks, ends the session', async (
   ];
   for (const message of wrong) {
     const { target, fake, sender, far } = await remoteWorld(t);
-    fake.hold('digests');
+    t.after(fake.hold('digests'));
     const failed = assert.rejects(target.digests(0, 1, 'table'), lost(/broke the protocol/));
     await turns(10);
     await far.write(encodeMessage({ request: 1, message }));

@@ -1,0 +1,27 @@
+// Ways in which the daemon cannot do what an operator asks; sentences for three in the morning.
+import { errorClass } from '../base/errors.js';
+
+export type DaemonFault =
+  | { code: 'ROLE_WAS_PRIMARY'; name: string }
+  | { code: 'DISK_TOO_SMALL'; name: string; path: string; sizeBytes: number; wantedBytes: number }
+  | { code: 'DISK_SIZE_UNKNOWN'; name: string; path: string }
+  | { code: 'DAEMON_RUNNING'; path: string; holder: string }
+  | { code: 'DAEMON_START_FAILED'; text: string }
+  | { code: 'STATEDIR_UNUSABLE'; path: string; text: string }
+  | { code: 'EXPORT_GROUP_UNKNOWN'; group: string };
+
+export const DaemonError = errorClass<DaemonFault>('DaemonError', {
+  ROLE_WAS_PRIMARY: (f) =>
+    `${f.name}: this node has been its primary and may hold writes that the other has not; ` +
+    'making it a secondary would overwrite them (hastctl create --force keeps the state aside; ' +
+    'the next contact then compares by digests and copies what differs)',
+  DISK_TOO_SMALL: (f) =>
+    `${f.name}: ${f.path} has ${f.sizeBytes} bytes, the resource ${f.wantedBytes}`,
+  DISK_SIZE_UNKNOWN: (f) =>
+    `${f.name}: ${f.path} does not exist and its size is not known ` +
+    '(make it, or create the resource with -m SIZE)',
+  DAEMON_RUNNING: (f) => `${f.path}: another hastd (${f.holder}) uses this state directory`,
+  DAEMON_START_FAILED: (f) => `hastd did not start: ${f.text}`,
+  STATEDIR_UNUSABLE: (f) => `${f.path}: cannot be the state directory: ${f.text}`,
+  EXPORT_GROUP_UNKNOWN: (f) => `exportgroup ${f.group}: no such group on this machine`,
+});

@@ -1,0 +1,117 @@
+// hastd: options, configuration, going into the background, signals, exit status. With -F it stays
+// in the foreground and logs to standard error; else it runs itself again, detached, logging to
+// STATEDIR/hastd.log, and returns when the control socket of that one answers.
+import { spawn } from 'node:child_process';
+import { mkdirSync, openSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command, CommanderError } from 'commander';
+import { codeOf, describeError } from '../base/errors.js';
+import { formatFinding } from '../config/finding.js';
+import { loadConfig } from '../config/load.js';
+import { nodeNames } from '../config/node.js';
+import type { NodeSettings } from '../config/settings.js';
+import { controlClient } from '../control/client.js';
+import { EXIT, exitStatusOf } from '../control/exit-status.js';
+import { machineFacts } from '../control/machine-facts.js';
+import { checkCron } from '../schedule/firing.js';
+import { DaemonError } from './daemon-faults.js';
+import { runForeground } from './foreground.js';
+
+interface Options {
+  readonly config: string;
+  readonly node?: string;
+  readonly foreground?: boolean;
+  readonly debug?: boolean;
+  readonly pidfile?: string;
+}
+
+/** Background start: how often and how long the parent looks for an answer. */
+const POLL_MS = 50;
+const ANSWER_MS_MAX = 60_000;
+
+/** Runs hastd with its arguments; sets the exit status. */
+export async function main(args: readonly string[]): Promise<void> {
+  try {
+    const options = parse(args);
+    if (options === null) return;
+    const settings = configuration(options);
+    if (settings === null) return;
+    if (options.foreground) {
+      const level = options.debug ? 'debug' : 'info';
+      await runForeground(settings, configText(settings), level);
+    } else await detach(settings, args);
+  } catch (error) {
+    process.stderr.write(`hastd: ${describeError(error)}\n`);
+    process.exit(exitStatusOf(codeOf(error)));
+  }
+}
+
+function parse(args: readonly string[]): Options | null {
+  const command = new Command('hastd')
+    .description('replicates VM disks off-site; see hastd(8)')
+    .option('-c, --config <file>', 'configuration file', '/etc/hast.conf')
+    .option('--node <name>', 'name of this node in the file (also HAST_NODE)')
+    .option('-F, --foreground', 'stay in the foreground, log to standard error')
+    .option('-d, --debug', 'log more')
+    .option('-P, --pidfile <file>', 'file for the process id, instead of the configured one')
+    .exitOverride();
+  try {
+    return command.parse([...args], { from: 'user' }).opts<Options>();
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT.usage;
+    return null;
+  }
+}
+
+function configuration(options: Options): NodeSettings | null {
+  let text: string;
+  try {
+    text = readFileSync(options.config, 'utf8');
+  } catch (error) {
+    process.stderr.write(`hastd: ${options.config}: cannot be read: ${describeError(error)}\n`);
+    process.exitCode = EXIT.configUnreadable;
+    return null;
+  }
+  const names = nodeNames(options.node ?? process.env['HAST_NODE'] ?? null, machineFacts());
+  const result = loadConfig(text, options.config, { names }, checkCron);
+  for (const finding of result.findings) process.stderr.write(`${formatFinding(finding)}\n`);
+  if (result.settings === null) {
+    process.exitCode = EXIT.config;
+    return null;
+  }
+  const { pidfile } = options;
+  return pidfile === undefined ? result.settings : { ...result.settings, pidfile };
+}
+
+const configText = (settings: NodeSettings): unknown => settings;
+
+async function detach(settings: NodeSettings, args: readonly string[]): Promise<void> {
+  mkdirSync(settings.statedir, { recursive: true, mode: 0o700 });
+  const path = `${settings.statedir}/hastd.log`;
+  const fd = openSync(path, 'a', 0o600);
+  const [script] = process.argv.slice(1, 2);
+  const child = spawn(process.execPath, [script ?? '', ...args, '-F'], {
+    detached: true,
+    stdio: ['ignore', 'ignore', fd],
+  });
+  let ended: number | null = null;
+  child.on('exit', (status) => {
+    ended = status ?? EXIT.software;
+  });
+  child.on('error', () => {
+    ended = EXIT.software;
+  });
+  const client = controlClient(settings.control);
+  for (let waited = 0; waited < ANSWER_MS_MAX && ended === null; waited += POLL_MS) {
+    const answer = await client.status([]).catch(() => null);
+    if (answer?.pid === child.pid) {
+      child.unref();
+      return;
+    }
+    await sleep(POLL_MS);
+  }
+  const text =
+    ended === null ? 'its control socket does not answer' : `exit status ${ended}, see ${path}`;
+  throw new DaemonError({ code: 'DAEMON_START_FAILED', text });
+}

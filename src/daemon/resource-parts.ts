@@ -1,0 +1,185 @@
+// Builds the two roles of a resource from its settings: what a primary or a replica is made of on
+// the round thread. Plain assembly; the order of becoming primary is in replication.ts.
+import { present } from '../base/assert.js';
+import type { Clock } from '../base/clock.js';
+import type { Log } from '../base/log.js';
+import { nodeFiles } from '../base/node-files.js';
+import type { Random } from '../base/random.js';
+import { Mutex } from '../base/sync.js';
+import type { ResourceSettings, TargetSettings } from '../config/settings.js';
+import { openFileDevice } from '../disk/file-device.js';
+import { bootId, type Fingerprint, fingerprintOf, sameFingerprint } from '../disk/fingerprint.js';
+import type { DiskPrint, Fingerprints } from '../disk/fingerprints.js';
+import { reserveSpace } from '../disk/syscalls.js';
+import type { Compression } from '../format/pack.js';
+import { packer } from '../format/pack.js';
+import type { DialSecurity } from '../net/connect.js';
+import type { PeerFacts } from '../peer/messages.js';
+import { Replica } from '../receive/replica.js';
+import { recordOf } from '../round/contact.js';
+import { openPrimary } from '../round/primary.js';
+import type { ResourceFile } from '../tracking/resource-file.js';
+import { atomicsWaiter } from '../volume/waiter.js';
+import type { ComputePool } from './compute-pool.js';
+import { PrimaryResource } from './primary-resource.js';
+import { RoundLog } from './round-log.js';
+import { TargetDriver } from './target-driver.js';
+import { TargetLink } from './target-link.js';
+import type { OpenDisk, ServedVolume } from './thread-messages.js';
+
+export interface Machinery {
+  readonly node: string;
+  readonly compute: ComputePool;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export const files = nodeFiles(reserveSpace);
+const waiter = atomicsWaiter(() => new Promise((resolve) => setImmediate(resolve)));
+
+/** The fingerprints of an open disk. */
+export function fingerprintsOf(disk: OpenDisk): Fingerprints {
+  const boot = bootId();
+  return {
+    bootId: boot,
+    now: async () => ({ ...fingerprintOf(disk.fd) }),
+    differs: (before: DiskPrint, now: DiskPrint, look) => {
+      const sameBoot = before['bootId'] === now['bootId'];
+      const between = { sameBoot, cleanStop: look === 'untouched' };
+      const result = sameFingerprint(asPrint(before), asPrint(now), between);
+      return result === 'same' ? null : result.differs;
+    },
+  };
+}
+
+/** The state file is this program's own, with a checksum: what it holds was a fingerprint. */
+const asPrint = (print: DiskPrint): Fingerprint => print as unknown as Fingerprint;
+
+export const deviceOf = (disk: OpenDisk) =>
+  openFileDevice(disk.fd, disk.path, disk.kind, disk.sizeBytes, { ownsFd: false });
+
+export function replicaOf(
+  settings: ResourceSettings,
+  resourceFile: ResourceFile,
+  machinery: Machinery,
+  openDisk: (sizeBytes: number) => Promise<OpenDisk>,
+): Replica {
+  const { node, compute, clock, log } = machinery;
+  const compression: Compression = settings.compression;
+  let disk: OpenDisk | null = null;
+  const prints = () => fingerprintsOf(present(disk, 'a fingerprint is taken of an open disk'));
+  return new Replica({
+    node,
+    files,
+    resourceFile,
+    openDevice: async (sizeBytes) => {
+      disk = await openDisk(sizeBytes);
+      return deviceOf({ ...disk, sizeBytes });
+    },
+    fingerprints: {
+      bootId: bootId(),
+      now: () => prints().now(),
+      differs: (before, now, look) => prints().differs(before, now, look),
+    },
+    compute: compute.for(compression),
+    pack: packer(compression),
+    retain: settings.retain,
+    clock,
+    log,
+  });
+}
+
+/** What this node says of a resource at contact. */
+export function factsOf(
+  machinery: Machinery,
+  settings: ResourceSettings,
+  resourceFile: ResourceFile,
+  role: 'init' | 'primary' | 'secondary',
+): PeerFacts {
+  const { state } = resourceFile;
+  const target = settings.targets[0]?.name ?? '';
+  const record = recordOf(resourceFile, target);
+  const former = role === 'init' && state.epochs.at(-1)?.node === machinery.node;
+  const asPrimary = role === 'primary' || former;
+  return {
+    node: machinery.node,
+    resource: settings.name,
+    target: role === 'primary' ? target : machinery.node,
+    resourceId: state.resource,
+    role,
+    epochs: state.epochs,
+    point: asPrimary ? record.point : state.replica.point,
+    proposed: asPrimary ? (record.proposed?.point.id ?? null) : null,
+    sizeBytes: state.sizeBytes,
+    suspect: former ? !record.drained : state.replica.suspect !== null,
+    timeoutMs: settings.timeoutSeconds * 1000,
+  };
+}
+
+/** Opens the primary's side and a driver for every target. */
+export async function primaryOf(
+  settings: ResourceSettings,
+  resourceFile: ResourceFile,
+  machinery: Machinery,
+  disk: OpenDisk,
+  securityOf: () => DialSecurity,
+): Promise<{ resource: PrimaryResource; volume: ServedVolume }> {
+  const { compute, clock, random } = machinery;
+  const log = machinery.log.child({ resource: settings.name });
+  const primary = await openPrimary({
+    files,
+    resourceFile,
+    device: deviceOf(disk),
+    fingerprints: fingerprintsOf(disk),
+    compute: compute.for(settings.compression),
+    waiter,
+    clock,
+    random,
+    log,
+    spillBytes: settings.spillBytes,
+    targets: settings.targets.map((target) => target.name),
+  });
+  const order = new Mutex();
+  const rounds = await RoundLog.open(files, `${resourceFile.directory}/rounds.jsonl`);
+  const drivers = settings.targets.map((target, slot) => {
+    const round = present(primary.rounds[slot], 'every target has a slot');
+    const link = linkOf(settings, resourceFile, machinery, target, round, securityOf);
+    const guestBytes = (): number => resource.guestBytes;
+    const parts = { round, link, order, rounds, guestBytes, clock, log: round.log };
+    return new TargetDriver(parts, primary.belief !== 'exact');
+  });
+  const resource: PrimaryResource = new PrimaryResource({
+    primary,
+    resourceFile,
+    drivers,
+    order,
+    remotes: new Map(settings.targets.map((target) => [target.name, target.remote])),
+    closeDisk: () => rounds.close(),
+    clock,
+    log,
+  });
+  const { memory, intentPath, spillPath } = primary;
+  const volume = { name: settings.name, memory, disk, intentPath, spillPath };
+  return { resource, volume };
+}
+
+function linkOf(
+  settings: ResourceSettings,
+  resourceFile: ResourceFile,
+  machinery: Machinery,
+  target: TargetSettings,
+  round: TargetDriver['parts']['round'],
+  securityOf: () => DialSecurity,
+): TargetLink {
+  const { clock, random } = machinery;
+  const options = {
+    target: target.name,
+    remote: target.remote,
+    source: target.source,
+    timeoutMs: settings.timeoutSeconds * 1000,
+    security: securityOf(),
+  };
+  const facts = () => factsOf(machinery, settings, resourceFile, 'primary');
+  return new TargetLink(options, { round, facts, clock, random, log: round.log });
+}

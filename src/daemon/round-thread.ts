@@ -1,0 +1,101 @@
+// Entry of the round thread: replication of all resources of the node. Control asks, this thread
+// does: frozen reads, sessions, receive and apply; never a guest's request (DESIGN.md §4).
+import { parentPort } from 'node:worker_threads';
+import { present } from '../base/assert.js';
+import { systemClock } from '../base/clock.js';
+import { codeOf, describeError } from '../base/errors.js';
+import { pinoLog } from '../base/log.js';
+import { systemRandom } from '../base/random.js';
+import { recordOf } from '../round/contact.js';
+import { ResourceFile } from '../tracking/resource-file.js';
+import { startComputePool } from './compute-pool.js';
+import { Replication } from './replication.js';
+import { files } from './resource-parts.js';
+import { connectThreads } from './thread-calls.js';
+import type {
+  ControlThread,
+  NodeFactsForRounds,
+  ReplicationStatus,
+  RoundThread,
+} from './thread-messages.js';
+
+const port = present(parentPort, 'the round thread has a parent');
+const log = pinoLog(process.env['HAST_LOG_LEVEL'] ?? 'info');
+const compute = startComputePool();
+let running: Replication | null = null;
+let facts: NodeFactsForRounds | null = null;
+
+const it = (): Replication => present(running, 'control starts this thread first');
+
+const methods: RoundThread = {
+  start: async (given) => {
+    facts = given;
+    const { node } = given;
+    const machinery = { node, compute, clock: systemClock, random: systemRandom, log };
+    running = new Replication({ facts: given, machinery, control: { openReplicaDisk } });
+    await running.start();
+  },
+  becomePrimary: (name, disk) => it().becomePrimary(name, disk),
+  becomeSecondary: (name) => it().becomeSecondary(name),
+  promotionLoss: (name) => it().promotionLoss(name),
+  becomeInit: (name) => it().becomeInit(name),
+  reload: (name) => it().reload(name),
+  markWritten: (name) => it().markWritten(name),
+  trouble: async (name, what, text) => {
+    log.error('trouble on the write path', { resource: name, what, why: text });
+    if (what === 'flush') await it().doubt(name, `an fdatasync failed: ${text}`);
+  },
+  status: (name) => statusOf(name),
+  sync: async (name, target, request) => {
+    const { drivers } = it().primary(name, 'sync').parts;
+    const chosen = drivers.filter((d) => target === null || d.parts.round.target === target);
+    return Promise.all(chosen.map((driver) => driver.sync(request)));
+  },
+  fire: async (name, target, nominalMs) => {
+    const driver = it().primary(name, 'schedule').driver(target);
+    return driver ? driver.fire(nominalMs) : 'started';
+  },
+  lastRunMs: async (name, target) => {
+    const { file } = it().node(name);
+    return file === null ? null : recordOf(file, target).lastRunMs;
+  },
+  rounds: async (name) => {
+    const { role } = it().node(name);
+    return role.kind === 'primary'
+      ? (role.resource.parts.drivers[0]?.parts.rounds.records ?? [])
+      : [];
+  },
+  points: async (name) => {
+    const { role } = it().node(name);
+    return role.kind === 'init' ? [] : role.resource.points();
+  },
+  verify: (name, deep) => it().verify(name, deep),
+  stop: async () => {
+    await running?.stop();
+    await compute.close();
+  },
+};
+
+const control = connectThreads<RoundThread, ControlThread>(port, methods, (error) => {
+  log.error('the round thread has a bug', { error: describeError(error) });
+  throw error;
+});
+
+const openReplicaDisk: ControlThread['openReplicaDisk'] = (name, sizeBytes) =>
+  control.call('openReplicaDisk', name, sizeBytes);
+
+async function statusOf(name: string): Promise<ReplicationStatus> {
+  const { role, settings } = it().node(name);
+  if (role.kind !== 'init') return role.resource.status();
+  const directory = `${present(facts, 'started').statedir}/${settings.name}`;
+  const empty = { spillBytes: 0, counters: null, targets: [] };
+  const unknown = { sizeBytes: null, extentBytes: null, keepdirty: null };
+  try {
+    const { state } = await ResourceFile.load(files, directory);
+    const { sizeBytes, extentBytes, keepdirty } = state;
+    return { ...empty, sizeBytes: sizeBytes || null, extentBytes, keepdirty, error: null };
+  } catch (error) {
+    if (codeOf(error) === null) throw error;
+    return { ...empty, ...unknown, error: describeError(error) };
+  }
+}

@@ -1,0 +1,248 @@
+// The program's loops as they are, and wrong ones: each mutant breaks one rule of RULES.md §2, by
+// other generators or by views spoiled from outside, never by an edit of src. The explorer must
+// catch every one of them, or it proves nothing.
+import { BLOCK_BYTES, BLOCKS_PER_CHUNK } from '../../src/base/units.js';
+import {
+  type Blocked,
+  type Core,
+  closeGate,
+  preserve,
+  readFrozen,
+  type Slot,
+  type Steps,
+  section,
+} from '../../src/volume/core.js';
+import * as M from '../../src/volume/memory.js';
+import type { Parts, TinyWorld } from './tiny-world.js';
+
+/** Volume.#fold: fill the frozen and pending maps, drop the swapped one from the list, clear it. */
+export function* fold(world: TinyWorld, swapped: number, slot: Slot | null): Steps<void> {
+  yield* fill(world, swapped, slot);
+  yield* unlist(world, slot);
+  yield;
+  world.core.live[swapped]?.clearAll();
+}
+
+function* fill(world: TinyWorld, swapped: number, slot: Slot | null): Steps<void> {
+  const from = world.core.live[swapped];
+  for (const other of world.core.slots) {
+    yield;
+    const frozen = Atomics.load(world.core.control, other.base + M.SLOT_FROZEN);
+    const into = other.maps[other === slot ? frozen : 1 - frozen];
+    if (from) into?.merge(from);
+  }
+}
+
+function* unlist(world: TinyWorld, slot: Slot | null): Steps<void> {
+  yield;
+  if (slot) Atomics.store(world.core.control, slot.base + M.SLOT_SWAPPED, -1);
+}
+
+export const asWritten: Parts = {
+  section,
+  readFrozen,
+  fold,
+  preserve,
+  closeGate,
+  spoil: () => {},
+  startOver: true,
+};
+
+export interface Mutant {
+  readonly rule: string;
+  readonly breaks: string;
+  readonly parts: Parts;
+}
+
+/** Guest's writes go on without a frozen test. */
+const withoutPreserve: typeof section = (core, offset, length, writeIntent, io) =>
+  section(core, offset, length, writeIntent, io, true);
+
+/** State first, then the disk, and no look afterwards. */
+const spillFirst: typeof readFrozen = function* (core, slot, chunk, readDisk, readSpill) {
+  for (;;) {
+    yield;
+    const sequence = Atomics.load(core.control, M.CLAIM_SEQUENCE);
+    yield;
+    const state = Atomics.load(slot.states, chunk);
+    if (state === M.CLAIMED) yield { word: M.CLAIM_SEQUENCE, value: sequence };
+    else if (state === M.PRESERVED_STATE) {
+      readSpill(Atomics.load(slot.records, chunk));
+      return 'read';
+    } else {
+      yield readDisk();
+      return 'read';
+    }
+  }
+};
+
+/** The chunk's state is looked at just before the disk is read, and again only if it was free. */
+const stateBeforeRead: typeof readFrozen = function* (core, slot, chunk, readDisk, readSpill) {
+  yield;
+  const free = Atomics.load(slot.states, chunk) === M.FREE;
+  if (!free) return yield* readFrozen(core, slot, chunk, readDisk, readSpill);
+  yield readDisk();
+  return 'read';
+};
+
+/** Mark and frozen test in one section, a wait, and the I/O in another one. */
+const leaveBetween: typeof section = function* (core, offset, length, writeIntent, io, advice) {
+  const blocked = yield* section(core, offset, length, writeIntent, () => {}, advice);
+  if (blocked !== null) return blocked;
+  const open = M.OPEN_FIRST + core.thread;
+  for (;;) {
+    yield;
+    Atomics.store(core.control, open, 1);
+    yield;
+    const closed = Atomics.load(core.control, M.GATE) !== 0;
+    yield;
+    if (!closed) io();
+    Atomics.store(core.control, open, 0);
+    Atomics.notify(core.control, open);
+    if (!closed) return null;
+    yield { word: M.GATE, value: 1 };
+  }
+};
+
+/** The gate is looked at before the section says that it is open. */
+const gateFirst: typeof section = function* (core, offset, length, writeIntent, io, advice) {
+  yield;
+  if (Atomics.load(core.control, M.GATE) !== 0) return closed;
+  // From here as section, but for its look at the gate.
+  const steps = section(core, offset, length, writeIntent, io, advice);
+  steps.next();
+  steps.next();
+  const gate = Atomics.load(core.control, M.GATE);
+  Atomics.store(core.control, M.GATE, 0);
+  let step = steps.next();
+  Atomics.store(core.control, M.GATE, gate);
+  for (; !step.done; step = steps.next()) yield step.value;
+  return step.value;
+};
+const closed: Blocked = { why: 'closed', claims: [], sequence: 0 };
+
+/** Frozen test by block: a clean block of a frozen chunk is written without preserve. */
+function testByBlock(core: Core): void {
+  for (const slot of core.slots) {
+    const clean = 1;
+    const real = slot.frozenByMaps.bind(slot);
+    const byBlock = (chunk: number): boolean => {
+      const block = chunk * BLOCKS_PER_CHUNK + clean;
+      const maps = [...core.live, ...slot.maps];
+      return real(chunk) && maps.some((map) => map.anyMarked(block, block));
+    };
+    Object.assign(slot, { frozenByMaps: byBlock });
+  }
+}
+
+/** Readers of the swapped map look at the frozen one first. */
+function frozenFirst(core: Core): void {
+  for (const slot of core.slots) {
+    const byMaps = (chunk: number): boolean => {
+      const frozen = slot.maps[Atomics.load(core.control, slot.base + M.SLOT_FROZEN)];
+      return (frozen?.chunkMask(chunk) ?? 0) !== 0;
+    };
+    Object.assign(slot, { frozenByMaps: byMaps });
+  }
+}
+
+/** The swapped map is cleared before the frozen one has its bits. */
+function* clearFirst(world: TinyWorld, swapped: number, slot: Slot | null): Steps<void> {
+  const marked: number[] = [];
+  const from = world.core.live[swapped];
+  for (let block = 0; block < world.disk.length; block += 1) {
+    if (from?.anyMarked(block, block)) marked.push(block);
+  }
+  yield* unlist(world, slot);
+  from?.clearAll();
+  for (const block of marked) from?.mark(block, block);
+  yield* fill(world, swapped, slot);
+  yield;
+  from?.clearAll();
+}
+
+/** The round is failed only after the writer may go on (H17). */
+const failLate: typeof preserve = function* (core, claim, append) {
+  const failure = yield* preserveAs(core, claim, append, false);
+  yield;
+  if (failure !== null) {
+    for (const index of claim.slots) {
+      const base = M.SLOT_FIRST + index * M.SLOT_WORDS;
+      Atomics.store(core.control, base + M.SLOT_FAILED, 1);
+    }
+  }
+  return failure;
+};
+
+/** preserve, whose FAILED words are put back before its next step. */
+function* preserveAs(
+  core: Core,
+  claim: Parameters<typeof preserve>[1],
+  append: Parameters<typeof preserve>[2],
+  keep: boolean,
+): Steps<unknown> {
+  const steps = preserve(core, claim, append);
+  let step = steps.next();
+  for (; !step.done; step = steps.next()) {
+    for (const slot of keep ? [] : core.slots) {
+      Atomics.store(core.control, slot.base + M.SLOT_FAILED, 0);
+    }
+    yield step.value;
+  }
+  return step.value;
+}
+
+/** Claims end without a word to those who wait for them. */
+const quietPreserve: typeof preserve = function* (core, claim, append) {
+  const real = Atomics.notify;
+  const steps = preserve(core, claim, append);
+  for (;;) {
+    Atomics.notify = () => 0;
+    let step: IteratorResult<undefined | object, unknown>;
+    try {
+      step = steps.next();
+    } finally {
+      Atomics.notify = real;
+    }
+    if (step.done) return step.value;
+    yield;
+  }
+};
+
+/** A gate that waits for nobody. */
+const closeAtOnce: typeof closeGate = function* (core) {
+  yield;
+  Atomics.store(core.control, M.GATE, 1);
+};
+
+/** What is frozen and being preserved by another is taken for preserved (H2). */
+const claimIsEnough: typeof section = function* (core, offset, length, writeIntent, io, advice) {
+  const blocked = yield* section(core, offset, length, writeIntent, io, advice);
+  if (blocked?.why !== 'frozen' || blocked.claims.length > 0) return blocked;
+  return yield* section(core, offset, length, writeIntent, io, true);
+};
+
+const mutant = (rule: string, breaks: string, parts: Partial<Parts>): Mutant => ({
+  rule,
+  breaks,
+  parts: { ...asWritten, ...parts },
+});
+
+export const MUTANTS: readonly Mutant[] = [
+  mutant('W2', 'preserve is off', { section: withoutPreserve }),
+  mutant('H1', 'the spill is looked at first, then the disk is read', { readFrozen: spillFirst }),
+  mutant('H1', 'the state is looked at before the read only', { readFrozen: stateBeforeRead }),
+  mutant('H2', 'a claimed chunk is taken for a preserved one', { section: claimIsEnough }),
+  mutant('H2', 'the frozen test is by block', { spoil: testByBlock }),
+  mutant('H3', 'a wait between mark and write is outside the gate', { section: leaveBetween }),
+  mutant('H3', 'after a wait the write goes on where it stood', { startOver: false }),
+  mutant('H4', 'the gate is looked at before OPEN is set', { section: gateFirst }),
+  mutant('H4', 'a cut does not wait for sections', { closeGate: closeAtOnce }),
+  mutant('H4', 'the end of a claim notifies nobody', { preserve: quietPreserve }),
+  mutant('H15', 'the swapped map is not looked at', { spoil: frozenFirst }),
+  mutant('H15', 'the swapped map leaves the list before the fold', { fold: clearFirst }),
+  mutant('H17', 'the round is failed after the writer may go on', { preserve: failLate }),
+];
+
+/** Bytes of block b. */
+export const blockOffset = (block: number): number => block * BLOCK_BYTES;
