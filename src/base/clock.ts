@@ -45,3 +45,6 @@ export async function within<T>(
 
 /** ISO 8601 UTC of a wall time, without a fraction of zero: `2026-11-20T02:00:00.000Z`. */
 export const isoTime = (wallMs: number): string => new Date(wallMs).toISOString();
+
+/** Lets everything that is ready in this thread run first. */
+export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -3,7 +3,7 @@
 // which also fixes the sentence of each code. Decide on codes, never on message text.
 // Every code stands in a man page (test/tidy.test.ts).
 
-/** What went wrong, as data: `code` names it, the other fields are facts with units in their names. */
+/** What went wrong, as data: `code` names it, the other fields are facts, units in their names. */
 export interface Fault {
   readonly code: string;
 }
@@ -17,7 +17,7 @@ type Sentences<F extends Fault> = {
   readonly [C in F['code']]: (fault: Extract<F, { code: C }>) => string;
 };
 
-/** Makes an error class for a union of faults; `sentences` says each: what, on what, what to try. */
+/** Makes an error class for a union of faults; a sentence says what, on what, what to try. */
 export function errorClass<F extends Fault>(name: string, sentences: Sentences<F>) {
   return class extends HastError {
     readonly fault: F;

@@ -29,7 +29,7 @@ export function promoted(state: ResourceState, node: string, random: Random): Re
   };
 }
 
-/** True when taking the role starts a new epoch: the last one is another node's, or there is none. */
+/** True when taking the role starts a new epoch: there is none, or the last is another node's. */
 export const needsEpoch = (state: ResourceState, node: string): boolean =>
   state.epochs.at(-1)?.node !== node;
 

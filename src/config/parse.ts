@@ -1,7 +1,7 @@
 // Tokens to blocks: HAST's grammar (parse.y). Statements are `KEYWORD VALUE`; blocks are
 // `on NODE {}` at the top level or in a resource, and `resource NAME {}`. Guarantee: never throws
 // and reads each token a bounded number of times; after an error it goes on at the next statement,
-// so that one run finds all errors. Nesting is fixed by the grammar: a block too deep is taken for a
+// so that one run finds all errors. The grammar fixes nesting: too deep a block is taken for a
 // missing `}`.
 import { assert, present } from '../base/assert.js';
 import { type Findings, shown } from './finding.js';

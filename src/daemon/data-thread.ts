@@ -3,6 +3,7 @@
 // cache. Nothing here knows targets, rounds or networks (W4).
 import { parentPort } from 'node:worker_threads';
 import { present } from '../base/assert.js';
+import { nextTurn } from '../base/clock.js';
 import { describeError } from '../base/errors.js';
 import type { FileHandle } from '../base/files.js';
 import { pinoLog } from '../base/log.js';
@@ -30,7 +31,7 @@ const port = present(parentPort, 'a data thread has a parent');
 const log = pinoLog(process.env['HAST_LOG_LEVEL'] ?? 'info');
 const files = nodeFiles(reserveSpace);
 const served = new Map<string, Served>();
-const waiter = atomicsWaiter(() => new Promise((resolve) => setImmediate(resolve)));
+const waiter = atomicsWaiter(nextTurn);
 
 const owner = connectThreads<DataThread, DataThreadOwner>(
   port,

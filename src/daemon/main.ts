@@ -3,8 +3,8 @@
 // STATEDIR/hastd.log, and returns when the control socket of that one answers.
 import { spawn } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
+import { systemClock } from '../base/clock.js';
 import { codeOf, describeError } from '../base/errors.js';
 import { formatFinding } from '../config/finding.js';
 import { loadConfig } from '../config/load.js';
@@ -109,7 +109,7 @@ async function detach(settings: NodeSettings, args: readonly string[]): Promise<
       child.unref();
       return;
     }
-    await sleep(POLL_MS);
+    await systemClock.sleep(POLL_MS);
   }
   const text =
     ended === null ? 'its control socket does not answer' : `exit status ${ended}, see ${path}`;

@@ -4,6 +4,7 @@
 import { assert } from '../base/assert.js';
 import { describeError, HastError } from '../base/errors.js';
 import type { ResourceSettings } from '../config/settings.js';
+import { isLoopback } from '../net/address.js';
 import type { DialSecurity } from '../net/connect.js';
 import { type Incoming, listenForPeers, type PeerListener } from '../net/listen.js';
 import { readSecret } from '../net/psk.js';
@@ -66,7 +67,8 @@ export class PeerDoor {
   async #greet(stream: ByteStream, identity: string | null): Promise<void> {
     const { node, log } = this.#machinery;
     try {
-      const find = async ({ resource }: { resource: string }) => this.#local(resource);
+      const find = async ({ resource }: { resource: string }) =>
+        this.#local(resource, stream.remote);
       const session = await receiveGreeting(stream, { identity }, { node, find }, this.#machinery);
       const { role } = this.#nodes.get(session.facts.theirs.resource) ?? {};
       if (role?.kind === 'secondary' && session.facts.theirs.role === 'primary') {
@@ -75,21 +77,27 @@ export class PeerDoor {
       }
       // Somebody asked who we are: a replica about to be promoted.
       session.start(() => undefined);
-      await session.closed;
     } catch (error) {
       log.warn('a peer did not come in', { remote: stream.remote, why: describeError(error) });
     }
   }
 
   /** A resource as it is judged: without state it is not there yet. */
-  #local(name: string): LocalResource | null {
+  #local(name: string, remote: string): LocalResource | null {
     const found = this.#nodes.get(name);
     if (found === undefined || found.file === null) return null;
     const { settings, file, role } = found;
     assert(settings.name === name, 'nodes are kept by name');
     const facts = factsOf(this.#machinery, settings, file, role.kind);
-    return { facts, insecure: settings.secretPath === null };
+    const near = settings.insecure || isLoopback(hostOf(remote));
+    return { facts, insecure: settings.secretPath === null && near };
   }
+}
+
+/** Host of `host:port` or `[host]:port`; IPv4 in IPv6 as IPv4. */
+function hostOf(remote: string): string {
+  const host = remote.slice(0, remote.lastIndexOf(':'));
+  return host.replace(/^\[|\]$/g, '').replace(/^::ffff:/, '');
 }
 
 function isFamilyMissing(error: unknown): boolean {

@@ -1,7 +1,7 @@
 // Builds the two roles of a resource from its settings: what a primary or a replica is made of on
 // the round thread. Plain assembly; the order of becoming primary is in replication.ts.
 import { present } from '../base/assert.js';
-import type { Clock } from '../base/clock.js';
+import { type Clock, nextTurn } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import { nodeFiles } from '../base/node-files.js';
 import type { Random } from '../base/random.js';
@@ -36,7 +36,7 @@ export interface Machinery {
 }
 
 export const files = nodeFiles(reserveSpace);
-const waiter = atomicsWaiter(() => new Promise((resolve) => setImmediate(resolve)));
+const waiter = atomicsWaiter(nextTurn);
 
 /** The fingerprints of an open disk. */
 export function fingerprintsOf(disk: OpenDisk): Fingerprints {

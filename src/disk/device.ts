@@ -16,7 +16,7 @@ export type DiskFault =
 export const DiskError = errorClass<DiskFault>('DiskError', {
   DISK_FAILED: (f) => `${f.path}: ${f.operation} at byte ${f.offset} failed: ${f.errno}`,
   DISK_SHORT_READ: (f) =>
-    `${f.path}: wanted ${f.wanted} bytes at ${f.offset} and got ${f.got}; was the disk made smaller?`,
+    `${f.path}: wanted ${f.wanted} bytes at ${f.offset}, got ${f.got}; was the disk made smaller?`,
   DISK_MISSING: (f) =>
     `${f.path}: no such disk (make it, or let "hastctl create -m SIZE" make a sparse file)`,
   DISK_NOT_RAW: (f) =>

@@ -1,6 +1,7 @@
-// The messages of a peer session as values (DESIGN.md §5; byte for byte: hast-protocol(7), encode.ts,
-// decode.ts). A message with a request number other than 0 is a question or its answer; with 0 it
-// is a push that nobody answers. Ids are 16 bytes, sizes bytes, times milliseconds.
+// The messages of a peer session as values (DESIGN.md §5; byte for byte: hast-protocol(7),
+// encode.ts, decode.ts). A message with a request number other than 0 is a question or its
+// answer; with 0 it is a push that nobody answers. Ids are 16 bytes, sizes bytes, times
+// milliseconds.
 import type { ChunkIndex } from '../base/units.js';
 import type { Epoch, PointRef, RoundId } from '../lineage/lineage.js';
 

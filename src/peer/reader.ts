@@ -47,7 +47,7 @@ export class MessageReader {
     return decodeMessage(header, payload, peer);
   }
 
-  /** Fills `into`; false when the stream ended before its first byte, which only `before` allows. */
+  /** Fills `into`; false when the stream ended before its first byte (only `before` allows it). */
   async #fill(into: Uint8Array, where: 'before' | 'inside'): Promise<boolean> {
     let filled = 0;
     while (filled < into.length) {

@@ -168,7 +168,7 @@ export class ReplicaSession implements Target {
     return { up: 0, down: 0 };
   }
 
-  /** Ends the session: what is staged is dropped, the writer lock given back. Can be called twice. */
+  /** Ends the session: drops what is staged, gives the writer lock back. Can be called twice. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#forget();

@@ -33,7 +33,7 @@ export class FrameBuilder {
     return this.#number;
   }
 
-  /** Adds the blocks `mask` of a chunk whose existing bytes are `bytes`; returns raw block bytes. */
+  /** Adds the blocks `mask` of a chunk that holds `bytes`; returns the raw bytes packed. */
   add(chunk: ChunkIndex, mask: number, digest: Uint8Array, bytes: Uint8Array): number {
     let zero = 0;
     const before = this.#filled;

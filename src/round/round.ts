@@ -6,10 +6,11 @@ import { codeOf } from '../base/errors.js';
 import { BLOCK_BYTES, CHUNK_BYTES, ID_BYTES } from '../base/units.js';
 import { INDEX_ENTRY_BYTES } from '../format/changeset-index.js';
 import { RECORD_BYTES } from '../format/frame-header.js';
+import { EMPTY_TARGET } from '../format/resource-state.js';
 import type { PointRef } from '../lineage/lineage.js';
 import type { Target } from '../target/target.js';
 import { CUT_TIMEOUT_MS, type FrozenSet } from '../volume/volume.js';
-import { recordOf, setPoint, updateTarget } from './contact.js';
+import { recordOf, setPoint } from './contact.js';
 import { type RoundCounts, RoundError, type RoundParts, spillFull } from './parts.js';
 import { sendFrozen } from './send.js';
 
@@ -76,13 +77,13 @@ export async function runRound(
 async function reserve(parts: RoundParts, from: PointRef | null): Promise<PointRef> {
   const id = parts.random.bytes(ID_BYTES);
   const timeMs = Math.floor(parts.clock.wallMs());
-  let number = 0;
+  let point: PointRef = { id, number: 0, timeMs };
   await parts.resourceFile.update((state) => {
-    number = state.nextPoint;
-    return { ...state, nextPoint: number + 1 };
+    point = { id, number: state.nextPoint, timeMs };
+    const record = state.targets[parts.target] ?? EMPTY_TARGET;
+    const targets = { ...state.targets, [parts.target]: { ...record, proposed: { point, from } } };
+    return { ...state, nextPoint: state.nextPoint + 1, targets };
   });
-  const point = { id, number, timeMs };
-  await updateTarget(parts, (record) => ({ ...record, proposed: { point, from } }));
   return point;
 }
 

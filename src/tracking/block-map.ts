@@ -128,12 +128,26 @@ export class BlockMap {
     return -1;
   }
 
-  /** Number of marked blocks and of chunks that have one. */
+  /** Number of marked blocks and of chunks that have one; costs a look at each set page. */
   count(): { blocks: number; chunks: number } {
     let [blocks, chunks] = [0, 0];
-    for (let chunk = this.nextChunk(0); chunk >= 0; chunk = this.nextChunk(chunk + 1)) {
-      chunks += 1;
-      blocks += popCount(this.chunkMask(chunk));
+    for (const page of this.setPages()) {
+      const end = Math.min((page + 1) * BLOCKS_PER_PAGE, this.#blocks);
+      const inPage = end - page * BLOCKS_PER_PAGE;
+      if (this.#flagged(this.#full, page)) {
+        blocks += inPage;
+        chunks += Math.ceil(inPage / BLOCKS_PER_CHUNK);
+        continue;
+      }
+      const words = Math.ceil(inPage / 32);
+      for (let at = 0; at < words; at += 1) {
+        let word = Atomics.load(this.#bits, page * WORDS_PER_PAGE + at);
+        if (word === 0) continue;
+        const left = inPage - at * 32;
+        if (left < 32) word &= span(0, left - 1);
+        blocks += popCount(word) + popCount(word >>> 16);
+        chunks += ((word & MASK_ALL) !== 0 ? 1 : 0) + (word >>> 16 !== 0 ? 1 : 0);
+      }
     }
     return { blocks, chunks };
   }

@@ -1,6 +1,7 @@
 // What must hold at both ends, said in terms of the promises of DESIGN.md §3, on whole disks.
 import assert from 'node:assert/strict';
 import { digestOf, equalBytes } from '../../src/base/digest.js';
+import { seededRandom } from '../../src/base/random.js';
 import {
   BLOCK_BYTES,
   BLOCKS_PER_CHUNK,
@@ -14,7 +15,7 @@ import { blockSpans } from '../../src/format/frame-spans.js';
 import { unpack } from '../../src/format/pack.js';
 import type { DigestTable } from '../../src/tracking/digest-table.js';
 import type { PrimaryNode, ReplicaNode } from './nodes.js';
-import { STATE } from './nodes.js';
+import { DISK, STATE } from './nodes.js';
 import type { Pair } from './pair.js';
 
 /** Equal disks; says where they are not. */
@@ -75,10 +76,15 @@ export function senderTableTrue(pair: Pair, node: PrimaryNode): void {
   entriesTrue(table, pair.cutOf(table.point).image, 'table of the target', 'some');
 }
 
-/** W1, D1: every block that differs from the target's point is marked dirty for it. */
-export function marksCover(node: PrimaryNode, image: Uint8Array, what: string): void {
+/** W1, D1: every block of `now` (the local disk) that differs from the target's point is marked
+ * dirty for it. */
+export function marksCover(
+  node: PrimaryNode,
+  image: Uint8Array,
+  what: string,
+  now = node.bytes(),
+): void {
   const { volume } = node.primary;
-  const now = node.bytes();
   const maps = [...volume.maps(0), volume.core.liveMap()];
   for (let block = 0; block * BLOCK_BYTES < now.length; block += 1) {
     const [from, to] = [block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES];
@@ -88,6 +94,13 @@ export function marksCover(node: PrimaryNode, image: Uint8Array, what: string): 
     const marked = maps.some((map) => (map.chunkMask(chunk) & bit) !== 0);
     assert.ok(marked, `${what}: block ${block} differs from the target and is not marked`);
   }
+}
+
+/** D1, H6: the same of what is durable of the local disk: nothing was dropped before it was safe. */
+export function droppedIsDurable(node: PrimaryNode, image: Uint8Array): void {
+  const durable = node.world.afterCrash('all', seededRandom(1)).peek(DISK);
+  assert.ok(durable !== null, 'the disk is there');
+  marksCover(node, image, 'on the medium', durable);
 }
 
 /** Every point of the chain reads as its cut: the disk, overlaid with the undos back to it. */

@@ -4,6 +4,9 @@ import type { Random } from '../../src/base/random.js';
 import { BLOCK_BYTES, CHUNK_BYTES, SECTOR_BYTES } from '../../src/base/units.js';
 import type { Disk } from '../../src/disk/disk.js';
 
+/** What is written repeats at this length: never equal by chance, and cheap to make. */
+const PATTERN_BYTES = 32;
+
 export class Guest {
   readonly #random: Random;
 
@@ -18,7 +21,7 @@ export class Guest {
       const kind = this.#random.below(8);
       if (kind === 0) await disk.zero(offset, length, this.#random.below(2) === 0);
       else if (kind === 1) await disk.trim(offset, length);
-      else await disk.write(offset, this.#random.bytes(length));
+      else await disk.write(offset, Buffer.alloc(length, this.#random.bytes(PATTERN_BYTES)));
     }
   }
 

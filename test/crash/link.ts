@@ -1,9 +1,10 @@
 // The link between the two ends: a Target that passes calls on to a session of the replica in the
 // same process, and can be cut. Cut: every call, waiting or new, rejects with TARGET_LOST; at the
 // other end, when its last call has returned, the session is closed (as receive/serve.ts does it).
+
+import type { PointRef } from '../../src/lineage/lineage.js';
 import type { Commit, CommitAnswer, DigestsAnswer } from '../../src/target/target.js';
 import { type Begin, type Outcome, type Target, TargetError } from '../../src/target/target.js';
-import type { PointRef } from '../../src/lineage/lineage.js';
 
 export interface LinkHooks {
   /** Before a call is passed on; what it returns is waited for. */
@@ -39,7 +40,7 @@ export class Link implements Target {
     if (this.#cut) return;
     this.#cut = true;
     this.#lose(lost());
-    void Promise.allSettled([...this.#running]).then(() => this.#session.close());
+    void this.#end();
   }
 
   digests(first: number, count: number, from: 'table' | 'disk'): Promise<DigestsAnswer> {
@@ -86,6 +87,13 @@ export class Link implements Target {
 
   async close(): Promise<void> {
     this.#cut = true;
+    await this.#session.close();
+  }
+
+  /** One turn later: the call in which the link was cut may just be beginning. */
+  async #end(): Promise<void> {
+    await Promise.resolve();
+    await Promise.allSettled([...this.#running]);
     await this.#session.close();
   }
 

@@ -18,6 +18,7 @@ import type { ResourceState } from '../../src/format/resource-state.js';
 import { Replica } from '../../src/receive/replica.js';
 import type { RoundParts } from '../../src/round/parts.js';
 import { openPrimary, type Primary } from '../../src/round/primary.js';
+import type { Target } from '../../src/target/target.js';
 import { ResourceFile } from '../../src/tracking/resource-file.js';
 import { Core } from '../../src/volume/core.js';
 import { intentWriter } from '../../src/volume/intent.js';
@@ -48,6 +49,9 @@ export interface Knobs {
   readonly replicaDevice?: (device: Device) => Device;
   /** Called after recovery, before a guest writes. */
   readonly primary?: (node: PrimaryNode) => RoundParts;
+  readonly prints?: (prints: Fingerprints) => Fingerprints;
+  /** What the sender talks to instead of the link. */
+  readonly link?: (link: Target, node: PrimaryNode) => Target;
   readonly log?: Log;
 }
 
@@ -85,6 +89,11 @@ const worldPrints = (world: CrashWorld, bootId: string): Fingerprints => ({
     return look === 'untouched' && before['content'] !== now['content'] ? 'content' : null;
   },
 });
+
+function printsOf(world: CrashWorld, bootId: string, knobs: Knobs): Fingerprints {
+  const prints = worldPrints(world, bootId);
+  return knobs.prints?.(prints) ?? prints;
+}
 
 /** The state of a resource as createResource leaves it; made when a crash (or nobody) left none. */
 async function stateFile(files: Files, shape: Shape, sizeBytes: number): Promise<ResourceFile> {
@@ -143,7 +152,7 @@ export class PrimaryNode {
       files,
       resourceFile,
       device: watched,
-      fingerprints: worldPrints(world, bootId),
+      fingerprints: printsOf(world, bootId, knobs),
       compute: inlineCompute(packRaw),
       waiter,
       clock,
@@ -230,7 +239,7 @@ export class ReplicaNode {
         const device = openWorldDevice(world, DISK);
         return knobs.replicaDevice?.(device) ?? device;
       },
-      fingerprints: worldPrints(world, bootId),
+      fingerprints: printsOf(world, bootId, knobs),
       compute: inlineCompute(packRaw),
       pack: packRaw,
       retain: shape.retain,

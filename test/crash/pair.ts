@@ -10,6 +10,7 @@ import { fillByPasses } from '../../src/round/fill.js';
 import { newCounts, type RoundCounts } from '../../src/round/parts.js';
 import { type RoundResult, runRound } from '../../src/round/round.js';
 import { settle } from '../../src/round/settle.js';
+import type { Target } from '../../src/target/target.js';
 import { FakeClock } from '../world/fake-clock.js';
 import { CrashWorld, type LossClass } from '../world/memory-files.js';
 import { Guest } from './guest.js';
@@ -133,14 +134,14 @@ export class Pair {
   }
 
   contact(): Promise<Contact> {
-    return contact(this.primaryNode.parts, this.target);
+    return contact(this.primaryNode.parts, this.#target());
   }
 
   /** First thing with every session: contact; fills a target that has no point. */
   async meet(): Promise<Contact> {
     const found = await this.contact();
     if (found === 'fill') {
-      await fillByPasses(this.primaryNode.parts, this.target, newCounts('pass'), never);
+      await fillByPasses(this.primaryNode.parts, this.#target(), newCounts('pass'), never);
     }
     return found;
   }
@@ -150,7 +151,7 @@ export class Pair {
   }
 
   round(counts: RoundCounts = newCounts('round')): Promise<RoundResult> {
-    return runRound(this.primaryNode.parts, this.target, counts, never);
+    return runRound(this.primaryNode.parts, this.#target(), counts, never);
   }
 
   /** A round up to the replica's disk. */
@@ -163,6 +164,10 @@ export class Pair {
   cutOf(point: PointRef): Cut {
     const found = this.cuts.find(({ to }) => hex(to.id) === hex(point.id));
     return present(found, `point ${point.number} was cut here`);
+  }
+
+  #target(): Target {
+    return this.knobs.link?.(this.target, this.primaryNode) ?? this.target;
   }
 
   #noteCut(to: PointRef): void {

@@ -4,14 +4,8 @@
 // content put back, another round; with the checks of checks.ts after each.
 import assert from 'node:assert/strict';
 import { codeOf } from '../../src/base/errors.js';
-import {
-  historyTrue,
-  marksCover,
-  replicaAtPoint,
-  same,
-  senderTableTrue,
-} from './checks.js';
-import { type Pair, type Side } from './pair.js';
+import { historyTrue, marksCover, replicaAtPoint, same, senderTableTrue } from './checks.js';
+import type { Pair, Side } from './pair.js';
 
 /** Told of every whole round, for checks in a run without a crash. */
 export type Look = (pair: Pair) => Promise<void> | void;
@@ -59,7 +53,9 @@ export function lookAtRound(pair: Pair): void {
   senderTableTrue(pair, pair.primaryNode);
   const { point } = pair.replicaNode.replica.record;
   if (point !== null) {
-    marksCover(pair.primaryNode, pair.cutOf(point).image, `after point ${point.number}`);
+    const { image } = pair.cutOf(point);
+    marksCover(pair.primaryNode, image, `after point ${point.number}`);
+    droppedIsDurable(pair.primaryNode, image);
   }
 }
 

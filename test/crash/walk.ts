@@ -14,9 +14,13 @@ export interface WalkOptions {
   readonly knobs?: Knobs;
   /** Seeded losses at each step. */
   readonly seeded: number;
+  /** Of the classes beside 'none' and 'all' only so many at each step, turned by seed and step. */
+  readonly others?: number;
   /** Only every `stride`-th step, from `first` on. */
   readonly stride?: number;
   readonly first?: number;
+  /** Stop after so many faults; default 5. */
+  readonly enough?: number;
   readonly tale?: (pair: Pair) => Promise<void>;
 }
 
@@ -46,7 +50,7 @@ export async function walk(options: WalkOptions, side: Side): Promise<Walked> {
   for (let step = options.first ?? 0; step < steps; step += stride) {
     const { pair, place, error } = await crashed(options, side, step);
     if (error !== null) wrong.push(`${side} ${place}: ${error}`);
-    const classes = lossesOf(pair, side, options.seeded);
+    const classes = lossesOf(pair, side, step, options);
     for (const [index, loss] of classes.entries()) {
       // One class each step goes on with the other end alive: the last, it is changed by it.
       const other = index === classes.length - 1 ? 'live' : 'killed';
@@ -56,7 +60,7 @@ export async function walk(options: WalkOptions, side: Side): Promise<Walked> {
       const what = `${side} ${place}, ${JSON.stringify(loss)}, other ${other}`;
       await judge(fork, side, seed, what, wrong);
     }
-    if (wrong.length >= WRONG_MAX) break;
+    if (wrong.length >= (options.enough ?? WRONG_MAX)) break;
   }
   return { steps: Math.ceil((steps - (options.first ?? 0)) / stride), crashes, wrong };
 }
@@ -83,7 +87,7 @@ export async function walkLink(options: WalkOptions): Promise<Walked> {
     pair.during = null;
     if (isCut) crashes += 1;
     if (isCut) await judge(pair, null, options.seed + at, place, wrong);
-    if (wrong.length >= WRONG_MAX) return { steps: at, crashes, wrong };
+    if (wrong.length >= (options.enough ?? WRONG_MAX)) return { steps: at, crashes, wrong };
   }
 }
 
@@ -124,18 +128,26 @@ async function judge(
   }
 }
 
-function lossesOf(pair: Pair, side: Side, seeded: number): LossClass[] {
+function lossesOf(pair: Pair, side: Side, step: number, options: WalkOptions): LossClass[] {
   const world = side === 'sender' ? pair.senderWorld : pair.receiverWorld;
   const alone = [...world.unsyncedFiles(), ...world.unsyncedDirectories()];
-  const losses: LossClass[] = ['none', 'all', ...alone.map((only) => ({ only }))];
-  for (let count = 0; count < seeded; count += 1) losses.push('seeded');
-  // Turned by the number of steps, so that each class meets the live end now and then.
-  const by = seededRandom(world.steps).below(losses.length);
-  return [...losses.slice(by), ...losses.slice(0, by)];
+  const others: LossClass[] = alone.map((only) => ({ only }));
+  for (let count = 0; count < options.seeded; count += 1) others.push('seeded');
+  const some = turned(others, options.seed + step).slice(0, options.others ?? others.length);
+  // Turned again, so that each class meets the live end now and then.
+  return turned(['none', 'all', ...some], options.seed + 2 * step);
+}
+
+function turned<T>(list: readonly T[], seed: number): T[] {
+  const by = list.length === 0 ? 0 : seededRandom(seed).below(list.length);
+  return [...list.slice(by), ...list.slice(0, by)];
 }
 
 function says(error: unknown): string {
   const stack = error instanceof Error ? (error.stack ?? '') : '';
-  const at = stack.split('\n').filter((line) => line.includes('dist')).slice(0, 6);
+  const at = stack
+    .split('\n')
+    .filter((line) => line.includes('dist'))
+    .slice(0, 6);
   return [describeError(error), ...at].join('\n');
 }

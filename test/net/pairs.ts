@@ -6,8 +6,8 @@ import type { HastError } from '../../src/base/errors.js';
 import { seededRandom } from '../../src/base/random.js';
 import { dialPeer } from '../../src/net/connect.js';
 import { type Incoming, listenForPeers, type PeerListener } from '../../src/net/listen.js';
-import { memoryStreamPair } from '../../src/net/memory-stream.js';
 import type { ByteStream } from '../../src/net/stream.js';
+import { memoryStreamPair } from './memory-stream.js';
 
 export const SECRET = seededRandom(11).bytes(32);
 

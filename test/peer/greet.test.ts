@@ -5,12 +5,12 @@ import { test } from 'node:test';
 import { checkOf } from '../../src/base/digest.js';
 import { codeOf, HastError } from '../../src/base/errors.js';
 import { seededRandom } from '../../src/base/random.js';
-import { memoryStreamPair } from '../../src/net/memory-stream.js';
 import type { LocalResource, Proof, Verdict } from '../../src/peer/admit.js';
 import { encodeMessage } from '../../src/peer/encode.js';
 import { greet, type Host, receiveGreeting } from '../../src/peer/greet.js';
 import { GREETING_TIMEOUT_MS } from '../../src/peer/limits.js';
 import type { Message, PeerFacts } from '../../src/peer/messages.js';
+import { memoryStreamPair } from '../net/memory-stream.js';
 import { FakeClock } from '../world/fake-clock.js';
 import { factsOf, idOf, pointOf } from './material.js';
 

@@ -6,13 +6,13 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { codeOf } from '../../src/base/errors.js';
 import { deferred } from '../../src/base/sync.js';
 import { NetError } from '../../src/net/faults.js';
-import { memoryStreamPair } from '../../src/net/memory-stream.js';
 import type { ByteStream } from '../../src/net/stream.js';
 import { encodeMessage } from '../../src/peer/encode.js';
 import { REQUESTS_MAX } from '../../src/peer/limits.js';
 import type { Envelope, Message, PeerFacts } from '../../src/peer/messages.js';
 import { MessageReader } from '../../src/peer/reader.js';
 import { type Handler, Session } from '../../src/peer/session.js';
+import { memoryStreamPair } from '../net/memory-stream.js';
 import { FakeClock } from '../world/fake-clock.js';
 import { factsOf, idOf } from './material.js';
 

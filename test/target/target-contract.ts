@@ -1,6 +1,6 @@
-// The contract of `Target`, run against every implementation: the fake, the fake across a session in
-// memory and across TLS, and whatever other target a test file brings. What it asserts is what the
-// sender's ladder (RULES.md §1) relies on.
+// The contract of `Target`, run against every implementation: the fake, the fake across a session
+// in memory and across TLS, and whatever other target a test file brings. What it asserts is what
+// the sender's ladder (RULES.md §1) relies on.
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { seededRandom } from '../../src/base/random.js';

@@ -1,39 +1,111 @@
-import { exploreAll, exploreSome, listening } from './explorer.js';
-import { asWritten, MUTANTS } from './mutants.js';
-import { type Plan, type Parts, TinyWorld } from './tiny-world.js';
+// Every order of two writers, a reader and a cut, on the generators that the program runs (W1, W2,
+// D2, H1-H4, H15-H17): first as they are written, then with mutants, which must be caught.
+// The disk has two chunks; a reader of a frozen chunk reads it in two steps, so that it can tear.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { seededRandom } from '../../src/base/random.js';
+import {
+  Broken,
+  type Explored,
+  exploreAll,
+  exploreSome,
+  listening,
+  type World,
+} from './explorer.js';
+import { asWritten, MUTANTS, type Mutant } from './mutants.js';
+import { type Parts, type Plan, TinyWorld } from './tiny-world.js';
 
-const w1 = { first: 0, count: 1 }, w2 = { first: 1, count: 1 }, both = { first: 1, count: 16 }, far = { first: 16, count: 1 };
-const base: Plan = { dirty: [0], writers: [w1, w2], targets: 1, checkpoints: 0, release: false, spillRecords: 8 };
-const plans: Record<string, Plan> = {
-  base,
-  release: { ...base, release: true },
-  span: { ...base, dirty: [0, 16], writers: [both, far] },
-  two: { ...base, targets: 2 },
-  check: { ...base, checkpoints: 1 },
-  full: { ...base, spillRecords: 0 },
-  one: { ...base, writers: [w2], targets: 2, checkpoints: 1},
+const SEED = Number(process.env['HAST_SEED'] ?? 20_260_712);
+
+/** Block 0 is dirty at the cut; one writer overwrites it, another its clean neighbour (H2). */
+const plain: Plan = {
+  dirty: [0],
+  writers: [
+    { first: 0, count: 1 },
+    { first: 1, count: 1 },
+  ],
+  targets: 1,
+  checkpoints: 0,
+  release: false,
+  spillRecords: 8,
 };
-function go(plan: Plan, parts: Parts, max: number) {
-  const w = new TinyWorld(plan, parts);
-  return listening(() => w.core.control, () => exploreAll(() => w.start(), { preemptionsMax: max, statesMax: 3e6 }));
+/** One write over two frozen chunks, one beside it. */
+const span: Plan = {
+  ...plain,
+  dirty: [0, 16],
+  writers: [
+    { first: 1, count: 16 },
+    { first: 16, count: 1 },
+  ],
+};
+const full: Plan = { ...plain, spillRecords: 0 };
+const PLANS = {
+  plain,
+  span,
+  full,
+  'chunks released while they are written (ladder step 5)': { ...plain, release: true },
+  'two targets, a cut each (H16)': { ...plain, targets: 2 },
+  'a checkpoint beside the cut (H9)': { ...plain, checkpoints: 1 },
+  'two targets, a checkpoint, one writer': {
+    ...plain,
+    writers: [{ first: 1, count: 1 }],
+    targets: 2,
+    checkpoints: 1,
+  },
+};
+
+function explore(plan: Plan, parts: Parts, run: (make: () => World) => Explored): Explored {
+  const world = new TinyWorld(plan, parts);
+  return listening(
+    () => world.core.control,
+    () => run(() => world.start()),
+  );
 }
-if (process.argv[2] === 'mut') {
-for (const m of MUTANTS) {
-  const found: string[] = [];
-  for (const [name, plan] of Object.entries(plans)) for (const max of [0, 1, 2, 3]) {
-    try { go(plan, m.parts, max); if (max === 3) found.push(name + ':-'); } catch (e) { found.push(name + ':' + max + ' ' + ((e as Error).message).split('\n')[0]?.slice(0, 60)); break; }
+
+const within = (preemptionsMax: number) => (make: () => World) =>
+  exploreAll(make, { preemptionsMax });
+
+describe('D2, W1, W2, W4 in every order of two writers, a reader and a cut', () => {
+  test('all schedules', (t) => {
+    const count = explore(plain, asWritten, within(Number.POSITIVE_INFINITY));
+    t.diagnostic(`${count.states} states, ${count.schedules} different schedules to the end`);
+    assert.ok(count.states > 100_000, 'the world is not smaller than it was');
+  });
+
+  for (const [name, plan] of Object.entries(PLANS)) {
+    test(`at most two switches: ${name}`, (t) => {
+      const count = explore(plan, asWritten, within(2));
+      t.diagnostic(`${count.states} states, ${count.schedules} different schedules to the end`);
+      assert.ok(count.schedules > 100);
+    });
+
+    test(`seeded schedules: ${name}`, (t) => {
+      t.diagnostic(`HAST_SEED=${SEED}`);
+      const random = seededRandom(SEED);
+      const count = explore(plan, asWritten, (make) => exploreSome(make, 2000, random));
+      t.diagnostic(`${count.schedules} schedules, ${count.steps} steps`);
+    });
   }
-  console.log(m.rule, m.breaks, '\n   ', found.join('\n    '));
-}
-} else {
-for (const [name, plan] of Object.entries(plans)) for (const max of [2, 3, ...(name === 'base' ? [Infinity] : [])]) {
-  const t = performance.now();
-  try { console.log(name, max, go(plan, asWritten, max), performance.now() - t); } catch (e) { console.log(name, max, (e as Error).message); break; }
-}
-for (const [name, plan] of Object.entries(plans)) {
-  const t = performance.now();
-  const w = new TinyWorld(plan, asWritten);
-  console.log(name, listening(() => w.core.control, () => exploreSome(() => w.start(), 5000, seededRandom(1))), performance.now() - t);
-}
+});
+
+describe('the explorer catches', () => {
+  for (const mutant of MUTANTS) {
+    test(`${mutant.rule}: ${mutant.breaks}`, (t) => {
+      const { plan, switches } = mutant;
+      if (switches > 0) explore(PLANS[plan], mutant.parts, within(switches - 1));
+      const caught = breaks(mutant);
+      t.diagnostic(caught.message);
+    });
+  }
+});
+
+/** The schedule that shows what a mutant breaks. */
+function breaks(mutant: Mutant): Broken {
+  try {
+    explore(PLANS[mutant.plan], mutant.parts, within(mutant.switches));
+  } catch (error) {
+    if (error instanceof Broken) return error;
+    throw error;
+  }
+  throw new assert.AssertionError({ message: 'the mutant was not caught' });
 }

@@ -8,14 +8,14 @@ import { BLOCK_BYTES, BLOCKS_PER_CHUNK, CHUNK_BYTES } from '../../src/base/units
 import {
   type Blocked,
   Core,
-  closeGate,
+  type closeGate,
   openGate,
-  preserve,
-  readFrozen,
+  type preserve,
+  type readFrozen,
   release,
   type Slot,
   type Steps,
-  section,
+  type section,
   swap,
 } from '../../src/volume/core.js';
 import * as M from '../../src/volume/memory.js';
@@ -126,9 +126,7 @@ export class TinyWorld {
     control[FILE_BIT] = 1;
     const actors = [
       ...plan.writers.map((_, index) => this.#writer(index)),
-      ...slots.map((slot) =>
-        this.#actor(`round${slot.index}`, (me) => this.#round(slot, me)),
-      ),
+      ...slots.map((slot) => this.#actor(`round${slot.index}`, (me) => this.#round(slot, me))),
       ...Array.from({ length: plan.checkpoints }, () =>
         this.#actor('check', () => this.#checkpoint()),
       ),
@@ -344,5 +342,4 @@ export class TinyWorld {
     const words = this.core.control.subarray(0, M.SLOT_FIRST + 8).join();
     return [answered, masks, looked, slots, spill, words].join(';');
   }
-
 }

@@ -1,8 +1,8 @@
 // Two ends of an in-memory connection, for tests and the simulator: same backpressure, end and cut
 // as a socket, with promises only (no timers, no streams), so that a seed decides every order.
-import { type Deferred, deferred } from '../base/sync.js';
-import { NetError } from './faults.js';
-import type { ByteStream } from './stream.js';
+import { type Deferred, deferred } from '../../src/base/sync.js';
+import { NetError } from '../../src/net/faults.js';
+import type { ByteStream } from '../../src/net/stream.js';
 
 /** Bytes one direction holds before its writer waits. */
 export const MEMORY_STREAM_BYTES_DEFAULT = 256 * 1024;
