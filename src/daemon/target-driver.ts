@@ -169,6 +169,8 @@ export class TargetDriver {
       const result = await runRound(round, linked.target, counts, this.#stop.signal);
       linked.contact = 'ready';
       this.#error = null;
+      const { beganMs, endedMs } = result;
+      this.parts.log.debug('cut', { point: result.point.number, beganMs, endedMs });
       await this.#record(facts, 'committed', result.point, null);
       return { kind: 'committed', point: result.point, linked };
     } catch (error) {

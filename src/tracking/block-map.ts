@@ -66,9 +66,10 @@ export class BlockMap {
 
   /** Marks blocks first..last. Cheap when they are marked already. */
   mark(first: BlockIndex, last: BlockIndex): void {
-    const lastWord = last >>> 5;
-    for (let word = first >>> 5; word <= lastWord; word += 1) {
-      const low = word === first >>> 5 ? first & 31 : 0;
+    const firstWord = Math.floor(first / 32);
+    const lastWord = Math.floor(last / 32);
+    for (let word = firstWord; word <= lastWord; word += 1) {
+      const low = word === firstWord ? first & 31 : 0;
       const high = word === lastWord ? last & 31 : 31;
       this.orWord(word, span(low, high));
     }
@@ -100,15 +101,17 @@ export class BlockMap {
 
   /** True when any of blocks first..last is marked. */
   anyMarked(first: BlockIndex, last: BlockIndex): boolean {
-    for (let word = first >>> 5; word <= last >>> 5; word += 1) {
+    const firstWord = Math.floor(first / 32);
+    const lastWord = Math.floor(last / 32);
+    for (let word = firstWord; word <= lastWord; word += 1) {
       const page = Math.floor(word / WORDS_PER_PAGE);
       if (!this.#flagged(this.#summary, page)) {
         word = (page + 1) * WORDS_PER_PAGE - 1;
         continue;
       }
       if (this.#flagged(this.#full, page)) return true;
-      const low = word === first >>> 5 ? first & 31 : 0;
-      const high = word === last >>> 5 ? last & 31 : 31;
+      const low = word === firstWord ? first & 31 : 0;
+      const high = word === lastWord ? last & 31 : 31;
       if ((Atomics.load(this.#bits, word) & span(low, high)) !== 0) return true;
     }
     return false;

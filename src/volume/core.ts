@@ -77,6 +77,12 @@ export class Core {
     this.intentWritten = new Int32Array(memory.intentWritten);
   }
 
+  /** True when any target has a frozen set. */
+  anyActive(): boolean {
+    for (const slot of this.slots) if (slot.active) return true;
+    return false;
+  }
+
   liveMap(): BlockMap {
     return present(this.live[Atomics.load(this.control, M.LIVE)], 'LIVE is 0 or 1');
   }
@@ -137,17 +143,22 @@ export function* section(
   try {
     yield;
     if (Atomics.load(core.control, M.GATE) !== 0) {
-      return { why: 'closed', claims: [], sequence: 0 };
+      return CLOSED;
     }
     yield;
     const live = core.liveMap();
     const last = offset + length - 1;
     live.mark(Math.floor(offset / BLOCK_BYTES), Math.floor(last / BLOCK_BYTES));
-    if (!(yield* markIntent(core, offset, last, writeIntent))) {
-      return { why: 'intent-busy', claims: [], sequence: 0 };
+    const { extentBytes } = core.memory;
+    for (let extent = Math.floor(offset / extentBytes); extent * extentBytes <= last; extent += 1) {
+      yield;
+      if ((Atomics.load(core.intentWritten, extent >>> 5) & (1 << (extent & 31))) !== 0) continue;
+      if (!(yield* setIntent(core, extent, writeIntent))) return INTENT_BUSY;
     }
     if (!advice) {
-      const blocked = yield* claimFrozen(core, offset, last);
+      yield;
+      // A slot becomes active only under the closed gate, so this cannot change in the section.
+      const blocked = core.anyActive() ? yield* claimFrozen(core, offset, last) : null;
       if (blocked !== null) return blocked;
     }
     yield;
@@ -159,30 +170,23 @@ export function* section(
   }
 }
 
-/** Sets the intent bits of the range and writes their pages; false: another thread has the lock. */
-function* markIntent(
-  core: Core,
-  offset: number,
-  last: number,
-  writeIntent: WriteIntentPage,
-): Steps<boolean> {
-  const { extentBytes } = core.memory;
-  for (let extent = Math.floor(offset / extentBytes); extent * extentBytes <= last; extent += 1) {
-    const bit = 1 << (extent & 31);
-    yield;
-    if ((Atomics.load(core.intentWritten, extent >>> 5) & bit) !== 0) continue;
-    yield;
-    if (Atomics.compareExchange(core.control, M.INTENT_LOCK, 0, 1) !== 0) return false;
-    try {
-      Atomics.or(core.intent, extent >>> 5, bit);
-      const page = Math.floor(extent / (M.INTENT_PAGE_BYTES * 8));
-      const start = page * M.INTENT_PAGE_BYTES;
-      writeIntent(page, new Uint8Array(core.memory.intent, start, M.INTENT_PAGE_BYTES));
-      Atomics.add(core.control, M.INTENT_WRITES, 1);
-      Atomics.or(core.intentWritten, extent >>> 5, bit);
-    } finally {
-      Atomics.store(core.control, M.INTENT_LOCK, 0);
-    }
+const CLOSED: Blocked = { why: 'closed', claims: [], sequence: 0 };
+const INTENT_BUSY: Blocked = { why: 'intent-busy', claims: [], sequence: 0 };
+
+/** Sets the intent bit of an extent and writes its page; false: another thread has the lock. */
+function* setIntent(core: Core, extent: number, writeIntent: WriteIntentPage): Steps<boolean> {
+  const bit = 1 << (extent & 31);
+  yield;
+  if (Atomics.compareExchange(core.control, M.INTENT_LOCK, 0, 1) !== 0) return false;
+  try {
+    Atomics.or(core.intent, extent >>> 5, bit);
+    const page = Math.floor(extent / (M.INTENT_PAGE_BYTES * 8));
+    const start = page * M.INTENT_PAGE_BYTES;
+    writeIntent(page, new Uint8Array(core.memory.intent, start, M.INTENT_PAGE_BYTES));
+    Atomics.add(core.control, M.INTENT_WRITES, 1);
+    Atomics.or(core.intentWritten, extent >>> 5, bit);
+  } finally {
+    Atomics.store(core.control, M.INTENT_LOCK, 0);
   }
   return true;
 }

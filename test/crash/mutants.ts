@@ -136,13 +136,41 @@ export const mutants: readonly Mutant[] = [
   { rule: 'H7: table before commit', knobs: { link: tableBeforeCommit }, side: 'link' },
   { rule: 'D1: dropped at the cut', knobs: { primary: droppedAtCut }, side: 'sender' },
   { rule: 'D1: a failed round is dropped', knobs: { primary: neverMerged }, side: 'receiver' },
-  { rule: 'H8: the clean mark stays', knobs: { ...harmless, primaryFiles: cleanForEver }, side: 'sender' },
+  {
+    rule: 'H8: the clean mark stays',
+    knobs: { ...harmless, primaryFiles: cleanForEver },
+    side: 'sender',
+  },
   { rule: 'H26: the undo is written again', knobs: { replicaFiles: undoAgain }, side: 'receiver' },
-  { rule: 'step 2: frames never synced', knobs: { replicaFiles: filesUnsynced('/stage-') }, side: 'receiver' },
-  { rule: 'step 4: directory never synced', knobs: { replicaFiles: filesUnsynced('/') }, side: 'receiver' },
-  { rule: 'step 6: undo never synced', knobs: { replicaFiles: filesUnsynced('/undo-') }, side: 'receiver' },
+  {
+    rule: 'step 2: frames never synced',
+    knobs: { replicaFiles: filesUnsynced('/stage-') },
+    side: 'receiver',
+  },
+  {
+    rule: 'step 4: directory never synced',
+    knobs: { replicaFiles: filesUnsynced('/') },
+    side: 'receiver',
+  },
+  {
+    rule: 'step 6: undo never synced',
+    knobs: { replicaFiles: filesUnsynced('/undo-') },
+    side: 'receiver',
+  },
   { rule: 'step 7: disk never synced', knobs: { replicaDevice: unsynced }, side: 'receiver' },
-  { rule: 'step 8: table never synced', knobs: { replicaFiles: filesUnsynced('/disk.digests') }, side: 'receiver' },
-  { rule: 'step 3: dirty map never synced', knobs: { primaryFiles: filesUnsynced('.dirty') }, side: 'sender' },
-  { rule: 'step 1: state never synced', knobs: { primaryFiles: filesUnsynced('/resource.json') }, side: 'sender' },
+  {
+    rule: 'step 8: table never synced',
+    knobs: { replicaFiles: filesUnsynced('/disk.digests') },
+    side: 'receiver',
+  },
+  {
+    rule: 'step 3: dirty map never synced',
+    knobs: { primaryFiles: filesUnsynced('.dirty') },
+    side: 'sender',
+  },
+  {
+    rule: 'step 1: state never synced',
+    knobs: { primaryFiles: filesUnsynced('/resource.json') },
+    side: 'sender',
+  },
 ];

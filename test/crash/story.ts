@@ -4,7 +4,14 @@
 // content put back, another round; with the checks of checks.ts after each.
 import assert from 'node:assert/strict';
 import { codeOf } from '../../src/base/errors.js';
-import { historyTrue, marksCover, replicaAtPoint, same, senderTableTrue } from './checks.js';
+import {
+  droppedIsDurable,
+  historyTrue,
+  marksCover,
+  replicaAtPoint,
+  same,
+  senderTableTrue,
+} from './checks.js';
 import type { Pair, Side } from './pair.js';
 
 /** Told of every whole round, for checks in a run without a crash. */
