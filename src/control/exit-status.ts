@@ -46,6 +46,18 @@ export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   ROUND_NOT_COMMITTED: EXIT.roundFailed,
   VERIFY_DIFFERS: EXIT.differs,
   STOP_TIMEOUT: EXIT.tryLater,
+  ROLE_WAS_PRIMARY: EXIT.invalid,
+  REPLICA_INITIALISING: EXIT.invalid,
+  REPLICA_SUSPECT: EXIT.invalid,
+  DAEMON_RUNNING: EXIT.tryLater,
+  STATEDIR_UNUSABLE: EXIT.io,
+  STATE_MISSING: EXIT.io,
+  STATE_UNREADABLE: EXIT.io,
+  LISTEN_FAILED: EXIT.unreachable,
+  NBD_ADDRESS_IN_USE: EXIT.unreachable,
+  NBD_LISTEN_FAILED: EXIT.unreachable,
+  NBD_PATH_NOT_A_SOCKET: EXIT.unreachable,
+  EXPORT_GROUP_UNKNOWN: EXIT.config,
 };
 
 /** By the beginning of a code: faults of the layers below, as they reach an operator. */
@@ -58,6 +70,7 @@ export const STATUS_OF_FAMILY: readonly (readonly [string, number])[] = [
   ['DEVICE_', EXIT.noInput],
   ['SECRET_', EXIT.noInput],
   ['FILE_', EXIT.io],
+  ['CREATE_', EXIT.data],
 ];
 
 /** The status for an error code; unlisted codes, and errors without one, are 70. */

@@ -191,7 +191,10 @@ export class Daemon implements ControlApi {
         async ({ fd, leftover, done }) => {
           // H37: durable before the first guest of this epoch can write.
           written ??= rounds.call('markWritten', name);
-          await written;
+          await written.catch((error: unknown) => {
+            written = null; // the next guest tries again: the state directory may have room then
+            throw error;
+          });
           dataThreads.connect(name, fd, leftover, done);
         },
       );
@@ -213,6 +216,8 @@ export class Daemon implements ControlApi {
 
   async #becomeSecondary(resource: Resource): Promise<RoleAnswer> {
     const { name } = resource.settings;
+    // Looked at before anything is left: a command that is refused must not end the guests.
+    await this.#parts.rounds.call('mayBecomeSecondary', name);
     await this.#leave(resource);
     try {
       const answer = await this.#parts.rounds.call('becomeSecondary', name);

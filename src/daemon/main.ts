@@ -2,7 +2,7 @@
 // in the foreground and logs to standard error; else it runs itself again, detached, logging to
 // STATEDIR/hastd.log, and returns when the control socket of that one answers.
 import { spawn } from 'node:child_process';
-import { mkdirSync, openSync, readFileSync } from 'node:fs';
+import { fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { systemClock } from '../base/clock.js';
 import { codeOf, describeError } from '../base/errors.js';
@@ -87,9 +87,9 @@ function configuration(options: Options): NodeSettings | null {
 const configText = (settings: NodeSettings): unknown => settings;
 
 async function detach(settings: NodeSettings, args: readonly string[]): Promise<void> {
-  mkdirSync(settings.statedir, { recursive: true, mode: 0o700 });
   const path = `${settings.statedir}/hastd.log`;
-  const fd = openSync(path, 'a', 0o600);
+  const fd = openLog(settings.statedir, path);
+  const logBytes = fstatSync(fd).size;
   const [script] = process.argv.slice(1, 2);
   const child = spawn(process.execPath, [script ?? '', ...args, '-F'], {
     detached: true,
@@ -111,7 +111,23 @@ async function detach(settings: NodeSettings, args: readonly string[]): Promise<
     }
     await systemClock.sleep(POLL_MS);
   }
+  const said = readFileSync(path).subarray(logBytes).toString();
+  const why = said.split('\n').filter((line) => line.startsWith('hastd: '));
+  if (ended !== null && why.length > 0) {
+    process.stderr.write(`${why.join('\n')}\n`);
+    process.exit(ended);
+  }
   const text =
     ended === null ? 'its control socket does not answer' : `exit status ${ended}, see ${path}`;
   throw new DaemonError({ code: 'DAEMON_START_FAILED', text });
+}
+
+function openLog(statedir: string, path: string): number {
+  try {
+    mkdirSync(statedir, { recursive: true, mode: 0o700 });
+    return openSync(path, 'a', 0o600);
+  } catch (error) {
+    const text = describeError(error);
+    throw new DaemonError({ code: 'STATEDIR_UNUSABLE', path: statedir, text }, { cause: error });
+  }
 }

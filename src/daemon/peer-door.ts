@@ -1,7 +1,6 @@
 // Where peers knock: listens on the node's addresses, proves who is there by the resource's
 // secret, and hands the session of a primary to the secondary it asks for. Secrets are read at
 // start and never leave this thread.
-import { assert } from '../base/assert.js';
 import { describeError, HastError } from '../base/errors.js';
 import type { ResourceSettings } from '../config/settings.js';
 import { isLoopback } from '../net/address.js';
@@ -11,6 +10,7 @@ import { readSecret } from '../net/psk.js';
 import type { ByteStream } from '../net/stream.js';
 import type { LocalResource } from '../peer/admit.js';
 import { receiveGreeting } from '../peer/greet.js';
+import type { PeerFacts } from '../peer/messages.js';
 import type { ResourceNode } from './resource-node.js';
 import { factsOf, type Machinery } from './resource-parts.js';
 
@@ -50,8 +50,18 @@ export class PeerDoor {
     return {
       secretOf: (resource: string) => this.#secrets.get(resource) ?? null,
       connected: ({ stream, identity }: Incoming) => this.#greet(stream, identity),
-      refused: (error: HastError) => log.warn('a peer was refused', { why: error.message }),
+      refused: (error: HastError) => {
+        log.warn('a peer was refused', { why: error.message });
+        const { resource } = error.fault as { resource?: unknown };
+        if (typeof resource === 'string') this.#turnedAway(resource, error);
+      },
     };
+  }
+
+  /** Also the status of a secondary says why its primary does not come in. */
+  #turnedAway(resource: string, error: unknown): void {
+    const { role } = this.#nodes.get(resource) ?? {};
+    if (role?.kind === 'secondary' && error instanceof HastError) role.resource.turnedAway(error);
   }
 
   securityOf(settings: ResourceSettings): DialSecurity {
@@ -66,9 +76,12 @@ export class PeerDoor {
 
   async #greet(stream: ByteStream, identity: string | null): Promise<void> {
     const { node, log } = this.#machinery;
+    let wanted = '';
     try {
-      const find = async ({ resource }: { resource: string }) =>
-        this.#local(resource, stream.remote);
+      const find = (theirs: PeerFacts) => {
+        wanted = theirs.resource;
+        return this.#local(theirs, identity, stream.remote);
+      };
       const session = await receiveGreeting(stream, { identity }, { node, find }, this.#machinery);
       const { role } = this.#nodes.get(session.facts.theirs.resource) ?? {};
       if (role?.kind === 'secondary' && session.facts.theirs.role === 'primary') {
@@ -79,18 +92,27 @@ export class PeerDoor {
       session.start(() => undefined);
     } catch (error) {
       log.warn('a peer did not come in', { remote: stream.remote, why: describeError(error) });
+      this.#turnedAway(wanted, error);
     }
   }
 
   /** A resource as it is judged: without state it is not there yet. */
-  #local(name: string, remote: string): LocalResource | null {
-    const found = this.#nodes.get(name);
+  async #local(
+    theirs: PeerFacts,
+    identity: string | null,
+    remote: string,
+  ): Promise<LocalResource | null> {
+    const found = this.#nodes.get(theirs.resource);
     if (found === undefined || found.file === null) return null;
     const { settings, file, role } = found;
-    assert(settings.name === name, 'nodes are kept by name');
-    const facts = factsOf(this.#machinery, settings, file, role.kind);
     const near = settings.insecure || isLoopback(hostOf(remote));
-    return { facts, insecure: settings.secretPath === null && near };
+    const insecure = settings.secretPath === null && near;
+    // Only for one who has proved to be the peer: a stranger must not end its session.
+    const proved = identity === null ? insecure : identity === theirs.resource;
+    if (proved && role.kind === 'secondary' && theirs.role === 'primary') {
+      await role.resource.supersede();
+    }
+    return { facts: factsOf(this.#machinery, settings, file, role.kind), insecure };
   }
 }
 

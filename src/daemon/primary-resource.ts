@@ -41,7 +41,7 @@ export class PrimaryResource {
     this.#checkpoints = this.#checkpointEveryMinute();
     for (const driver of parts.drivers) {
       driver.startSettling();
-      void driver.parts.link.keepUp();
+      if (parts.remotes.get(driver.parts.round.target) !== null) void driver.parts.link.keepUp();
     }
   }
 

@@ -93,14 +93,20 @@ export class Replication {
     return opened.volume;
   }
 
+  /** The state of a node that is no primary of the newest epoch; error ROLE_WAS_PRIMARY. */
+  async mayBecomeSecondary(name: string): Promise<ResourceFile> {
+    const file = await this.#file(this.node(name));
+    if (file.state.epochs.at(-1)?.node === this.#parts.machinery.node) {
+      throw new DaemonError({ code: 'ROLE_WAS_PRIMARY', name });
+    }
+    return file;
+  }
+
   async becomeSecondary(name: string): Promise<RoleAnswer> {
     const node = this.node(name);
     if (node.role.kind === 'secondary') return { role: 'secondary', notes: [] };
-    const file = await this.#file(node);
+    const file = await this.mayBecomeSecondary(name);
     const { machinery } = this.#parts;
-    if (file.state.epochs.at(-1)?.node === machinery.node) {
-      throw new DaemonError({ code: 'ROLE_WAS_PRIMARY', name });
-    }
     await file.update((state) => ({ ...state, role: 'secondary' }));
     const replica = this.#replica(node, file);
     try {

@@ -36,6 +36,7 @@ const methods: RoundThread = {
     await running.start();
   },
   becomePrimary: (name, disk) => it().becomePrimary(name, disk),
+  mayBecomeSecondary: async (name) => void (await it().mayBecomeSecondary(name)),
   becomeSecondary: (name) => it().becomeSecondary(name),
   promotionLoss: (name) => it().promotionLoss(name),
   becomeInit: (name) => it().becomeInit(name),

@@ -1,6 +1,7 @@
 // A resource in the secondary role, on the round thread: the replica and the session of its
 // primary. A new session waits until the writer of the old one has ended (receiver step 1).
 import { type Clock, isoTime } from '../base/clock.js';
+import type { HastError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import { hex } from '../base/random.js';
 import type { PointRecord, TargetStatus } from '../control/api.js';
@@ -24,6 +25,8 @@ export class SecondaryResource {
   readonly parts: SecondaryResourceParts;
   #session: { readonly session: Session; readonly ended: Promise<void> } | null = null;
   #closed = false;
+  /** Why the last one who wanted in as the primary was turned away; null once one is in. */
+  #turnedAway: { readonly atMs: number; readonly error: HastError } | null = null;
 
   constructor(parts: SecondaryResourceParts) {
     this.parts = parts;
@@ -33,15 +36,26 @@ export class SecondaryResource {
     return this.#session !== null;
   }
 
-  /** Takes the session of a primary; one that is still there gives way (H36). */
-  async serve(session: Session): Promise<void> {
+  /** Ends the session that is there and waits for its writer: what this replica then says of
+   * itself is not about to change (receiver step 1, H23). */
+  async supersede(): Promise<void> {
     const old = this.#session;
     if (old !== null) old.session.destroy(superseded(old.session));
     await old?.ended;
+  }
+
+  turnedAway(error: HastError): void {
+    this.#turnedAway = { atMs: this.parts.clock.wallMs(), error };
+  }
+
+  /** Takes the session of a primary. */
+  async serve(session: Session): Promise<void> {
+    await this.supersede();
     if (this.#closed) {
       await session.close();
       return;
     }
+    this.#turnedAway = null;
     const { log, replica } = this.parts;
     const target = new ReplicaSession(replica);
     log.info('the primary is connected', { remote: session.remote });
@@ -119,12 +133,20 @@ export class SecondaryResource {
       nextRun: null,
       skippedFirings: 0,
       round: null,
-      lastError:
-        suspect === null
-          ? null
-          : { time: isoTime(this.parts.clock.wallMs()), code: 'REPLICA_SUSPECT', text: suspect },
+      lastError: this.#lastError(),
       verifiedAt: null,
     };
+  }
+
+  #lastError(): TargetStatus['lastError'] {
+    const { suspect } = this.parts.replica.record;
+    if (suspect !== null) {
+      const time = isoTime(this.parts.clock.wallMs());
+      return { time, code: 'REPLICA_SUSPECT', text: suspect };
+    }
+    if (this.#turnedAway === null) return null;
+    const { atMs, error } = this.#turnedAway;
+    return { time: isoTime(atMs), code: error.fault.code, text: error.message };
   }
 }
 

@@ -59,6 +59,8 @@ export interface RoundThread {
   start(facts: NodeFactsForRounds): Promise<void>;
   /** Takes the role; control then starts the export. */
   becomePrimary(name: string, disk: OpenDisk): Promise<ServedVolume>;
+  /** ROLE_WAS_PRIMARY, or no usable state: what `becomeSecondary` would refuse. */
+  mayBecomeSecondary(name: string): Promise<void>;
   becomeSecondary(name: string): Promise<RoleAnswer>;
   /** What promotion would lose: null when the peer agrees, or when it never was a replica. */
   promotionLoss(name: string): Promise<string | null>;

@@ -41,9 +41,11 @@ export function admit(state: ResourceState, point: PointRef | null, begin: Begin
   return no('wrong-epoch', 'that epoch did not begin at the point this replica stands at');
 }
 
-/** The state with what an admitted round says of resource, size and epoch. Pure. */
+/** The state with what an admitted round says of resource, size and epoch; the same object when
+ * that is nothing new. Pure. */
 export function adopted(state: ResourceState, begin: Begin): ResourceState {
   const known = state.epochs.some((epoch) => equalBytes(epoch.id, begin.epoch.id));
+  if (known && state.resource !== null && state.sizeBytes === begin.sizeBytes) return state;
   return {
     ...state,
     resource: begin.resource,

@@ -73,6 +73,7 @@ export class Replica {
     await this.openDisk();
     const left = await this.#recover();
     if (!left) await this.#checkFingerprint();
+    await this.#mendTable();
     await this.#removeLeftovers();
   }
 
@@ -188,6 +189,26 @@ export class Replica {
       replica: { ...state.replica, lostPoint: from },
     }));
     await this.parts.files.rename(path, path.replace('/committed-', '/lost-'));
+  }
+
+  /** A power failure may tear a page of the table while it is written (step 8); its entries are
+   * then unknown. They are taken from the disk, which stands at the point since step 7. (H27 wants
+   * an undo's digests never computed from what was read; that holds but for such a page, of which
+   * nothing else is left here.) */
+  async #mendTable(): Promise<void> {
+    const { table, device, parts, record } = this;
+    const { point } = table;
+    if (point === null || record.suspect !== null || !sameId(point.id, record.point?.id)) return;
+    const runs = [...table.unknownRuns()];
+    if (runs.length === 0) return;
+    parts.log.warn('pages of the digest table were torn; read again', { runs: runs.length });
+    await table.beginChange();
+    for (const { first, count } of runs) {
+      await tableOfDisk(device, parts.compute, first, count, (chunk, digest) =>
+        table.set(chunk, digest),
+      );
+    }
+    await table.finishChange(point);
   }
 
   /** H28: a disk that changed behind our back is read again against the own table. */

@@ -100,7 +100,9 @@ export class ReplicaSession implements Target {
     const refused = admit(state, replica.point, begin);
     if (refused !== null) throw refusal(state, refused.reason, refused.text);
     if (replica.applyError) throw refusal(state, 'apply-failed', replica.applyError.message);
-    await replica.parts.resourceFile.update((old) => adopted(old, begin));
+    if (adopted(state, begin) !== state) {
+      await replica.parts.resourceFile.update((old) => adopted(old, begin));
+    }
     await replica.openDisk();
     this.#begin = begin;
     if (begin.from === null) {

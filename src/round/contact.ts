@@ -3,7 +3,7 @@
 import { present } from '../base/assert.js';
 import { hex } from '../base/random.js';
 import { EMPTY_TARGET, KNOWN_POINTS_MAX, type TargetRecord } from '../format/resource-state.js';
-import { type PointRef, type Relation, relate } from '../lineage/lineage.js';
+import { type PointRef, type Relation, relate, sameId } from '../lineage/lineage.js';
 import type { Target } from '../target/target.js';
 import type { ResourceFile } from '../tracking/resource-file.js';
 import { RoundError, type RoundParts } from './parts.js';
@@ -55,7 +55,9 @@ export function updateTarget(
 ): Promise<void> {
   return parts.resourceFile.update((state) => {
     const record = change(state.targets[parts.target] ?? EMPTY_TARGET);
-    const points = known === null ? state.knownPoints : [...state.knownPoints, known];
+    const last = state.knownPoints.at(-1);
+    const isNews = known !== null && !sameId(last, known);
+    const points = isNews ? [...state.knownPoints, known] : state.knownPoints;
     return {
       ...state,
       knownPoints: points.slice(-KNOWN_POINTS_MAX),

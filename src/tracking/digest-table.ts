@@ -6,7 +6,7 @@
 import { assert } from '../base/assert.js';
 import { codeOf } from '../base/errors.js';
 import type { FileHandle, Files } from '../base/files.js';
-import { type ChunkIndex, DIGEST_BYTES } from '../base/units.js';
+import { type ChunkIndex, chunkCount, DIGEST_BYTES } from '../base/units.js';
 import {
   absentDigests,
   decodeTableHeader,
@@ -95,6 +95,19 @@ export class DigestTable {
       if (digest !== null) out.set(digest, at * DIGEST_BYTES);
     }
     return out;
+  }
+
+  /** Runs of chunks whose digest is unknown, ascending: what a torn page has lost. */
+  *unknownRuns(): Generator<{ readonly first: ChunkIndex; readonly count: number }> {
+    const chunks = chunkCount(this.#header.sizeBytes);
+    let first = -1;
+    for (let chunk = 0; chunk <= chunks; chunk += 1) {
+      const unknown = chunk < chunks && this.get(chunk) === null;
+      if (unknown && first < 0) first = chunk;
+      if (unknown || first < 0) continue;
+      yield { first, count: chunk - first };
+      first = -1;
+    }
   }
 
   /** Step one of a change: the table is true for no point, durably. */

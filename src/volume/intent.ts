@@ -113,11 +113,15 @@ export class IntentOwner {
 
   #clearPage(page: number, extents: readonly ExtentIndex[]): number {
     const { control, intent, intentWritten } = this.#core;
-    for (const extent of extents) Atomics.and(intentWritten, extent >>> 5, ~(1 << (extent & 31)));
+    // Only bits that reached the file: one that a writer is just setting is not ours to touch.
+    const taken = extents.filter((extent) => {
+      const bit = 1 << (extent & 31);
+      return (Atomics.and(intentWritten, extent >>> 5, ~bit) & bit) !== 0;
+    });
     const locked = Atomics.compareExchange(control, M.INTENT_LOCK, 0, 1) === 0;
     let cleared = 0;
     try {
-      for (const extent of extents) {
+      for (const extent of taken) {
         const bit = 1 << (extent & 31);
         if (!locked || this.#hot(extent)) {
           Atomics.or(intentWritten, extent >>> 5, bit);
