@@ -143,12 +143,14 @@ export class Daemon implements ControlApi {
 
   /** Every resource back to init, in good order. */
   async shutDown(): Promise<void> {
-    await Promise.all(
+    // One that cannot end in good order (its state directory is full) must not hurry the others.
+    const ended = await Promise.allSettled(
       [...this.#resources.values()].map((resource) =>
         resource.order.run(() => this.#leave(resource)),
       ),
     );
     await this.#parts.rounds.call('stop');
+    for (const each of ended) if (each.status === 'rejected') throw each.reason;
   }
 
   /** A data thread had trouble; the round thread decides what it means. */
@@ -247,6 +249,7 @@ export class Daemon implements ControlApi {
     const { settings, timetables } = resource;
     const { rounds, clock, log } = this.#parts;
     for (const target of settings.targets) {
+      if (target.remote === null) continue;
       assert(!timetables.has(target.name), 'timetables stop with the role');
       const lastRunMs = await rounds.call('lastRunMs', settings.name, target.name);
       const fire = (nominalMs: number): void => {

@@ -87,9 +87,10 @@ export async function runForeground(
     await dataThreads.stop();
     await server.close();
   };
-  const ended = await within(systemClock, seconds * 1000, ending());
-  rmSync(settings.pidfile, { force: true });
-  release();
+  const ended = await within(systemClock, seconds * 1000, ending()).finally(() => {
+    rmSync(settings.pidfile, { force: true });
+    release();
+  });
   if (ended === 'timeout') log.error('not everything ended in time; the next start compares');
   else log.info('hastd has stopped');
   process.exit(ended === 'timeout' ? EXIT.software : 0);

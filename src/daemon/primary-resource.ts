@@ -41,7 +41,7 @@ export class PrimaryResource {
     this.#checkpoints = this.#checkpointEveryMinute();
     for (const driver of parts.drivers) {
       driver.startSettling();
-      if (parts.remotes.get(driver.parts.round.target) !== null) void driver.parts.link.keepUp();
+      void driver.parts.link.keepUp();
     }
   }
 
@@ -151,7 +151,7 @@ export class PrimaryResource {
 
   #data(driver: TargetDriver, dirtyBytes: number): TargetStatus['data'] {
     if (driver.parts.link.diverged) return 'diverged';
-    if (this.parts.primary.volume.suspect) return 'suspect';
+    if (this.parts.primary.volume.suspect || driver.parts.link.suspect) return 'suspect';
     const { point } = recordOf(this.parts.resourceFile, driver.parts.round.target);
     if (point === null) return 'initialising';
     return dirtyBytes > 0 ? 'dirty' : 'clean';

@@ -147,6 +147,11 @@ export class Replication {
     const point =
       node.role.kind === 'secondary' ? node.role.resource.parts.replica.point : state.replica.point;
     if (point === null) throw new ReceiveError({ code: 'REPLICA_INITIALISING', resource: name });
+    const { suspect } = state.replica;
+    if (suspect !== null) {
+      throw new ReceiveError({ code: 'REPLICA_SUSPECT', resource: name, text: suspect });
+    }
+    if (node.role.kind === 'secondary') await node.role.resource.parts.replica.idle();
     const loss = lossText(point, machinery.clock.wallMs(), humanSeconds);
     const peer = await this.#askPeer(node, file);
     if (peer === null) return `${loss}; the primary does not answer`;

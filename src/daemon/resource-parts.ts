@@ -127,6 +127,7 @@ export async function primaryOf(
 ): Promise<{ resource: PrimaryResource; volume: ServedVolume }> {
   const { compute, clock, random } = machinery;
   const log = machinery.log.child({ resource: settings.name });
+  const replicated = settings.targets.filter((target) => target.remote !== null);
   const primary = await openPrimary({
     files,
     resourceFile,
@@ -138,11 +139,11 @@ export async function primaryOf(
     random,
     log,
     spillBytes: settings.spillBytes,
-    targets: settings.targets.map((target) => target.name),
+    targets: replicated.map((target) => target.name),
   });
   const order = new Mutex();
   const rounds = await RoundLog.open(files, `${resourceFile.directory}/rounds.jsonl`);
-  const drivers = settings.targets.map((target, slot) => {
+  const drivers = replicated.map((target, slot) => {
     const round = present(primary.rounds[slot], 'every target has a slot');
     const link = linkOf(settings, resourceFile, machinery, target, round, securityOf);
     const guestBytes = (): number => resource.guestBytes;

@@ -10,7 +10,7 @@ import type { RoundRecord, SyncRequest } from '../control/api.js';
 import type { PointRef } from '../lineage/lineage.js';
 import { recordOf, updateTarget } from '../round/contact.js';
 import { fillByPasses } from '../round/fill.js';
-import { newCounts, type RoundCounts, type RoundParts } from '../round/parts.js';
+import { newCounts, type RoundCounts, RoundError, type RoundParts } from '../round/parts.js';
 import { runRound } from '../round/round.js';
 import { settle } from '../round/settle.js';
 import { RateMeter } from './rate-meter.js';
@@ -56,6 +56,7 @@ export class TargetDriver {
   #busy = 0;
   #next: Promise<Ran> | null = null;
   #error: LastError | null = null;
+  #noted: unknown = null;
   #guestBytesBefore = 0;
   #doubt: boolean;
   skippedFirings = 0;
@@ -154,6 +155,11 @@ export class TargetDriver {
       throw error;
     }
     if (this.#doubt) await this.#settle();
+    if (linked.target.state.suspect) {
+      const error = new RoundError({ code: 'TARGET_SUSPECT', target: round.target });
+      this.#fail(error);
+      throw error;
+    }
     const fill = linked.contact === 'fill';
     if (!fill && round.volume.dirtyBytes(round.slot) === 0) {
       this.parts.log.info('nothing is dirty, no point is made');
@@ -163,9 +169,11 @@ export class TargetDriver {
     const before = linked.target.wireBytes();
     const startMs = clock.monotonicMs();
     this.#begin(counts, 'sending', () => linked.target.wireBytes().up - before.up);
-    const facts = { counts, linked, before, startMs };
+    const facts = { counts, linked, before, startMs, guest: 0 };
     try {
       if (fill) await fillByPasses(round, linked.target, counts, this.#stop.signal);
+      // As near to the cut as can be: what is written after it belongs to the next round.
+      facts.guest = this.parts.guestBytes();
       const result = await runRound(round, linked.target, counts, this.#stop.signal);
       linked.contact = 'ready';
       this.#error = null;
@@ -176,6 +184,8 @@ export class TargetDriver {
     } catch (error) {
       this.#fail(error);
       await this.#record(facts, outcomeOf(error), null, describeError(error));
+      // A refused target may have found its disk suspect: contact it anew and hear it say so.
+      if (outcomeOf(error) === 'refused') await linked.target.close();
       throw error;
     } finally {
       this.#running = null;
@@ -209,7 +219,10 @@ export class TargetDriver {
     void watch();
   }
 
+  /** Notes and logs a failure, once however many waited for it. */
   #fail(error: unknown): void {
+    if (error === this.#noted) return;
+    this.#noted = error;
     const code = codeOf(error) ?? 'CONTROL_FAILED';
     const text = describeError(error);
     this.#error = { atMs: this.parts.clock.wallMs(), code, text };
@@ -222,15 +235,17 @@ export class TargetDriver {
       readonly linked: Linked;
       readonly before: { readonly up: number; readonly down: number };
       readonly startMs: number;
+      /** Guest bytes at the cut; 0: it was not reached. */
+      readonly guest: number;
     },
     outcome: RoundRecord['outcome'],
     point: PointRef | null,
     error: string | null,
   ): Promise<void> {
-    const { round, rounds, clock, guestBytes } = this.parts;
+    const { round, rounds, clock } = this.parts;
     const { counts, before } = facts;
     const wire = facts.linked.target.wireBytes();
-    const guest = guestBytes();
+    const guest = Math.max(facts.guest, this.#guestBytesBefore);
     const proposed = recordOf(round.resourceFile, round.target).proposed?.point.id;
     const record: RoundRecord = {
       id: hex(point?.id ?? proposed ?? new Uint8Array(16)),
@@ -249,7 +264,8 @@ export class TargetDriver {
       error,
     };
     this.#guestBytesBefore = guest;
-    if (outcome === 'committed') this.parts.log.info('round committed', { ...record });
+    if (outcome === 'committed')
+      this.parts.log.info('round committed', { ...record, target: undefined });
     await rounds.add(record);
   }
 }

@@ -57,6 +57,11 @@ export class TargetLink {
     return this.#linked !== null;
   }
 
+  /** The target says that its disk is suspect. */
+  get suspect(): boolean {
+    return this.#linked?.target.state.suspect ?? false;
+  }
+
   /** Why the last attempt failed; null once connected. */
   get error(): { readonly atMs: number; readonly error: unknown } | null {
     return this.#error;

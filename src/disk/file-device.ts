@@ -3,7 +3,7 @@
 // touched, though the file may be longer (H14); a short read or write is completed or an error;
 // at most `poolOperationsMax` operations of one FileDevice are on the thread pool (H19), the
 // others wait in order; close waits for them. Offsets and lengths are bytes.
-import { close, fdatasync, read, readSync, statfsSync, write, writeSync } from 'node:fs';
+import { close, fdatasync, openSync, read, readSync, statfsSync, write, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { assert } from '../base/assert.js';
 import { Semaphore } from '../base/sync.js';
@@ -59,6 +59,9 @@ class FileDevice implements Device {
   readonly path: string;
   readonly sizeBytes: number;
   readonly #fd: number;
+  /** A description of its own for fdatasync: the kernel tells a failed write-back once to each
+   * open file, and no other thread may hear it in our place (H18). */
+  readonly #syncFd: number;
   readonly #kind: DiskKind;
   readonly #ownsFd: boolean;
   readonly #poolOperationsMax: number;
@@ -77,6 +80,7 @@ class FileDevice implements Device {
     options: FileDeviceOptions,
   ) {
     this.#fd = fd;
+    this.#syncFd = openSync(`/proc/self/fd/${fd}`, 'r');
     this.path = path;
     this.#kind = kind;
     this.sizeBytes = sizeBytes;
@@ -176,7 +180,7 @@ class FileDevice implements Device {
   // A failure is reported by Linux once; that it stays one is the volume's to remember (H18).
   sync(): Promise<void> {
     this.#check(0, 0);
-    return this.#onPool('fdatasync', 0, () => fdatasyncOnPool(this.#fd));
+    return this.#onPool('fdatasync', 0, () => fdatasyncOnPool(this.#syncFd));
   }
 
   close(): Promise<void> {
@@ -188,8 +192,9 @@ class FileDevice implements Device {
     // All units at once are free only when every operation asked for before is over: a number
     // that is closed under a running pread may be another file by then.
     await this.#pool.take(this.#poolOperationsMax);
-    if (!this.#ownsFd) return;
     try {
+      await closeOnPool(this.#syncFd);
+      if (!this.#ownsFd) return;
       await closeOnPool(this.#fd);
     } catch (cause) {
       throw diskFailure(this.path, 'close', 0, cause);

@@ -32,6 +32,7 @@ export class Replica {
   #applying: Promise<void> = Promise.resolve();
   #applyError: HastError | null = null;
   #work: 'idle' | 'applying' = 'idle';
+  #undecided = false;
 
   constructor(parts: ReplicaParts) {
     this.parts = parts;
@@ -72,8 +73,8 @@ export class Replica {
     if (state.resource === null || state.sizeBytes === 0) return;
     await this.openDisk();
     const left = await this.#recover();
-    if (!left) await this.#checkFingerprint();
     await this.#mendTable();
+    if (!left) await this.#checkFingerprint();
     await this.#removeLeftovers();
   }
 
@@ -97,7 +98,16 @@ export class Replica {
     this.#table = await DigestTable.create(this.parts.files, path, facts, true);
   }
 
+  /** Step 4 broke off between rename and fsync: a start says what became of the round. */
+  cannotTell(cause: unknown): void {
+    const { name: resource } = this.parts.resourceFile.state;
+    const fault = { code: 'APPLY_FAILED' as const, resource, text: describeError(cause) };
+    this.#applyError = new ReceiveError(fault, { cause });
+    this.#undecided = true;
+  }
+
   outcome(round: Uint8Array): Outcome {
+    if (this.#undecided && this.#applyError) throw this.#applyError;
     const { knownPoints } = this.parts.resourceFile.state;
     if (sameId(this.point?.id, round)) return 'committed';
     return knownPoints.some((id) => equalBytes(id, round)) ? 'committed' : 'none';
@@ -186,7 +196,7 @@ export class Replica {
     this.parts.log.error('a committed point is unreadable and lost', { path });
     await this.parts.resourceFile.update((state) => ({
       ...state,
-      replica: { ...state.replica, lostPoint: from },
+      replica: { ...state.replica, lostPoint: from, fingerprint: null },
     }));
     await this.parts.files.rename(path, path.replace('/committed-', '/lost-'));
   }

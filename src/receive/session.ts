@@ -1,7 +1,7 @@
 // One primary's session with a replica: the Target interface over the receiver's ladder. A session
 // holds the resource's writer lock from its first begin until it is closed (receiver step 1, H36);
-// questions (digests, outcome) need no lock. A round that cannot be committed is refused before
-// anything of it is staged, wherever that can be known (H29).
+// so does the question for an outcome; digests need no lock. A round that cannot be committed is
+// refused before anything of it is staged, wherever that can be known (H29).
 import { assert } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
 import { codeOf, describeError } from '../base/errors.js';
@@ -62,7 +62,9 @@ export class ReplicaSession implements Target {
     };
   }
 
+  /** Waits until the writer before has ended: 'none' is for ever (D4). */
   async outcome(round: Uint8Array): Promise<Outcome> {
+    await this.#lock();
     return this.#replica.outcome(round);
   }
 
@@ -81,7 +83,8 @@ export class ReplicaSession implements Target {
     if (filling) await this.#takeTable();
     const digests = new Uint8Array(count * DIGEST_BYTES);
     const { device, parts } = replica;
-    if (from === 'disk') {
+    // H18: what an fdatasync gave up is in the cache only, so the first copy asks the medium.
+    if (from === 'disk' || filling) {
       const length = Math.min(count * CHUNK_BYTES, device.sizeBytes - first * CHUNK_BYTES);
       device.dropCached(first * CHUNK_BYTES, length);
     }
@@ -94,6 +97,7 @@ export class ReplicaSession implements Target {
 
   async begin(begin: Begin): Promise<void> {
     await this.#lock();
+    if (this.#closed) throw this.#over();
     await this.#forget();
     const replica = this.#replica;
     const { state } = replica.parts.resourceFile;
@@ -138,6 +142,8 @@ export class ReplicaSession implements Target {
   staged(atLeast: number): Promise<number> {
     const now = this.#filling?.frames ?? this.#stage?.durable ?? 0;
     if (now >= atLeast) return Promise.resolve(now);
+    const failure = this.#stage?.failure;
+    if (failure) return Promise.reject(failure.error);
     const done = deferred<number>();
     this.#waiting.push({ atLeast, done });
     return done.promise;
@@ -148,6 +154,7 @@ export class ReplicaSession implements Target {
     try {
       return await this.#commit(commit);
     } catch (error) {
+      if (this.#stage?.undecided) throw await this.#cannotTell(error);
       await this.#forget(error);
       if (codeOf(error) === 'TARGET_REFUSED') throw error;
       return { outcome: 'refused', reason: 'apply-failed', text: describeError(error) };
@@ -277,6 +284,14 @@ export class ReplicaSession implements Target {
     await stage?.drop();
   }
 
+  /** Step 4 broke off: the answer is unknown, and stays so until a start finds out (H23). */
+  async #cannotTell(cause: unknown) {
+    this.#replica.cannotTell(cause);
+    await this.#forget(cause);
+    const text = describeError(cause);
+    return new TargetError({ code: 'TARGET_LOST', target: this.name, text }, { cause });
+  }
+
   #over() {
     const text = 'the round has ended';
     return new TargetError({ code: 'TARGET_LOST', target: this.name, text });
@@ -292,7 +307,7 @@ export class ReplicaSession implements Target {
       return free.promise;
     });
     await held.promise;
-    if (this.#closed) free.resolve();
     this.#release = () => free.resolve();
+    if (this.#closed) this.#release();
   }
 }

@@ -33,6 +33,7 @@ export class Stage {
   #syncing: Promise<void> | null = null;
   #failure: { error: unknown } | null = null;
   #closed = false;
+  #undecided = false;
 
   private constructor(
     files: Files,
@@ -83,6 +84,16 @@ export class Stage {
     this.#syncing ??= this.#syncAll();
   }
 
+  /** What ended the watermark; null while it can grow. */
+  get failure(): { readonly error: unknown } | null {
+    return this.#failure;
+  }
+
+  /** The rename of step 4 began and is not known to be durable: nobody can tell. */
+  get undecided(): boolean {
+    return this.#undecided;
+  }
+
   /** Frames 0..durable-1 are on disk: the acknowledged watermark. */
   get durable(): number {
     return this.#synced;
@@ -119,15 +130,17 @@ export class Stage {
     await this.#handle.close();
     const { round } = this.header;
     const from = `${this.#directory}/${stageName(round)}`;
+    this.#undecided = true;
     await this.#files.rename(from, `${this.#directory}/${committedName(round)}`);
     await this.#files.syncDirectory(this.#directory);
+    this.#undecided = false;
     this.#closed = true;
     return totals;
   }
 
   /** Forgets a round that will not be committed. */
   async drop(): Promise<void> {
-    if (this.#closed) return;
+    if (this.#closed || this.#undecided) return;
     this.#closed = true;
     await this.#syncing;
     await this.#handle.close();

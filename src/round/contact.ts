@@ -3,8 +3,8 @@
 import { present } from '../base/assert.js';
 import { hex } from '../base/random.js';
 import { EMPTY_TARGET, KNOWN_POINTS_MAX, type TargetRecord } from '../format/resource-state.js';
-import { type PointRef, type Relation, relate, sameId } from '../lineage/lineage.js';
-import type { Target } from '../target/target.js';
+import { mayReplicate, type PointRef, type Relation, relate, sameId } from '../lineage/lineage.js';
+import type { Outcome, Target } from '../target/target.js';
 import type { ResourceFile } from '../tracking/resource-file.js';
 import { RoundError, type RoundParts } from './parts.js';
 
@@ -26,20 +26,45 @@ export async function contact(parts: RoundParts, target: Target): Promise<Contac
     proposed: record.proposed?.point.id ?? null,
     knownPoints: state.knownPoints,
   };
+  // H23: before anything else the round is asked for. What the target said of itself may be older
+  // than its answer: a commit of the session before may have been under way.
+  const outcome = await outcomeOf(parts, target);
   const relation = relate(mine, target.state);
-  if (relation === 'lost-ack') {
-    const point = present(target.state.point, 'a lost answer is about a point');
-    await parts.table.beginChange();
-    await setPoint(parts, point);
-    parts.log.info('a round whose answer was lost is committed', { point: hex(point.id) });
+  if (relation === 'lost-ack' || (mayReplicate(relation) && outcome === 'committed')) {
+    const { point } = present(record.proposed, 'a lost answer is about a proposed round');
+    await adopt(parts, sameId(target.state.point?.id, point.id) ? target.state.point : point);
     return 'ready';
   }
   if (relation === 'same') {
-    await settleProposed(parts, target);
+    if (record.proposed) await updateTarget(parts, (old) => ({ ...old, proposed: null }));
     return 'ready';
   }
-  if (relation === 'empty') return 'fill';
+  if (relation === 'empty') {
+    // It was made anew (create --force): what it once had is no point of its any more.
+    if (record.point !== null || record.proposed !== null) {
+      await updateTarget(parts, (old) => ({ ...old, point: null, proposed: null }));
+    }
+    return 'fill';
+  }
   throw diverged(parts, target, relation);
+}
+
+/** A round whose answer was lost is committed: its point, with a table that names none and all bits
+ * set (sender's ladder, last line). */
+async function adopt(parts: RoundParts, point: PointRef | null): Promise<void> {
+  const made = present(point, 'a committed round has a point');
+  await parts.table.beginChange();
+  // Entries of a first copy may still be in memory; from now on they are believed (H7).
+  await parts.table.syncEntries();
+  await setPoint(parts, made);
+  parts.log.info('a round whose answer was lost is committed', { point: hex(made.id) });
+}
+
+async function outcomeOf(parts: RoundParts, target: Target): Promise<Outcome> {
+  const { state } = parts.resourceFile;
+  const { proposed } = recordOf(parts.resourceFile, parts.target);
+  if (proposed === null || !sameId(target.state.resource, state.resource)) return 'none';
+  return target.outcome(proposed.point.id);
 }
 
 /** The target has made `point`: ladder step 8. */
@@ -64,17 +89,6 @@ export function updateTarget(
       targets: { ...state.targets, [parts.target]: record },
     };
   });
-}
-
-async function settleProposed(parts: RoundParts, target: Target): Promise<void> {
-  const { proposed } = recordOf(parts.resourceFile, parts.target);
-  if (proposed === null) return;
-  const outcome = await target.outcome(proposed.point.id);
-  // 'forgotten' cannot be meant: it stands at our last point, and what was proposed came after it.
-  if (outcome === 'committed') {
-    throw diverged(parts, target, 'diverged');
-  }
-  await updateTarget(parts, (record) => ({ ...record, proposed: null }));
 }
 
 function diverged(parts: RoundParts, target: Target, relation: Relation) {

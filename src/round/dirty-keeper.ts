@@ -50,11 +50,11 @@ export class DirtyKeeper {
    * bits of extents not written since are cleared. 'busy': the gate could not close. */
   async checkpoint(): Promise<'done' | 'busy'> {
     const { volume, intent } = this.#parts;
-    if ((await volume.checkpoint()) === 'busy') return 'busy';
-    const swaps = volume.swaps;
+    const checkpoint = await volume.checkpoint();
+    if (checkpoint === 'busy') return 'busy';
     await this.publishAll();
     await volume.betweenCuts(async () => {
-      if (volume.swaps === swaps) intent.clearCold();
+      if (volume.swaps === checkpoint.swaps) intent.clearCold();
     });
     return 'done';
   }

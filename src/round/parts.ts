@@ -57,6 +57,7 @@ export type RoundFault =
   | { code: 'ROUND_HARDEN_FAILED'; resource: string }
   | { code: 'ROUND_REFUSED'; target: string; reason: string; text: string }
   | { code: 'ROUND_SUSPECT'; resource: string }
+  | { code: 'TARGET_SUSPECT'; target: string }
   | { code: 'ROUND_STOPPED'; target: string }
   | { code: 'TARGET_DIVERGED'; target: string; relation: Relation; text: string };
 
@@ -72,6 +73,9 @@ export const RoundError = errorClass<RoundFault>('RoundError', {
   ROUND_SUSPECT: (f) =>
     `${f.resource}: an fdatasync of the local disk has failed since hastd started; ` +
     'restart hastd after looking at the disk',
+  TARGET_SUSPECT: (f) =>
+    `target ${f.target}: says that its disk is suspect and takes no rounds ` +
+    '(its own status says why; on it: hastctl create --force, then it is compared and filled)',
   ROUND_STOPPED: (f) => `target ${f.target}: stopped`,
   TARGET_DIVERGED: (f) => `target ${f.target}: ${f.relation}: ${f.text}`,
 });

@@ -4,7 +4,7 @@
 // (H11, H12): marked dirty, then settled while the guest is served.
 import { present } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
-import { codeOf } from '../base/errors.js';
+import { codeOf, describeError } from '../base/errors.js';
 import type { FileHandle, Files } from '../base/files.js';
 import type { Log } from '../base/log.js';
 import type { Random } from '../base/random.js';
@@ -71,12 +71,16 @@ export async function openPrimary(parts: PrimaryParts): Promise<Primary> {
   const spillPath = `${directory}/spill`;
   const spillHandle = await files.open(spillPath, 'truncate');
   const { device, waiter, clock } = parts;
-  const volume = new Volume(core, { device, spill: fileSpill(spillHandle), waiter, clock });
+  const spill = fileSpill(spillHandle);
+  const onSuspect = (error: unknown): Promise<void> => doubtDurably(parts, describeError(error));
+  const volume = new Volume(core, { device, spill, waiter, clock, onSuspect });
   const handles: FileHandle[] = [spillHandle];
   const intentPath = `${directory}/intent.map`;
   const found = await openIntent(parts, core, intentPath);
   handles.push(found.handle);
   const belief = found.whole ? await believe(parts) : 'all';
+  // H18: the page cache may hold what the disk does not; what is compared comes from the disk.
+  if (belief === 'all') device.dropCached(0, device.sizeBytes);
   await recoverDirty(parts, volume, found.intent, belief);
   const dirty = new DirtyKeeper({
     files,
@@ -99,6 +103,7 @@ export async function openPrimary(parts: PrimaryParts): Promise<Primary> {
     parts.targets.map((target, slot) => openRound(parts, volume, dirty, resource, target, slot)),
   );
   const closeClean = async (): Promise<void> => {
+    if (volume.suspect) await doubtDurably(parts, 'see the log of the run before');
     const settled = volume.suspect ? 'suspect' : await publishClean(parts, volume, dirty);
     parts.log.info('maps published', { settled });
     for (const round of rounds) {
@@ -108,6 +113,17 @@ export async function openPrimary(parts: PrimaryParts): Promise<Primary> {
     for (const handle of handles) await handle.close();
   };
   return { memory, volume, dirty, belief, rounds, intentPath, spillPath, closeClean };
+}
+
+/** H18: the next start compares everything, even in this boot. */
+async function doubtDurably(parts: PrimaryParts, why: string): Promise<void> {
+  const doubt = `an fdatasync of the local disk failed: ${why}`;
+  parts.log.error('the local disk is suspect', { why });
+  try {
+    await parts.resourceFile.update((state) => ({ ...state, doubt }));
+  } catch (error) {
+    parts.log.error('and that could not be written down', { why: describeError(error) });
+  }
 }
 
 /** H11: the maps are believed only if everything agrees. */
@@ -237,7 +253,7 @@ async function publishClean(
   dirty: DirtyKeeper,
 ): Promise<'clean' | 'busy' | 'unclean'> {
   try {
-    await parts.device.sync();
+    await volume.sync();
     if ((await dirty.checkpoint()) === 'busy') return 'busy';
     const fingerprint = await parts.fingerprints.now();
     const drained = (name: string): boolean => volume.dirtyBytes(parts.targets.indexOf(name)) === 0;

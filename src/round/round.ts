@@ -2,7 +2,7 @@
 // is a step and a crash point; any error leaves the bits set (D1), an unknown answer leaves
 // `proposed` set for the next contact (H23). What a guest waits for is never in here (W4).
 import { present } from '../base/assert.js';
-import { codeOf } from '../base/errors.js';
+import { codeOf, describeError } from '../base/errors.js';
 import { BLOCK_BYTES, CHUNK_BYTES, ID_BYTES } from '../base/units.js';
 import { INDEX_ENTRY_BYTES } from '../format/changeset-index.js';
 import { RECORD_BYTES } from '../format/frame-header.js';
@@ -101,11 +101,10 @@ async function cut(parts: RoundParts, resource: string, signal: AbortSignal): Pr
 /** Step 4 (H6): an fdatasync that began after the cut. False: it failed. */
 async function harden(parts: RoundParts): Promise<boolean> {
   try {
-    await parts.volume.device.sync();
+    await parts.volume.sync();
     return true;
   } catch (error) {
-    parts.volume.setSuspect();
-    parts.log.error('fdatasync of the local disk failed', { error: String(error) });
+    parts.log.error('fdatasync of the local disk failed', { why: describeError(error) });
     return false;
   }
 }

@@ -55,7 +55,7 @@ export async function settle(
     counts.readBytes += batch.length * CHUNK_BYTES;
     counts.doneBytes += batch.length * CHUNK_BYTES;
     if (equal.length === 0) continue;
-    await volume.device.sync();
+    await volume.sync();
     dropped += await drop(parts, equal, swaps);
   }
   counts.skippedBytes = dropped * CHUNK_BYTES;

@@ -172,7 +172,9 @@ export class BlockMap {
   clearPage(page: number): void {
     const flag = ~(1 << (page & 31));
     Atomics.and(this.#full, page >>> 5, flag);
-    this.#bits.fill(0, page * WORDS_PER_PAGE, (page + 1) * WORDS_PER_PAGE);
+    const end = (page + 1) * WORDS_PER_PAGE;
+    for (let word = page * WORDS_PER_PAGE; word < end; word += 1)
+      Atomics.store(this.#bits, word, 0);
     Atomics.and(this.#summary, page >>> 5, flag);
   }
 

@@ -37,6 +37,8 @@ export class DigestTable {
   readonly #handle: FileHandle;
   #header: TableHeader;
   #page: Page | null = null;
+  /** That the table names no point is durable: only then may an entry change (H7). */
+  #noneIsDurable = false;
 
   private constructor(handle: FileHandle, header: TableHeader) {
     this.#handle = handle;
@@ -71,6 +73,7 @@ export class DigestTable {
     const table = new DigestTable(handle, header);
     await handle.write(encodeTableHeader(header), 0);
     await handle.sync();
+    table.#noneIsDurable = true;
     await files.syncDirectory(path.slice(0, path.lastIndexOf('/')));
     return table;
   }
@@ -112,15 +115,16 @@ export class DigestTable {
 
   /** Step one of a change: the table is true for no point, durably. */
   async beginChange(): Promise<void> {
-    if (this.#header.point === null) return;
+    if (this.#noneIsDurable) return;
     this.#header = { ...this.#header, point: null };
     await this.#handle.write(encodeTableHeader(this.#header), 0);
     await this.#handle.sync();
+    this.#noneIsDurable = true;
   }
 
   /** Sets an entry, only between beginChange and finishChange. Ascending chunks are cheap. */
   set(chunk: ChunkIndex, digest: Uint8Array): void {
-    assert(this.#header.point === null, 'entries change while the table names no point');
+    assert(this.#noneIsDurable, 'entries change while the table names no point');
     const { page, at } = tablePageOf(chunk);
     const loaded = this.#load(page);
     loaded.digests.set(digest, at);
@@ -130,6 +134,7 @@ export class DigestTable {
   /** Steps two and three: entries durable, then the point, durably. */
   async finishChange(point: PointRef): Promise<void> {
     await this.syncEntries();
+    this.#noneIsDurable = false;
     this.#header = { ...this.#header, point };
     await this.#handle.write(encodeTableHeader(this.#header), 0);
     await this.#handle.sync();

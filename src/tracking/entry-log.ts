@@ -1,7 +1,7 @@
 // Entry log: digests a round will write into the table once it is committed, kept in a file so
 // that memory stays bounded however large the round (W5). Not synced and worthless after a crash:
 // the bits of the round are then still set, and the table names no point.
-import type { FileHandle } from '../base/files.js';
+import { type FileHandle, FilesError } from '../base/files.js';
 import { type ChunkIndex, DIGEST_BYTES } from '../base/units.js';
 
 //   off size
@@ -39,7 +39,12 @@ export class EntryLog {
     this.#flush();
     const piece = Buffer.alloc(this.#buffer.length);
     for (let at = 0; at < this.#written; at += piece.length) {
-      const got = await this.#handle.read(piece, at);
+      const wanted = Math.min(piece.length, this.#written - at);
+      const got = await this.#handle.read(piece.subarray(0, wanted), at);
+      if (got < wanted) {
+        const { path } = this.#handle;
+        throw new FilesError({ code: 'FILE_SHORT', path, offset: at, wanted, got });
+      }
       for (let entry = 0; entry + ENTRY_BYTES <= got; entry += ENTRY_BYTES) {
         each(piece.readUInt32LE(entry), piece.subarray(entry + 4, entry + ENTRY_BYTES));
       }

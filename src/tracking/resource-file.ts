@@ -2,7 +2,7 @@
 // resolves only when the new state is durable in both; a crash at any moment leaves at least one
 // whole copy, and the higher valid generation wins (DESIGN.md §4, STYLE 16). One owner a process.
 import { errorClass } from '../base/errors.js';
-import type { Files } from '../base/files.js';
+import { type Files, FilesError } from '../base/files.js';
 import { publish } from '../base/publish.js';
 import { Mutex } from '../base/sync.js';
 import { FormatError } from '../format/changeset.js';
@@ -32,6 +32,8 @@ export class ResourceFile {
   readonly #files: Files;
   readonly #order = new Mutex();
   #state: ResourceState;
+  /** The last generation that was tried: a failed one may stand in a copy, so none is used twice. */
+  #generation: number;
   /** Both copies were whole and equal when loaded: one of the conditions of H11. */
   readonly copiesAgreed: boolean;
 
@@ -44,6 +46,7 @@ export class ResourceFile {
     this.#files = files;
     this.directory = directory;
     this.#state = state;
+    this.#generation = state.generation;
     this.copiesAgreed = copiesAgreed;
   }
 
@@ -58,13 +61,14 @@ export class ResourceFile {
     let found = 0;
     for (const name of [RESOURCE_FILE, RESOURCE_FILE_COPY]) {
       const path = `${directory}/${name}`;
-      const bytes = await files.readWhole(path, RESOURCE_STATE_BYTES_MAX);
-      if (bytes === null) continue;
-      found += 1;
       try {
+        const bytes = await files.readWhole(path, RESOURCE_STATE_BYTES_MAX);
+        if (bytes === null) continue;
+        found += 1;
         copies.push(decodeResourceState(bytes, path));
       } catch (error) {
-        if (!(error instanceof FormatError)) throw error;
+        if (!(error instanceof FormatError || error instanceof FilesError)) throw error;
+        found += 1;
         why = error.message;
       }
     }
@@ -94,7 +98,8 @@ export class ResourceFile {
    * memory stays the old one and the error is thrown. */
   update(change: (state: ResourceState) => ResourceState): Promise<void> {
     return this.#order.run(async () => {
-      const next = { ...change(this.#state), generation: this.#state.generation + 1 };
+      this.#generation += 1;
+      const next = { ...change(this.#state), generation: this.#generation };
       const bytes = encodeResourceState(next);
       await publish(this.#files, `${this.directory}/${RESOURCE_FILE}`, bytes);
       await publish(this.#files, `${this.directory}/${RESOURCE_FILE_COPY}`, bytes);

@@ -45,6 +45,7 @@ export class TrackedDisk implements Disk {
   }
 
   write(offset: number, bytes: Uint8Array): Sooner {
+    if (bytes.length === 0) return 'done';
     if (bytes.length > SECTION_BYTES_MAX) return this.#writePieces(offset, Buffer.from(bytes));
     const blocked = this.#tryNow(offset, bytes.length, () =>
       this.#parts.device.writeNow(offset, bytes),
@@ -164,7 +165,11 @@ export class TrackedDisk implements Disk {
 
   #preserveWarm(claim: Claim): boolean {
     const old = this.#old.subarray(0, chunkLength(claim.chunk, this.sizeBytes));
-    if (!this.#parts.device.readCached(claim.chunk * CHUNK_BYTES, old)) return false;
+    try {
+      if (!this.#parts.device.readCached(claim.chunk * CHUNK_BYTES, old)) return false;
+    } catch {
+      return false; // the read on the pool meets the same error and ends the claim
+    }
     this.#endClaim(claim, old);
     return true;
   }

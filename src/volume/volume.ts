@@ -23,6 +23,8 @@ export interface VolumeParts {
   readonly spill: Spill;
   readonly waiter: Waiter;
   readonly clock: Clock;
+  /** Makes it durable that an fdatasync has failed. */
+  readonly onSuspect: (error: unknown) => Promise<void>;
 }
 
 /** A target's chunks as of a cut; stands until `end`. */
@@ -82,6 +84,18 @@ export class Volume {
     Atomics.store(this.core.control, M.SUSPECT, 1);
   }
 
+  /** fdatasync of the disk. A failure makes the volume suspect, durably, before it is thrown: the
+   * kernel tells it once, and the next sync would succeed (H18). */
+  async sync(): Promise<void> {
+    try {
+      await this.#parts.device.sync();
+    } catch (error) {
+      this.setSuspect();
+      await this.#parts.onSuspect(error);
+      throw error;
+    }
+  }
+
   get spillBytesMax(): number {
     return Atomics.load(this.core.control, M.SPILL_MAX) * CHUNK_BYTES;
   }
@@ -123,13 +137,14 @@ export class Volume {
     });
   }
 
-  /** A cut without freezing (H9): what was written goes to every target's pending map. */
-  checkpoint(): Promise<'done' | 'busy'> {
+  /** A cut without freezing (H9): what was written goes to every target's pending map. `swaps` as
+   * of then: later, another cut may have come. */
+  checkpoint(): Promise<{ readonly swaps: number } | 'busy'> {
     return this.#order.run(async () => {
       const swapped = await this.#underGate(() => swap(this.core, null));
       if (swapped === 'busy') return 'busy';
       this.#fold(swapped.value, null);
-      return 'done';
+      return { swaps: this.swaps };
     });
   }
 
@@ -143,7 +158,9 @@ export class Volume {
     const { control } = this.core;
     try {
       const steps = closeGate(this.core);
-      const closed = await runWaiting(steps, control, this.#parts.waiter, CUT_TIMEOUT_MS);
+      const left = (): number =>
+        Math.max(0, start + CUT_TIMEOUT_MS - this.#parts.clock.monotonicMs());
+      const closed = await runWaiting(steps, control, this.#parts.waiter, left);
       return closed === 'timeout' ? 'busy' : { value: work() };
     } finally {
       openGate(this.core);
@@ -168,16 +185,25 @@ export class Volume {
   #frozenSet(slot: Slot, beganMs: number, endedMs: number): FrozenSet {
     const frozen = Atomics.load(this.core.control, slot.base + M.SLOT_FROZEN);
     const map = present(slot.maps[frozen], 'a slot has two maps');
+    let ended = false;
     return {
       beganMs,
       endedMs,
       map,
-      read: (chunk, into) => this.#read(slot, chunk, into),
-      release: (chunk) => release(slot, chunk),
+      read: async (chunk, into) => {
+        const result = ended ? 'failed' : await this.#read(slot, chunk, into);
+        return ended ? 'failed' : result;
+      },
+      release: (chunk) => {
+        if (!ended && map.chunkMask(chunk) !== 0) release(slot, chunk);
+      },
       get failed() {
         return slot.failed;
       },
-      end: (how) => this.#order.run(() => this.#end(slot, map, how)),
+      end: (how) => {
+        ended = true;
+        return this.#order.run(() => this.#end(slot, map, how));
+      },
     };
   }
 

@@ -25,13 +25,13 @@ export async function runWaiting<T>(
   steps: Steps<T>,
   control: Int32Array,
   waiter: Waiter,
-  timeoutMs?: number,
+  leftMs?: () => number,
 ): Promise<{ value: T } | 'timeout'> {
   for (;;) {
     const step = steps.next();
     if (step.done) return { value: step.value };
     if (step.value === undefined) continue;
     if (isPromise(step.value)) await step.value;
-    else if ((await waiter.wait(control, step.value, timeoutMs)) === 'timeout') return 'timeout';
+    else if ((await waiter.wait(control, step.value, leftMs?.())) === 'timeout') return 'timeout';
   }
 }

@@ -96,7 +96,7 @@ export function marksCover(
   }
 }
 
-/** D1, H6: the same of what is durable of the local disk: nothing was dropped before it was safe. */
+/** D1, H6: the same of what is durable of the local disk: nothing was dropped too early. */
 export function droppedIsDurable(node: PrimaryNode, image: Uint8Array): void {
   const durable = node.world.afterCrash('all', seededRandom(1)).peek(DISK);
   assert.ok(durable !== null, 'the disk is there');

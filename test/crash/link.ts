@@ -16,6 +16,8 @@ export interface LinkHooks {
 
 export class Link implements Target {
   readonly name = 'b';
+  /** The link is cut when the answer to this call stands, before it arrives. */
+  losesAnswerTo: string | null = null;
   readonly #session: Target;
   readonly #hooks: LinkHooks;
   readonly #running = new Set<Promise<unknown>>();
@@ -100,7 +102,10 @@ export class Link implements Target {
   async #call<T>(name: string, work: () => Promise<T>): Promise<T> {
     await this.#hooks.before?.(name);
     if (this.#cut) throw lost();
-    const running = work();
+    const running = work().then((answer) => {
+      if (this.losesAnswerTo === name) this.cut();
+      return answer;
+    });
     this.#running.add(running);
     const ended = (): void => void this.#running.delete(running);
     running.then(ended, ended);

@@ -1,6 +1,7 @@
 // The two ends of a pair, each in a CrashWorld of its own: a primary (openPrimary, a guest's
-// TrackedDisk in the same thread) and a replica (Replica), run by the code of src alone. Nothing
-// here decides anything. `Knobs` replace handed-in parts, for the tests with teeth. Sizes are bytes.
+// TrackedDisk in the same thread) and a replica (Replica), run by the code of src alone.
+// Nothing here decides anything. `Knobs` replace handed-in parts, for the tests with teeth.
+// Sizes are bytes.
 import { assert } from '../../src/base/assert.js';
 import type { Clock } from '../../src/base/clock.js';
 import { digestOf } from '../../src/base/digest.js';

@@ -79,6 +79,7 @@ export class Pair {
   /** What goes on after `side` has crashed with `loss`; 'live': the other end did not notice but
    * for the session, which has ended; else its process has died in the same moment. */
   fork(side: Side, loss: LossClass, seed: number, other: 'live' | 'killed'): Pair {
+    this.link?.cut();
     const next = new Pair(this.shape, seed, this.knobs, this);
     const random = seededRandom(seed + 2);
     const [crashed, still] =

@@ -19,6 +19,8 @@ export interface WalkOptions {
   /** Only every `stride`-th step, from `first` on. */
   readonly stride?: number;
   readonly first?: number;
+  /** Begin at this share of the steps. */
+  readonly from?: number;
   /** Stop after so many faults; default 5. */
   readonly enough?: number;
   readonly tale?: (pair: Pair) => Promise<void>;
@@ -47,7 +49,8 @@ export async function walk(options: WalkOptions, side: Side): Promise<Walked> {
   const wrong: string[] = [];
   let crashes = 0;
   const stride = options.stride ?? 1;
-  for (let step = options.first ?? 0; step < steps; step += stride) {
+  const first = Math.floor(steps * (options.from ?? 0)) + (options.first ?? 0);
+  for (let step = first; step < steps; step += stride) {
     const { pair, place, error } = await crashed(options, side, step);
     if (error !== null) wrong.push(`${side} ${place}: ${error}`);
     const classes = lossesOf(pair, side, step, options);
@@ -62,7 +65,7 @@ export async function walk(options: WalkOptions, side: Side): Promise<Walked> {
     }
     if (wrong.length >= (options.enough ?? WRONG_MAX)) break;
   }
-  return { steps: Math.ceil((steps - (options.first ?? 0)) / stride), crashes, wrong };
+  return { steps: Math.ceil((steps - first) / stride), crashes, wrong };
 }
 
 /** Cuts the link, and nothing else, at every turn of the receiver; both ends go on at once. */

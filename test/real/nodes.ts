@@ -222,7 +222,7 @@ function jsonOf(text: string): unknown {
 }
 
 /** A TCP port of the loopback address that nobody listens on now. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();

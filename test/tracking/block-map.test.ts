@@ -46,10 +46,36 @@ type Operation =
 const share = fc.double({ min: 0, max: 0.999_999, noNaN: true });
 const length = fc.oneof(fc.integer({ min: 1, max: 70 }), fc.integer({ min: 1, max: 40_000 }));
 const operation: fc.Arbitrary<Operation> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('mark' as const), at: share, length, other: fc.boolean() }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('clearChunk' as const), at: share, mask: fc.integer({ min: 0, max: 0xffff }) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('markPage' as const, 'clearPage' as const), at: share }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('markAll' as const, 'clearAll' as const, 'merge' as const) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant('mark' as const),
+      at: share,
+      length,
+      other: fc.boolean(),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('clearChunk' as const),
+      at: share,
+      mask: fc.integer({ min: 0, max: 0xffff }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constantFrom('markPage' as const, 'clearPage' as const),
+      at: share,
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constantFrom('markAll' as const, 'clearAll' as const, 'merge' as const),
+    }),
+  },
 );
 
 /** The map, a second view of its memory, and the same as a set; `other` is merged from. */
@@ -135,9 +161,9 @@ class Pair {
   checkRange(at: number, blocks: number): void {
     const first = Math.floor(at * this.blocks);
     const last = Math.min(this.blocks, first + blocks) - 1;
-    let any = false;
-    for (let block = first; block <= last && !any; block += 1) any = this.model.has(block);
-    assert.equal(this.view.anyMarked(first, last), any, `blocks ${first}..${last}`);
+    let found = false;
+    for (let block = first; block <= last && !found; block += 1) found = this.model.has(block);
+    assert.equal(this.view.anyMarked(first, last), found, `blocks ${first}..${last}`);
   }
 
   #mask(chunk: number): number {
@@ -158,14 +184,18 @@ describe('BlockMap', () => {
     test(`agrees with a set, ${sizeBytes} bytes`, (t) => {
       t.diagnostic(`HAST_SEED=${SEED}`);
       const questions = fc.array(fc.tuple(share, length), { maxLength: 10 });
-      const property = fc.property(fc.array(operation, { maxLength: 12 }), questions, (ops, asked) => {
-        const pair = new Pair(sizeBytes);
-        for (const op of ops) {
-          pair.apply(op);
-          for (const [at, blocks] of asked) pair.checkRange(at, blocks);
-        }
-        pair.check();
-      });
+      const property = fc.property(
+        fc.array(operation, { maxLength: 12 }),
+        questions,
+        (ops, asked) => {
+          const pair = new Pair(sizeBytes);
+          for (const op of ops) {
+            pair.apply(op);
+            for (const [at, blocks] of asked) pair.checkRange(at, blocks);
+          }
+          pair.check();
+        },
+      );
       fc.assert(property, { seed: SEED, numRuns: sizeBytes > PAGE_BYTES ? 25 : 60 });
     });
   }

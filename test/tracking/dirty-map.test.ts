@@ -52,16 +52,20 @@ describe('TARGET.dirty', () => {
   for (const sizeBytes of SIZES) {
     test(`a round trip gives the union of the maps, ${sizeBytes} bytes`, async (t) => {
       t.diagnostic(`HAST_SEED=${SEED}`);
-      const property = fc.asyncProperty(fc.nat(), fc.integer({ min: 1, max: 3 }), async (n, count) => {
-        const random = seededRandom(SEED + n);
-        const maps = Array.from({ length: count }, () => randomMap(sizeBytes, random));
-        const world = await newWorld();
-        await publishDirty(world, PATH, facts, maps);
-        const union = new BlockMap(allocateMap(sizeBytes));
-        for (const map of maps) union.merge(map);
-        assert.equal(await loaded(world, sizeBytes), marks(union));
-        assert.equal(await loaded(world.afterCrash('all', random), sizeBytes), marks(union));
-      });
+      const property = fc.asyncProperty(
+        fc.nat(),
+        fc.integer({ min: 1, max: 3 }),
+        async (n, count) => {
+          const random = seededRandom(SEED + n);
+          const maps = Array.from({ length: count }, () => randomMap(sizeBytes, random));
+          const world = await newWorld();
+          await publishDirty(world, PATH, facts, maps);
+          const union = new BlockMap(allocateMap(sizeBytes));
+          for (const map of maps) union.merge(map);
+          assert.equal(await loaded(world, sizeBytes), marks(union));
+          assert.equal(await loaded(world.afterCrash('all', random), sizeBytes), marks(union));
+        },
+      );
       await fc.assert(property, { seed: SEED, numRuns: 25 });
     });
   }
@@ -116,6 +120,7 @@ describe('TARGET.dirty', () => {
     const crashes = await eachCrash(SEED, {
       prepare: async (world) => {
         await world.makeDirectory('/state/vm1');
+        world.settle();
         await publishDirty(world, PATH, facts, [before]);
       },
       work: (world) => publishDirty(world, PATH, facts, [after]),

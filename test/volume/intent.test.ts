@@ -95,7 +95,7 @@ describe('intent map', () => {
     assert.equal(owned.core.control[M.INTENT_WRITES], 5);
   });
 
-  test('after a crash of the daemon the extents written are in doubt, the last one too', async () => {
+  test('after a crash of the daemon the extents written are in doubt', async () => {
     const owned = await made();
     for (const extent of [0, 7, 160]) owned.write(extent);
     const after = await openOwned(owned.world.afterCrash('none', seededRandom(1)), 0);
@@ -199,7 +199,7 @@ describe('H9, W1: another thread in the middle of clearing', () => {
     assert.equal(owned.write(5), 'safe');
   });
 
-  test('a writer whose write of the file fails, then the clearer, then a second writer', async () => {
+  test('a writer that cannot write the file, the clearer, a second writer', async () => {
     const owned = await made();
     const full = (): void => {
       throw new Error('no space');

@@ -13,9 +13,13 @@ import {
   type World,
 } from './explorer.js';
 import { asWritten, MUTANTS, type Mutant } from './mutants.js';
-import { type Parts, type Plan, TinyWorld } from './tiny-world.js';
+import type { Parts, Plan } from './tiny-plan.js';
+import { TinyWorld } from './tiny-world.js';
 
 const SEED = Number(process.env['HAST_SEED'] ?? 20_260_712);
+
+/** All schedules of the first world take some ten seconds of a core. */
+const COMPLETE = process.env['HAST_REQUIRE_ALL'] === '1';
 
 /** Block 0 is dirty at the cut; one writer overwrites it, another its clean neighbour (H2). */
 const plain: Plan = {
@@ -66,10 +70,11 @@ const within = (preemptionsMax: number) => (make: () => World) =>
   exploreAll(make, { preemptionsMax });
 
 describe('D2, W1, W2, W4 in every order of two writers, a reader and a cut', () => {
-  test('all schedules', (t) => {
-    const count = explore(plain, asWritten, within(Number.POSITIVE_INFINITY));
+  test(COMPLETE ? 'all schedules' : 'at most three switches', (t) => {
+    const switches = COMPLETE ? Number.POSITIVE_INFINITY : 3;
+    const count = explore(plain, asWritten, within(switches));
     t.diagnostic(`${count.states} states, ${count.schedules} different schedules to the end`);
-    assert.ok(count.states > 100_000, 'the world is not smaller than it was');
+    assert.ok(count.states > (COMPLETE ? 100_000 : 15_000), 'the world is not smaller than it was');
   });
 
   for (const [name, plan] of Object.entries(PLANS)) {

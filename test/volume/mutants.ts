@@ -13,29 +13,29 @@ import {
   section,
 } from '../../src/volume/core.js';
 import * as M from '../../src/volume/memory.js';
-import type { Parts, TinyWorld } from './tiny-world.js';
+import { CHUNKS, type Parts } from './tiny-plan.js';
 
 /** Volume.#fold: fill the frozen and pending maps, drop the swapped one from the list, clear it. */
-export function* fold(world: TinyWorld, swapped: number, slot: Slot | null): Steps<void> {
-  yield* fill(world, swapped, slot);
-  yield* unlist(world, slot);
+export function* fold(core: Core, swapped: number, slot: Slot | null): Steps<void> {
+  yield* fill(core, swapped, slot);
+  yield* unlist(core, slot);
   yield;
-  world.core.live[swapped]?.clearAll();
+  core.live[swapped]?.clearAll();
 }
 
-function* fill(world: TinyWorld, swapped: number, slot: Slot | null): Steps<void> {
-  const from = world.core.live[swapped];
-  for (const other of world.core.slots) {
+function* fill(core: Core, swapped: number, slot: Slot | null): Steps<void> {
+  const from = core.live[swapped];
+  for (const other of core.slots) {
     yield;
-    const frozen = Atomics.load(world.core.control, other.base + M.SLOT_FROZEN);
+    const frozen = Atomics.load(core.control, other.base + M.SLOT_FROZEN);
     const into = other.maps[other === slot ? frozen : 1 - frozen];
     if (from) into?.merge(from);
   }
 }
 
-function* unlist(world: TinyWorld, slot: Slot | null): Steps<void> {
+function* unlist(core: Core, slot: Slot | null): Steps<void> {
   yield;
-  if (slot) Atomics.store(world.core.control, slot.base + M.SLOT_SWAPPED, -1);
+  if (slot) Atomics.store(core.control, slot.base + M.SLOT_SWAPPED, -1);
 }
 
 export const asWritten: Parts = {
@@ -151,17 +151,20 @@ function frozenFirst(core: Core): void {
   }
 }
 
+/** Blocks of a tiny world. */
+const BLOCKS = CHUNKS * BLOCKS_PER_CHUNK;
+
 /** The swapped map is cleared before the frozen one has its bits. */
-function* clearFirst(world: TinyWorld, swapped: number, slot: Slot | null): Steps<void> {
+function* clearFirst(core: Core, swapped: number, slot: Slot | null): Steps<void> {
   const marked: number[] = [];
-  const from = world.core.live[swapped];
-  for (let block = 0; block < world.disk.length; block += 1) {
+  const from = core.live[swapped];
+  for (let block = 0; block < BLOCKS; block += 1) {
     if (from?.anyMarked(block, block)) marked.push(block);
   }
-  yield* unlist(world, slot);
+  yield* unlist(core, slot);
   from?.clearAll();
   for (const block of marked) from?.mark(block, block);
-  yield* fill(world, swapped, slot);
+  yield* fill(core, swapped, slot);
   yield;
   from?.clearAll();
 }

@@ -8,62 +8,22 @@ import { BLOCK_BYTES, BLOCKS_PER_CHUNK, CHUNK_BYTES } from '../../src/base/units
 import {
   type Blocked,
   Core,
-  type closeGate,
   openGate,
-  type preserve,
-  type readFrozen,
   release,
   type Slot,
   type Steps,
-  type section,
   swap,
 } from '../../src/volume/core.js';
 import * as M from '../../src/volume/memory.js';
 import { type Actor, saw, type World } from './explorer.js';
+import { CHUNKS, type Content, LOOKED, LOOKED_BLOCKS, type Parts, type Plan } from './tiny-plan.js';
 
-export const CHUNKS = 2;
-/** Blocks looked at in every chunk. */
-export const LOOKED = [0, 1] as const;
 /** Words of `control` that the program does not use. */
 const ORDER = 12;
 const FILE_BIT = 14;
 
-const LOOKED_BLOCKS = [0, 1].flatMap((chunk) => LOOKED.map((at) => chunk * BLOCKS_PER_CHUNK + at));
-
-export type Content = readonly [number, number];
-/** What may be replaced by a mutant. */
-export interface Parts {
-  readonly section: typeof section;
-  readonly readFrozen: typeof readFrozen;
-  readonly fold: (world: TinyWorld, swapped: number, slot: Slot | null) => Steps<void>;
-  readonly preserve: typeof preserve;
-  readonly closeGate: typeof closeGate;
-  /** Called for the writers' cores of every new world. */
-  readonly spoil: (core: Core) => void;
-  /** True: as TrackedDisk, sections until one did the I/O; false: as the H3 mutant. */
-  readonly startOver: boolean;
-}
-
-export interface Plan {
-  /** Block of each chunk that was dirty before the cut (value 1). */
-  readonly dirty: readonly number[];
-  /** One actor each: first block, and blocks written with that actor's value. */
-  readonly writers: readonly { readonly first: number; readonly count: number }[];
-  readonly targets: number;
-  /** Checkpoints (cuts without freezing) by an actor of their own. */
-  readonly checkpoints: number;
-  readonly release: boolean;
-  readonly spillRecords: number;
-}
-
 /** An actor's place; set where it holds no variables. */
 type Position = { seen: number };
-
-interface Reading {
-  readonly chunk: number;
-  readonly result: 'read' | 'failed';
-  readonly content: Content;
-}
 
 /** One world at a time: the memory is allocated once and emptied by `start`. */
 export class TinyWorld {
@@ -78,7 +38,6 @@ export class TinyWorld {
   /** Per target: content at the cut, or null; content the target has. */
   cuts: (number[] | null)[] = [];
   base: number[][] = [];
-  readings: Reading[] = [];
   answered = 0;
 
   constructor(plan: Plan, parts: Parts) {
@@ -115,7 +74,6 @@ export class TinyWorld {
     this.base = slots.map(() => [...this.disk]);
     this.cuts = slots.map(() => null);
     this.spill = new Map();
-    this.readings = [];
     this.answered = 0;
     for (const block of plan.dirty) {
       this.disk[block] = 1;
@@ -210,7 +168,7 @@ export class TinyWorld {
     const frozen = [0, 1].filter((chunk) => slot.frozenByMaps(chunk));
     yield;
     openGate(this.core);
-    yield* this.parts.fold(this, swapped, slot);
+    yield* this.parts.fold(this.core, swapped, slot);
     this.#unlock();
     for (const chunk of frozen) {
       me.seen = 10 + chunk;
@@ -235,7 +193,6 @@ export class TinyWorld {
       if (step.value === read) into = yield* this.#readDisk(chunk);
       else yield step.value;
     }
-    this.readings.push({ chunk, result: step.value, content: into });
     if (step.value === 'failed') {
       assert.ok(this.plan.spillRecords < CHUNKS, 'a round fails only when the spill is full');
       return;
@@ -279,7 +236,7 @@ export class TinyWorld {
     const swapped = swap(this.core, null);
     yield;
     openGate(this.core);
-    yield* this.parts.fold(this, swapped, null);
+    yield* this.parts.fold(this.core, swapped, null);
     this.#unlock();
   }
 
@@ -323,10 +280,8 @@ export class TinyWorld {
     assert.equal(Atomics.load(this.core.control, M.GATE), 0);
     for (const slot of this.core.slots) {
       assert.ok(this.cuts[slot.index] && !slot.active);
-      assert.ok(
-        slot.states.every((state) => state === M.FREE),
-        'states are free again',
-      );
+      const free = slot.states.every((state) => state === M.FREE);
+      assert.ok(free, 'states are free again');
     }
   }
 

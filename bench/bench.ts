@@ -1,0 +1,64 @@
+// `npm run bench -- round|nbd [options]`: measures this program beside its peers, interleaved, on
+// this machine. Prints the circumstances, every round and the medians, and keeps all of it as JSON.
+// Ends with status 1 when a bar is failed or something could not be measured.
+import { tmpdir } from 'node:os';
+import { Command, InvalidArgumentError } from 'commander';
+import { describeError } from '../src/base/errors.js';
+import { GIB, MIB } from '../src/base/units.js';
+import { benchNbd } from './nbd-bench.js';
+import { benchRound } from './round-bench.js';
+
+const program = new Command('bench').description('benchmarks of hast against its peers');
+
+program
+  .command('round')
+  .description('1 % random 4 KiB writes on a disk in use: hast against rsync')
+  .option('--size <size>', 'size of the disk, as 512M or 4G', size, 4 * GIB)
+  .option('--pairs <n>', 'how often each is measured', count, 3)
+  .option('--seed <n>', 'of content and places (also HAST_SEED)', count, seedFromEnv())
+  .option('--directory <path>', 'where the images are made', tmpdir())
+  .option('--evict', 'drop the images from the page cache before every measurement', false)
+  .option('--profiles <path>', 'write CPU profiles of both hastds there')
+  .action(async ({ size: sizeBytes, profiles, ...options }) => {
+    const passed = await benchRound({ ...options, sizeBytes, profiles: profiles ?? null });
+    if (!passed) process.exitCode = 1;
+  });
+
+program
+  .command('nbd')
+  .description('the NBD export against qemu-nbd and nbdkit, with fio')
+  .option('--size <size>', 'size of each disk', size, GIB)
+  .option('--seconds <n>', 'length of one measurement', count, 2)
+  .option('--pairs <n>', 'how often each is measured', count, 3)
+  .option('--seed <n>', 'of the content of the disks (also HAST_SEED)', count, seedFromEnv())
+  .option('--directory <path>', 'where the images are made', tmpdir())
+  .option('--only <name>', 'one workload only')
+  .action(async ({ size: sizeBytes, only, ...options }) => {
+    await benchNbd({ ...options, sizeBytes, only: only ?? null });
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  console.error(`bench: ${describeError(error)}`);
+  process.exitCode = 1;
+}
+
+function size(text: string): number {
+  const match = /^(\d+)([MG])$/.exec(text);
+  const bytes = Number(match?.[1]) * (match?.[2] === 'G' ? GIB : MIB);
+  if (bytes >= 64 * MIB) return bytes;
+  throw new InvalidArgumentError('write it as 512M or 4G, at least 64M');
+}
+
+function count(text: string): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError('a whole number above 0');
+}
+
+/** The seed that repeats a run; 1 unless given. */
+function seedFromEnv(): number {
+  const value = Number(process.env['HAST_SEED'] ?? '1');
+  return Number.isSafeInteger(value) && value > 0 ? value : 1;
+}

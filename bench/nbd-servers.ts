@@ -1,0 +1,105 @@
+// The NBD servers that are compared: hastd with tracking on, after its first copy, with its replica
+// connected; qemu-nbd and nbdkit as their manuals start them for one raw file with several clients.
+// Each serves a file of its own with the same content, by a unix socket.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFileSync, existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { seededRandom } from '../src/base/random.js';
+import { seededContent } from './round-content.js';
+import { makeImage } from './round-image.js';
+import { startTwoNodes } from './two-nodes.js';
+
+const START_MS_MAX = 10_000;
+const POLL_MS = 20;
+const CLIENTS_MAX = 16;
+
+export interface NbdServer {
+  readonly name: string;
+  readonly uri: string;
+  readonly image: string;
+  /** The process whose CPU is counted. */
+  readonly pid: number;
+  close(): Promise<void>;
+}
+
+/** Starts the three on files of `sizeBytes` in `folder`, every block of them written before. */
+export async function startServers(
+  folder: string,
+  sizeBytes: number,
+  seed: number,
+): Promise<readonly NbdServer[]> {
+  const random = seededRandom(seed);
+  const image = join(folder, 'a.img');
+  makeImage(image, sizeBytes, random, seededContent(random), 100);
+  const servers: NbdServer[] = [];
+  try {
+    for (const start of [startQemu, startNbdkit]) servers.push(await start(folder, image));
+    servers.unshift(await startHast(folder, image));
+    return servers;
+  } catch (error) {
+    for (const server of servers) await server.close();
+    throw error;
+  }
+}
+
+async function startHast(folder: string, image: string): Promise<NbdServer> {
+  const nodes = await startTwoNodes(folder);
+  const { a } = nodes;
+  try {
+    await a.hastctl('sync', 'vm1', '--wait');
+  } catch (error) {
+    await nodes.close();
+    throw error;
+  }
+  const uri = `nbd+unix:///vm1?socket=${a.nbdSocket}`;
+  return { name: 'hast', uri, image, pid: a.pid, close: nodes.close };
+}
+
+function startQemu(folder: string, original: string): Promise<NbdServer> {
+  const words = ['--persistent', '--format=raw', '--discard=unmap', `--shared=${CLIENTS_MAX}`];
+  return startPeer('qemu-nbd', folder, original, (socket, image) => [
+    ...words,
+    `--socket=${socket}`,
+    image,
+  ]);
+}
+
+function startNbdkit(folder: string, original: string): Promise<NbdServer> {
+  return startPeer('nbdkit', folder, original, (socket, image) => [
+    '--foreground',
+    '--unix',
+    socket,
+    'file',
+    image,
+  ]);
+}
+
+async function startPeer(
+  name: string,
+  folder: string,
+  original: string,
+  words: (socket: string, image: string) => readonly string[],
+): Promise<NbdServer> {
+  const socket = join(folder, `${name}.nbd`);
+  const image = join(folder, `${name}.img`);
+  copyFileSync(original, image);
+  const child = spawn(name, words(socket, image), { stdio: 'ignore' });
+  for (let waitedMs = 0; !existsSync(socket); waitedMs += POLL_MS) {
+    if (waitedMs >= START_MS_MAX || child.exitCode !== null) {
+      await ended(child);
+      throw new Error(`${name} does not serve ${socket}`);
+    }
+    await sleep(POLL_MS);
+  }
+  const uri = `nbd+unix:///?socket=${socket}`;
+  return { name, uri, image, pid: child.pid ?? 0, close: () => ended(child) };
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exit = once(child, 'exit');
+  child.kill('SIGTERM');
+  await exit;
+}
