@@ -1,26 +1,18 @@
 // Truncated, oversized and senseless messages against the running program: it survives, says what
 // came, serves everybody else meanwhile, and no byte of a disk is lost or changed by it.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Client, CMD, goData, OPT, option, request, words } from '../nbd/client.js';
 import { idOf, pointOf } from '../peer/material.js';
 import { MIB } from './images.js';
-import { bytesOf, greeted, hello, sendAndHangUp, withLength } from './mischief.js';
-import { type Pair, startPair } from './nodes.js';
+import { bytesOf, greeted, hello, sendAndHangUp, withLength, portOf } from './mischief.js';
+import { startPair } from './nodes.js';
 import { listen, nothingLost, round, targetOf, until } from './steps.js';
 
 const DISK_BYTES = 16 * MIB;
 /** One byte more than a request may carry. */
 const TOO_LONG = 32 * MIB + 1;
 const FLAGS = words([32, 3]);
-const portOf = (pair: Pair, node: 'a' | 'b'): number =>
-  Number(
-    new RegExp(`on ${node} .*?listen tcp://127.0.0.1:(\\d+)`).exec(
-      readFileSync(pair.config, 'utf8'),
-    )?.[1],
-  );
-
 test('NBD clients that lie, break off or talk nonsense', async (t) => {
   const pair = await startPair(t, { sizeBytes: DISK_BYTES, tls: false });
   const { a } = pair;
@@ -84,7 +76,7 @@ test('NBD clients that lie, break off or talk nonsense', async (t) => {
 test('peers that lie, break off or talk nonsense', async (t) => {
   const pair = await startPair(t, { sizeBytes: DISK_BYTES, tls: false });
   const { a, b } = pair;
-  const port = portOf(pair, 'b');
+  const port = portOf(pair.config, 'b');
   const survives = async (): Promise<void> => {
     assert.equal((await b.control.status([])).pid, b.pid, 'hastd of b lives');
   };

@@ -9,7 +9,8 @@ import { test } from 'node:test';
 import { needTool } from '../real.js';
 import { assertSameImages, MIB, makeImage, qemuIo } from './images.js';
 import { makePair, type Pair, RealNode } from './nodes.js';
-import { create, nothingLost, takeRole, targetOf } from './steps.js';
+import { hello, portOf, sendAndHangUp } from './mischief.js';
+import { create, listen, nothingLost, takeRole, targetOf } from './steps.js';
 
 const DISK_BYTES = 16 * MIB;
 
@@ -123,6 +124,16 @@ test('nodes that do not fit: both say why, and nothing is lost', async (t) => {
     await nothingLost(pair);
     assert.equal((await targetOf(a)).lastError, null, 'the error is over');
     assert.equal((await targetOf(pair.b)).lastError, null);
+  });
+  await t.test('a stranger without the key does not end the session that is there', async () => {
+    const log = listen(pair.b);
+    await sendAndHangUp(portOf(pair.config, 'b'), hello());
+    await log.line(/only with its secret/);
+    await sendAndHangUp(portOf(pair.config, 'b'), Buffer.from('\x16\x03\x01\x00\x05hello'));
+    await log.line(/a peer was refused/);
+    assert.doesNotMatch(log.news(), /the primary is gone/);
+    assert.equal((await targetOf(a)).link, 'up');
+    await nothingLost(pair);
   });
   await t.test('key files that cannot be used', async () => {
     assert.equal(await pair.b.kill('SIGTERM'), 0);

@@ -2,6 +2,7 @@
 // lies and whose checksum is right, a primary that has greeted and then misbehaves.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { checkOf } from '../../src/base/digest.js';
 import { encodeMessage } from '../../src/peer/encode.js';
@@ -49,4 +50,10 @@ export async function greeted(port: number, facts: Partial<PeerFacts> = {}): Pro
   assert.ok(Buffer.isBuffer(answer) && answer.length >= HEADER_BYTES, 'a WELCOME has come');
   assert.equal(answer.readUInt8(4), 2, 'it is a WELCOME');
   return socket;
+}
+
+/** The port on which a node of the configuration listens for peers. */
+export function portOf(config: string, node: 'a' | 'b'): number {
+  const line = new RegExp(`on ${node} .*?listen tcp://127.0.0.1:(\\d+)`);
+  return Number(line.exec(readFileSync(config, 'utf8'))?.[1]);
 }
