@@ -184,8 +184,10 @@ export class TargetDriver {
     } catch (error) {
       this.#fail(error);
       await this.#record(facts, outcomeOf(error), null, describeError(error));
-      // A refused target may have found its disk suspect: contact it anew and hear it say so.
-      if (outcomeOf(error) === 'refused') await linked.target.close();
+      // H23: whatever went wrong, the next round begins with the question what became of this one
+      // (it may be committed, and only the table or the state not written), and a target that
+      // refused may have found its disk suspect. Both are asked at contact.
+      await link.renew();
       throw error;
     } finally {
       this.#running = null;

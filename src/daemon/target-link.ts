@@ -96,6 +96,14 @@ export class TargetLink {
     }
   }
 
+  /** Ends the session: the next contact asks the target anew where it stands. No failure. */
+  async renew(): Promise<void> {
+    const linked = this.#linked;
+    this.#linked = null;
+    this.#wake.abort();
+    await linked?.target.close();
+  }
+
   async close(): Promise<void> {
     this.#stop.abort();
     this.#wake.abort();

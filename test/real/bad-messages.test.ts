@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { Client, CMD, goData, OPT, option, request, words } from '../nbd/client.js';
 import { idOf, pointOf } from '../peer/material.js';
 import { MIB } from './images.js';
-import { bytesOf, greeted, hello, sendAndHangUp, withLength, portOf } from './mischief.js';
+import { bytesOf, greeted, hello, portOf, sendAndHangUp, withLength } from './mischief.js';
 import { startPair } from './nodes.js';
 import { listen, nothingLost, round, targetOf, until } from './steps.js';
 

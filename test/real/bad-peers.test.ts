@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { needTool } from '../real.js';
 import { assertSameImages, MIB, makeImage, qemuIo } from './images.js';
-import { makePair, type Pair, RealNode } from './nodes.js';
 import { hello, portOf, sendAndHangUp } from './mischief.js';
+import { makePair, type Pair, RealNode } from './nodes.js';
 import { create, listen, nothingLost, takeRole, targetOf } from './steps.js';
 
 const DISK_BYTES = 16 * MIB;
