@@ -50,7 +50,8 @@ function textOf(random: Random): Buffer {
   const lines: string[] = [];
   for (let length = 0; length < TEXT_BYTES; ) {
     const picked = Array.from({ length: 8 }, () => words[random.below(words.length)]);
-    const line = `Nov 20 02:${random.below(60)} host[${random.below(99_999)}]: ${picked.join(' ')}\n`;
+    const stamp = `Nov 20 02:${random.below(60)} host[${random.below(99_999)}]`;
+    const line = `${stamp}: ${picked.join(' ')}\n`;
     lines.push(line);
     length += line.length;
   }

@@ -38,7 +38,7 @@ export function readOptions(args: readonly string[], random: Random): DemoOption
     )
     .argument('[path]', 'your own raw disk image; it is copied and never touched')
     .option('--size <size>', 'size of the disk that is made without a path', '512M')
-    .option('--seed <number>', "repeats a run: the guest's writes follow from it")
+    .option('--seed <number>', "repeats the guest's choices; their timing differs")
     .option('--keep', 'keep the folder; after a failure it is kept in any case')
     .option('--flip-byte', 'change one byte of the promoted disk, to see the comparison fail')
     .helpOption('--help', 'print this')

@@ -83,7 +83,7 @@ async function main(): Promise<number> {
   const stop = interruptible();
   const folder = mkdtempSync(join(tmpdir(), 'hast-demo-'));
   show.plain(`hast, shown: nodes a and b on this machine; everything is in ${folder}`);
-  show.plain(`seed ${options.seed} (--seed ${options.seed} repeats what the guest writes)\n`);
+  show.plain(`seed ${options.seed} (--seed ${options.seed} repeats the guest's choices)\n`);
   let status: number = STATUS.wrong;
   try {
     if (await run(options, sizeBytes, folder, stop)) {

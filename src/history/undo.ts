@@ -14,7 +14,11 @@ import {
   DIGEST_BYTES,
 } from '../base/units.js';
 import type { Device } from '../disk/device.js';
-import type { ChangesetHeader, FrameEntry } from '../format/changeset.js';
+import {
+  type ChangesetHeader,
+  FRAME_BLOCK_BYTES_MAX,
+  type FrameEntry,
+} from '../format/changeset.js';
 import { type ChangesetReader, openChangeset } from '../format/changeset-reader.js';
 import { ChangesetWriter } from '../format/changeset-writer.js';
 import { decodeFrame, encodeFrame, frameHead } from '../format/frame.js';
@@ -59,9 +63,10 @@ export async function writeUndo(
     const writer = await ChangesetWriter.create(handle, header);
     for await (const stored of changeset.frames()) {
       const { entries } = frameHead(stored.bytes, temporary, unpack, sizeBytes);
-      const old = await readOld(parts, entries, sizeBytes, lost);
-      const frame = { number: stored.header.number, entries: old.entries, blocks: old.blocks };
-      await writer.append(encodeFrame(frame, parts.pack), old.entries);
+      for await (const old of readOld(parts, entries, sizeBytes, lost)) {
+        const frame = { number: writer.frames, entries: old.entries, blocks: old.blocks };
+        await writer.append(encodeFrame(frame, parts.pack), old.entries);
+      }
     }
     await writer.finish();
     await handle.sync();
@@ -73,16 +78,24 @@ export async function writeUndo(
   return lost;
 }
 
-/** What the blocks of `entries` hold now, with the older point's digests. */
-async function readOld(
+/**
+ * What the blocks of `entries` hold now, with the older point's digests, in frames of at most
+ * FRAME_BLOCK_BYTES_MAX: zeroes take no room in the changeset, what they replace does (W5).
+ */
+async function* readOld(
   parts: UndoParts,
   entries: readonly FrameEntry[],
   sizeBytes: number,
   lost: ChunkIndex[],
-): Promise<{ entries: FrameEntry[]; blocks: Uint8Array }> {
-  const old: FrameEntry[] = [];
-  const blocks: Uint8Array[] = [];
+): AsyncGenerator<{ readonly entries: readonly FrameEntry[]; readonly blocks: Uint8Array }> {
+  let old: FrameEntry[] = [];
+  let blocks: Uint8Array[] = [];
+  let held = 0;
   for (const { chunk, mask } of entries) {
+    if (held + CHUNK_BYTES > FRAME_BLOCK_BYTES_MAX) {
+      yield { entries: old, blocks: Buffer.concat(blocks) };
+      [old, blocks, held] = [[], [], 0];
+    }
     const bytes = Buffer.allocUnsafe(chunkLength(chunk, sizeBytes));
     await parts.device.read(chunk * CHUNK_BYTES, bytes);
     const digest = (parts.table.get(chunk) ?? new Uint8Array(DIGEST_BYTES)).slice();
@@ -92,11 +105,14 @@ async function readOld(
       if ((mask & (1 << block)) === 0) continue;
       const content = bytes.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);
       if (isZero(content)) zero |= 1 << block;
-      else blocks.push(content);
+      else {
+        blocks.push(content);
+        held += content.length;
+      }
     }
     old.push({ chunk, mask, zero, digest });
   }
-  return { entries: old, blocks: Buffer.concat(blocks) };
+  yield { entries: old, blocks: Buffer.concat(blocks) };
 }
 
 /** Writes every block of a changeset to the disk (receiver step 7); the caller syncs. */

@@ -173,7 +173,8 @@ class Serving {
   async #break(running: Running, error: unknown): Promise<void> {
     if (running.broken) return;
     running.broken = trouble(error, running.id);
-    this.#log.warn('frame not taken', { peer: this.#session.remote, ...running.broken });
+    const { round: _, ...why } = running.broken;
+    this.#log.warn('frame not taken', { peer: this.#session.remote, ...why });
     await this.#session.push(running.broken).catch(endedOnly);
   }
 

@@ -5,7 +5,7 @@
 import { assert } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
 import { codeOf, describeError } from '../base/errors.js';
-import { type Deferred, deferred } from '../base/sync.js';
+import { deferred } from '../base/sync.js';
 import { CHUNK_BYTES, type ChunkIndex, DIGEST_BYTES, humanBytes } from '../base/units.js';
 import type { ChangesetHeader } from '../format/changeset.js';
 import { decodeFrame } from '../format/frame.js';
@@ -29,6 +29,7 @@ import { refusal } from './parts.js';
 import type { Replica } from './replica.js';
 import { committedName, Stage } from './stage.js';
 import { driftedChunks } from './verify.js';
+import { Watermark } from './watermark.js';
 
 export class ReplicaSession implements Target {
   readonly name: string;
@@ -41,8 +42,7 @@ export class ReplicaSession implements Target {
   #verified = 0;
   #filling: Filling | null = null;
   #freshTable = false;
-  /** Who waits for the watermark of the running round. */
-  #waiting: { readonly atLeast: number; readonly done: Deferred<number> }[] = [];
+  readonly #watermark = new Watermark();
 
   constructor(replica: Replica) {
     this.#replica = replica;
@@ -128,7 +128,7 @@ export class ReplicaSession implements Target {
     if (frame.number !== number) throw refusal(state, 'bad-frame', `${place} says ${frame.number}`);
     if (this.#filling) {
       await this.#filling.write(bytes, frame);
-      this.#wake(this.#filling.frames);
+      this.#watermark.reached(this.#filling.frames);
       return;
     }
     assert(this.#stage !== null, 'a round is staged or fills the disk');
@@ -144,9 +144,7 @@ export class ReplicaSession implements Target {
     if (now >= atLeast) return Promise.resolve(now);
     const failure = this.#stage?.failure;
     if (failure) return Promise.reject(failure.error);
-    const done = deferred<number>();
-    this.#waiting.push({ atLeast, done });
-    return done.promise;
+    return this.#watermark.wait(atLeast);
   }
 
   async commit(commit: Commit): Promise<CommitAnswer> {
@@ -235,8 +233,8 @@ export class ReplicaSession implements Target {
     };
     try {
       return await Stage.create(files, this.#replica.directory, header, begin.spaceBytes, {
-        durable: (frames) => this.#wake(frames),
-        failed: (error) => this.#fail(error),
+        durable: (frames) => this.#watermark.reached(frames),
+        failed: (error) => this.#watermark.ended(error),
       });
     } catch (error) {
       const text =
@@ -262,21 +260,8 @@ export class ReplicaSession implements Target {
     await this.#replica.freshTable();
   }
 
-  #wake(frames: number): void {
-    const ready = this.#waiting.filter((wait) => wait.atLeast <= frames);
-    this.#waiting = this.#waiting.filter((wait) => wait.atLeast > frames);
-    for (const { done } of ready) done.resolve(frames);
-  }
-
-  #fail(error: unknown): void {
-    for (const { done } of this.#waiting.splice(0)) {
-      done.promise.catch(() => undefined);
-      done.reject(error);
-    }
-  }
-
   async #forget(error: unknown = this.#over()): Promise<void> {
-    this.#fail(error);
+    this.#watermark.ended(error);
     const stage = this.#stage;
     this.#stage = null;
     this.#filling = null;

@@ -32,7 +32,7 @@ export class ResourceFile {
   readonly #files: Files;
   readonly #order = new Mutex();
   #state: ResourceState;
-  /** The last generation that was tried: a failed one may stand in a copy, so none is used twice. */
+  /** The last generation tried: a failed one may stand in a copy, so none is used twice. */
   #generation: number;
   /** Both copies were whole and equal when loaded: one of the conditions of H11. */
   readonly copiesAgreed: boolean;

@@ -1,0 +1,98 @@
+// Undo changesets over the crash world: what they take back, how large their frames are, that one
+// that stands is never written again (H26), and that rotten content is named lost (H27).
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { digestOf } from '../../src/base/digest.js';
+import { seededRandom } from '../../src/base/random.js';
+import { CHUNK_BYTES, chunkCount, chunkLength, chunkMask } from '../../src/base/units.js';
+import { FRAME_BLOCK_BYTES_MAX, type FrameEntry } from '../../src/format/changeset.js';
+import { openChangeset } from '../../src/format/changeset-reader.js';
+import { ChangesetWriter } from '../../src/format/changeset-writer.js';
+import { zeroDigest } from '../../src/format/digest-table.js';
+import { encodeFrame } from '../../src/format/frame.js';
+import { blockBytesOf } from '../../src/format/frame-header.js';
+import { packRaw } from '../../src/format/pack.js';
+import { rollBack, undoName, writeBlocks, writeUndo } from '../../src/history/undo.js';
+import { DigestTable } from '../../src/tracking/digest-table.js';
+import { CrashWorld } from '../world/memory-files.js';
+import { openWorldDevice } from '../world/world-device.js';
+
+const SIZE_BYTES = 40 * CHUNK_BYTES + 512;
+const DIRECTORY = '/state';
+const resource = new Uint8Array(16).fill(7);
+const from = { id: new Uint8Array(16).fill(1), number: 1, timeMs: 1 };
+const to = { id: new Uint8Array(16).fill(2), number: 2, timeMs: 2 };
+
+/** A disk of random bytes with a true table, and a changeset that zeroes all of it in one frame. */
+async function made() {
+  const seed = Number(process.env['HAST_SEED'] ?? 41);
+  console.log(`HAST_SEED=${seed}`);
+  const world = new CrashWorld();
+  const before = seededRandom(seed).bytes(SIZE_BYTES);
+  world.plant('/disk', before);
+  await world.makeDirectory(DIRECTORY);
+  const device = openWorldDevice(world, '/disk');
+  const facts = { resource, sizeBytes: SIZE_BYTES };
+  const table = await DigestTable.create(world, `${DIRECTORY}/disk.digests`, facts, false);
+  const entries: FrameEntry[] = [];
+  for (let chunk = 0; chunk < chunkCount(SIZE_BYTES); chunk += 1) {
+    const length = chunkLength(chunk, SIZE_BYTES);
+    table.set(chunk, digestOf(before.subarray(chunk * CHUNK_BYTES, chunk * CHUNK_BYTES + length)));
+    const mask = chunkMask(chunk, SIZE_BYTES);
+    entries.push({ chunk, mask, zero: mask, digest: zeroDigest(length) });
+  }
+  await table.finishChange(from);
+  const path = `${DIRECTORY}/committed`;
+  const handle = await world.open(path, 'exclusive');
+  const header = {
+    kind: 'round',
+    resource,
+    round: to.id,
+    from,
+    to,
+    sizeBytes: SIZE_BYTES,
+  } as const;
+  const writer = await ChangesetWriter.create(handle, { ...header, consistency: 'crash' });
+  const frame = { number: 0, entries, blocks: new Uint8Array(0) };
+  await writer.append(encodeFrame(frame, packRaw), entries);
+  await writer.finish();
+  const parts = { files: world, directory: DIRECTORY, device, table, pack: packRaw };
+  return { world, before, device, table, parts, path, changeset: await openChangeset(handle) };
+}
+
+test('zeroes that came in one frame are undone in frames of at most 1 MiB, and back', async () => {
+  const { world, before, device, parts, path, changeset } = await made();
+  assert.deepEqual(await writeUndo(parts, changeset, from), []);
+  const undo = await openChangeset(await world.open(`${DIRECTORY}/${undoName(from)}`, 'read'));
+  let frames = 0;
+  for await (const stored of undo.frames()) {
+    frames += 1;
+    assert.ok(blockBytesOf(stored.header) <= FRAME_BLOCK_BYTES_MAX);
+  }
+  assert.equal(frames, 3);
+  await writeBlocks(device, changeset, path);
+  assert.ok(world.peek('/disk')?.every((byte) => byte === 0));
+  await rollBack(parts, from);
+  assert.ok(Buffer.from(before).equals(world.peek('/disk') ?? Buffer.alloc(0)));
+  assert.equal(parts.table.point?.number, 1);
+});
+
+test('H26: an undo that stands is not written again over a half-applied disk', async () => {
+  const { world, device, parts, path, changeset } = await made();
+  await writeUndo(parts, changeset, from);
+  const stands = world.peek(`${DIRECTORY}/${undoName(from)}`);
+  await writeBlocks(device, changeset, path);
+  assert.deepEqual(await writeUndo(parts, changeset, from), []);
+  assert.deepEqual(world.peek(`${DIRECTORY}/${undoName(from)}`), stands);
+});
+
+test('H27: content that is not the table s is lost, and its digest stays the table s', async () => {
+  const { world, device, table, parts, changeset } = await made();
+  const digest = table.get(3)?.slice();
+  device.writeNow(3 * CHUNK_BYTES + 100, new Uint8Array([1, 2, 3, 4]));
+  assert.deepEqual(await writeUndo(parts, changeset, from), [3]);
+  const undo = await openChangeset(await world.open(`${DIRECTORY}/${undoName(from)}`, 'read'));
+  for await (const entry of undo.index()) {
+    if (entry.chunk === 3) assert.deepEqual(Buffer.from(entry.digest), Buffer.from(digest ?? []));
+  }
+});
