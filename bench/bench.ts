@@ -33,8 +33,9 @@ program
   .option('--seed <n>', 'of the content of the disks (also HAST_SEED)', count, seedFromEnv())
   .option('--directory <path>', 'where the images are made', tmpdir())
   .option('--only <name>', 'one workload only')
-  .action(async ({ size: sizeBytes, only, ...options }) => {
-    await benchNbd({ ...options, sizeBytes, only: only ?? null });
+  .option('--profiles <path>', 'write CPU profiles of both hastds there')
+  .action(async ({ size: sizeBytes, only, profiles, ...options }) => {
+    await benchNbd({ ...options, sizeBytes, only: only ?? null, profiles: profiles ?? null });
   });
 
 try {

@@ -1,5 +1,6 @@
 // What a measurement reads from /proc: CPU seconds and bytes read of a process together with the
-// children it has waited for, and the few sums that results are made of. Linux only; seconds, bytes.
+// children it has waited for, and the few sums that results are made of. Linux only; seconds and
+// bytes.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';

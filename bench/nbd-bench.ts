@@ -9,6 +9,7 @@ import { type Measured, measure, WORKLOADS, type Workload } from './nbd-fio.js';
 import { type NbdServer, startServers } from './nbd-servers.js';
 import { syncFiles } from './residency.js';
 import { printTable } from './round-report.js';
+import { profilesTo } from './two-nodes.js';
 
 export interface NbdBenchOptions {
   readonly sizeBytes: number;
@@ -18,6 +19,8 @@ export interface NbdBenchOptions {
   readonly directory: string;
   /** Name of one workload; null: all. */
   readonly only: string | null;
+  /** Folder for CPU profiles of both hastds; null: none are made. */
+  readonly profiles: string | null;
 }
 
 /** One server at one workload: every round, and their medians. */
@@ -44,7 +47,7 @@ export async function benchNbd(options: NbdBenchOptions): Promise<void> {
   const folder = mkdtempSync(join(directory, 'hast-bench-'));
   let servers: readonly NbdServer[] = [];
   try {
-    servers = await startServers(folder, sizeBytes, seed);
+    servers = await startServers(folder, sizeBytes, seed, profilesTo(options.profiles));
     const cells: Cell[] = [];
     for (const work of works) {
       const cell = await oneCell(servers, work, options);

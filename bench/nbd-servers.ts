@@ -24,11 +24,13 @@ export interface NbdServer {
   close(): Promise<void>;
 }
 
-/** Starts the three on files of `sizeBytes` in `folder`, every block of them written before. */
+/** Starts the three on files of `sizeBytes` in `folder`, every block of them written before.
+ * `nodeArgs` are Node's own for hastd. */
 export async function startServers(
   folder: string,
   sizeBytes: number,
   seed: number,
+  nodeArgs: readonly string[],
 ): Promise<readonly NbdServer[]> {
   const random = seededRandom(seed);
   const image = join(folder, 'a.img');
@@ -36,7 +38,7 @@ export async function startServers(
   const servers: NbdServer[] = [];
   try {
     for (const start of [startQemu, startNbdkit]) servers.push(await start(folder, image));
-    servers.unshift(await startHast(folder, image));
+    servers.unshift(await startHast(folder, image, nodeArgs));
     return servers;
   } catch (error) {
     for (const server of servers) await server.close();
@@ -44,8 +46,12 @@ export async function startServers(
   }
 }
 
-async function startHast(folder: string, image: string): Promise<NbdServer> {
-  const nodes = await startTwoNodes(folder);
+async function startHast(
+  folder: string,
+  image: string,
+  nodeArgs: readonly string[],
+): Promise<NbdServer> {
+  const nodes = await startTwoNodes(folder, nodeArgs);
   const { a } = nodes;
   try {
     await a.hastctl('sync', 'vm1', '--wait');

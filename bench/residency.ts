@@ -1,5 +1,6 @@
 // The page cache of a file, from outside of who reads it: dropping it, and asking the kernel which
-// pages are in it (mincore(2)). After a round that began with nothing cached, that is what was read.
+// pages are in it (mincore(2)). After a round that began with nothing cached, that is what was
+// read, the kernel's reading ahead included.
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import koffi from 'koffi';
 import { CHUNK_BYTES } from '../src/base/units.js';

@@ -1,6 +1,6 @@
 // `npm run bench -- round`: what a night costs. A disk in use, its first copy, then again and again
-// 1 % random 4 KiB writes carried by hast and by rsync, on images of the same content, each first in
-// turn. hast carries what the guest wrote through NBD; rsync gets the same bytes written directly.
+// 1 % random 4 KiB writes carried by hast and by rsync, on images of the same content, each first
+// in turn. hast carries what the guest wrote through NBD; rsync gets the same bytes written directly.
 import { constants, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,7 +23,7 @@ import {
   printSummary,
 } from './round-report.js';
 import { RsyncDaemon } from './round-rsync.js';
-import { startTwoNodes, type TwoNodes } from './two-nodes.js';
+import { profilesTo, startTwoNodes, type TwoNodes } from './two-nodes.js';
 
 export interface RoundBenchOptions {
   readonly sizeBytes: number;
@@ -92,9 +92,7 @@ async function inFolder(
   );
   const count = Math.ceil((sizeBytes * CHANGED_SHARE) / BLOCK_BYTES);
   const nextWrites = () => randomWrites(sizeBytes, count, random, content);
-  const { profiles } = options;
-  const nodeArgs = profiles === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`];
-  const nodes = await startTwoNodes(folder, nodeArgs);
+  const nodes = await startTwoNodes(folder, profilesTo(options.profiles));
   const rsync = await RsyncDaemon.start(folder);
   try {
     const bench: Bench = { options, nodes, rsync, images, nextWrites };

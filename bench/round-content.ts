@@ -59,7 +59,7 @@ function textPool(random: Random): Uint8Array {
   return pool;
 }
 
-/** Rows: a rising key, a small counter, a time, 16 bytes of hash-like data, a status word, zeroes. */
+/** Rows: a rising key, a small counter, a time, 16 bytes like a hash, a status word, zeroes. */
 function rowPool(random: Random): Uint8Array {
   const pool = Buffer.alloc(POOL_BYTES);
   let timeSeconds = 1_700_000_000;

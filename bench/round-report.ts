@@ -179,11 +179,12 @@ export function printSummary(pairs: readonly Pair[], cold: ColdRound): void {
   printTable([HEAD, row('hast', cold.round)]);
   printReported(cold.round);
   const { storageBytes, applied } = cold.round;
+  const dirty = humanBytes(cold.change.chunkBytes);
   console.log(
     `fetched from storage: primary ${humanBytes(storageBytes.near)}, replica ` +
       `${humanBytes(storageBytes.far + applied.storageBytes)}; ` +
       `in the page cache afterwards: primary ${humanBytes(cold.local.bytes)}, ` +
-      `replica ${humanBytes(cold.replica.bytes)}; dirty chunks ${humanBytes(cold.change.chunkBytes)}`,
+      `replica ${humanBytes(cold.replica.bytes)}; dirty chunks ${dirty}`,
   );
 }
 

@@ -110,6 +110,10 @@ export async function startTwoNodes(
   return { a, b, proxy, close };
 }
 
+/** Arguments of Node that make it write CPU profiles of all its threads at the end. */
+export const profilesTo = (folder: string | null): readonly string[] =>
+  folder === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${folder}`];
+
 const configOf = (folder: string): string => join(folder, 'hast.conf');
 
 function configText(

@@ -110,7 +110,7 @@ export function factsOf(
     role,
     epochs: state.epochs,
     point: asPrimary ? record.point : state.replica.point,
-    proposed: asPrimary ? (record.proposed?.point.id ?? null) : null,
+    proposed: asPrimary ? (record.proposed?.point.id ?? null) : state.replica.lostPoint,
     sizeBytes: state.sizeBytes,
     suspect: former ? !record.drained : state.replica.suspect !== null,
     timeoutMs: settings.timeoutSeconds * 1000,

@@ -54,8 +54,8 @@ const replicaRecord = z.object({
   fingerprint: fingerprint.nullable(),
   /** Why the disk may not be what the table says; null when it is trusted (H28). */
   suspect: z.string().nullable(),
-  /** A point that could be committed but not kept (receiver ladder, last line). */
-  lostPoint: pointRef.nullable(),
+  /** Id of a point that was committed but not kept (receiver ladder, last line). */
+  lostPoint: id.nullable(),
 });
 
 const stateSchema = z.object({

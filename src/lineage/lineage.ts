@@ -44,17 +44,28 @@ export interface TargetView {
   readonly resource: Uint8Array | null;
   readonly epochs: readonly Epoch[];
   readonly point: PointRef | null;
+  /** A point it had committed and could not keep: it went back to `point`. */
+  readonly lost: Uint8Array | null;
 }
 
 /**
  * same: goes on from `point`. lost-ack: the proposed round is committed there. empty: adopts this
- * resource, filled by passes. behind: stands at an older known point (restored from a backup).
+ * resource, filled by passes. lost-point: it lost our last point and stands at the one before;
+ * everything is compared. behind: stands at an older known point (restored from a backup).
  * ahead: was promoted from a point of ours, or has a newer epoch. diverged: both went on.
  * foreign: another resource.
  */
-export type Relation = 'same' | 'lost-ack' | 'empty' | 'behind' | 'ahead' | 'diverged' | 'foreign';
+export type Relation =
+  | 'same'
+  | 'lost-ack'
+  | 'lost-point'
+  | 'empty'
+  | 'behind'
+  | 'ahead'
+  | 'diverged'
+  | 'foreign';
 
-/** Compares a target with its primary. Only same, lost-ack and empty let data move. */
+/** Compares a target with its primary. Only same, lost-ack, lost-point and empty let data move. */
 export function relate(mine: PrimaryView, theirs: TargetView): Relation {
   if (theirs.resource === null) return 'empty';
   if (!equalBytes(theirs.resource, mine.resource)) return 'foreign';
@@ -68,9 +79,10 @@ export function relate(mine: PrimaryView, theirs: TargetView): Relation {
   if (theirs.point === null) return mine.point === null ? 'empty' : 'behind';
   if (mine.point && equalBytes(theirs.point.id, mine.point.id)) return 'same';
   if (mine.proposed && equalBytes(theirs.point.id, mine.proposed)) return 'lost-ack';
-  return known(theirs.point.id) ? 'behind' : 'diverged';
+  if (!known(theirs.point.id)) return 'diverged';
+  return theirs.lost !== null && sameId(theirs.lost, mine.point?.id) ? 'lost-point' : 'behind';
 }
 
 /** True for the relations in which data may move. */
 export const mayReplicate = (relation: Relation): boolean =>
-  relation === 'same' || relation === 'lost-ack' || relation === 'empty';
+  ['same', 'lost-ack', 'lost-point', 'empty'].includes(relation);

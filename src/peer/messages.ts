@@ -19,7 +19,8 @@ export interface PeerFacts {
   readonly epochs: readonly Epoch[];
   /** A target's last committed point; a primary's last point of this target. */
   readonly point: PointRef | null;
-  /** A primary's round whose outcome it does not know. */
+  /** A primary's round whose outcome it does not know; a secondary's committed point that it lost
+   * and went back from. */
   readonly proposed: RoundId | null;
   /** 0: the disk has not been made yet. */
   readonly sizeBytes: number;

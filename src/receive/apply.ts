@@ -87,6 +87,6 @@ export function pointApplied(
     ...state,
     nextPoint: Math.max(state.nextPoint, to.number + 1),
     knownPoints: [...state.knownPoints, to.id].slice(-KNOWN_POINTS_MAX),
-    replica: { ...state.replica, point: to, chain: [...chain, entry] },
+    replica: { ...state.replica, point: to, chain: [...chain, entry], lostPoint: null },
   };
 }

@@ -9,7 +9,7 @@ import { Mutex } from '../base/sync.js';
 import { chunkCount } from '../base/units.js';
 import type { Device } from '../disk/device.js';
 import { openChangeset } from '../format/changeset-reader.js';
-import type { PointEntry, ReplicaRecord } from '../format/resource-state.js';
+import { KNOWN_POINTS_MAX, type PointEntry, type ReplicaRecord } from '../format/resource-state.js';
 import { rollBack, undoName } from '../history/undo.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
 import type { Outcome } from '../target/target.js';
@@ -110,7 +110,8 @@ export class Replica {
     if (this.#undecided && this.#applyError) throw this.#applyError;
     const { knownPoints } = this.parts.resourceFile.state;
     if (sameId(this.point?.id, round)) return 'committed';
-    return knownPoints.some((id) => equalBytes(id, round)) ? 'committed' : 'none';
+    if (knownPoints.some((id) => equalBytes(id, round))) return 'committed';
+    return knownPoints.length < KNOWN_POINTS_MAX ? 'none' : 'forgotten';
   }
 
   /** After step 4: applies in the background, one after another (H25). */
@@ -174,7 +175,7 @@ export class Replica {
       if (header !== 'unreadable' && !sameId(header.from?.id, from?.id)) continue;
       found = true;
       if (header === 'unreadable') {
-        await this.#loseCommitted(path, names);
+        await this.#loseCommitted(name, names);
         continue;
       }
       log.info('finishing the apply of a committed point', { number: header.to.number });
@@ -186,7 +187,9 @@ export class Replica {
 
   /** Receiver ladder, last line: the committed file cannot be read any more. If its undo stands,
    * blocks may have been written: back to the point before; either way that point is lost. */
-  async #loseCommitted(path: string, names: readonly string[]): Promise<void> {
+  async #loseCommitted(name: string, names: readonly string[]): Promise<void> {
+    const path = `${this.directory}/${name}`;
+    const lostPoint = new Uint8Array(Buffer.from(name.slice('committed-'.length), 'hex'));
     const from = this.record.point;
     if (from !== null && names.includes(undoName(from))) {
       const { files, pack } = this.parts;
@@ -196,7 +199,7 @@ export class Replica {
     this.parts.log.error('a committed point is unreadable and lost', { path });
     await this.parts.resourceFile.update((state) => ({
       ...state,
-      replica: { ...state.replica, lostPoint: from, fingerprint: null },
+      replica: { ...state.replica, lostPoint, fingerprint: null },
     }));
     await this.parts.files.rename(path, path.replace('/committed-', '/lost-'));
   }

@@ -58,6 +58,7 @@ export class ReplicaSession implements Target {
       epochs: state.epochs,
       point: this.#replica.point,
       suspect: this.#replica.record.suspect !== null,
+      lost: this.#replica.record.lostPoint,
       node: this.#replica.parts.node,
     };
   }

@@ -35,6 +35,11 @@ export async function contact(parts: RoundParts, target: Target): Promise<Contac
     await adopt(parts, sameId(target.state.point?.id, point.id) ? target.state.point : point);
     return 'ready';
   }
+  if (relation === 'lost-point') {
+    await goBack(parts, present(target.state.point, 'it stands at the point before'));
+    return 'ready';
+  }
+  // 'forgotten' cannot be meant of a round proposed after the point at which both stand.
   if (relation === 'same') {
     if (record.proposed) await updateTarget(parts, (old) => ({ ...old, proposed: null }));
     return 'ready';
@@ -58,6 +63,15 @@ async function adopt(parts: RoundParts, point: PointRef | null): Promise<void> {
   await parts.table.syncEntries();
   await setPoint(parts, made);
   parts.log.info('a round whose answer was lost is committed', { point: hex(made.id) });
+}
+
+/** The target could not keep our last point: everything is compared with the one before. */
+async function goBack(parts: RoundParts, point: PointRef): Promise<void> {
+  await parts.table.beginChange();
+  parts.volume.pending(parts.slot).markAll();
+  await parts.dirty.publishAll();
+  await updateTarget(parts, (record) => ({ ...record, point, proposed: null }));
+  parts.log.warn('the target lost its last point; everything is compared', { point: point.number });
 }
 
 async function outcomeOf(parts: RoundParts, target: Target): Promise<Outcome> {
@@ -102,6 +116,7 @@ function diverged(parts: RoundParts, target: Target, relation: Relation) {
 const ADVICE: Readonly<Record<Relation, string>> = {
   same: '',
   'lost-ack': '',
+  'lost-point': '',
   empty: '',
   behind:
     'its disk or state was set back to an older point; no data moves ' +

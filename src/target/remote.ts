@@ -276,5 +276,5 @@ class RemoteTarget implements Target {
 
 function stateOf(facts: PeerFacts): TargetState {
   const { resourceId: resource, sizeBytes, role, epochs, point, suspect, node } = facts;
-  return { resource, sizeBytes, role, epochs, point, suspect, node };
+  return { resource, sizeBytes, role, epochs, point, suspect, lost: facts.proposed, node };
 }

@@ -34,6 +34,8 @@ export interface TargetState {
   readonly epochs: readonly Epoch[];
   readonly point: PointRef | null;
   readonly suspect: boolean;
+  /** Id of a point it had committed and lost; it went back to `point`. */
+  readonly lost: Uint8Array | null;
   readonly node: string;
 }
 

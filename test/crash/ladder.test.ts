@@ -252,6 +252,12 @@ test(
     // Opened once more it needs no compare: the fingerprint is that of the disk rolled back.
     await pair.startReplica();
     assert.equal(pair.replicaNode.replica.record.suspect, null);
+    // The primary hears of it, compares everything with the point before, and goes on.
+    pair.connect();
+    assert.equal(await pair.contact(), 'ready');
+    await pair.wholeRound();
+    same(pair.replicaNode.bytes(), pair.primaryNode.bytes(), 'the round after a lost point');
+    assert.equal(pair.replicaNode.replica.record.lostPoint, null);
   },
 );
 

@@ -53,7 +53,7 @@ async function guestWrites(pair: Pair, offset: number, bytes: number, seed: numb
   await qemuIo(pair.a.nbdUri, `write -s ${source} ${offset} ${bytes}`, 'flush');
 }
 
-test("the replica's state directory is full: refused with numbers before anything is sent", async (t) => {
+test("the replica's state directory is full: refused with numbers, nothing sent", async (t) => {
   if (!needTool(t, 'qemu-io') || !needRoot(t)) return;
   const path = (folder: string): string => `statedir ${folder}/b `;
   const pair = await crampedPair(t, { path, bytes: 8 * MIB });
@@ -124,7 +124,7 @@ test("the primary's spill is full: the guest writes on, the next round works", a
   await nothingLost(pair);
 });
 
-test("the primary's state directory is full: guests write, rounds fail with the path", async (t) => {
+test("the primary's state directory is full: guests write, rounds name the path", async (t) => {
   if (!needTool(t, 'qemu-io') || !needRoot(t)) return;
   const path = (folder: string): string => `statedir ${folder}/a `;
   const pair = await crampedPair(t, { path, bytes: 64 * MIB });
@@ -155,7 +155,7 @@ test("the primary's state directory is full: guests write, rounds fail with the 
   await nothingLost(pair);
 });
 
-test('it gets full between commit and table (ladder step 7): the next round finds out', async (t) => {
+test('full between commit and table (ladder step 7): the next round finds out', async (t) => {
   if (!needTool(t, 'qemu-io') || !needRoot(t)) return;
   const path = (folder: string): string => `statedir ${folder}/a `;
   const pair = await crampedPair(t, { path, bytes: 64 * MIB });
@@ -190,7 +190,7 @@ test("the primary's disk is full: the guest is told ENOSPC, nothing else suffers
   await nothingLost(onReplica);
 });
 
-test('an image too large for its file system is adopted all the same, as a sparse one', async (t) => {
+test('a sparse image larger than its file system is adopted as it stands', async (t) => {
   if (!needRoot(t)) return;
   const pair = await makePair(t, { sizeBytes: 0 });
   const small = await smallFileSystem(t, 4 * MIB);

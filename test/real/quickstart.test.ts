@@ -14,7 +14,7 @@ const DISK_BYTES = 48 * MIB;
 
 type Host = 'hosta' | 'hostb';
 
-/** A console on each of the two hosts: `hastctl` and `hastd` with the options of the one machine. */
+/** A console on each of the two hosts: hastctl and hastd with the options of the one machine. */
 function consoles(t: TestContext, config: string, folder: string) {
   const run = (host: Host, program: string, args: string[]): Promise<Finished> =>
     finish(process.execPath, [join(PROGRAMS, program), '-c', config, '--node', host, ...args]);

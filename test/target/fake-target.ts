@@ -57,7 +57,16 @@ export class FakeTarget implements Target {
 
   get state(): TargetState {
     const { resourceId: resource, sizeBytes, role, suspect, node } = factsOf('b');
-    return { resource, sizeBytes, role, suspect, node, epochs: [EPOCH], point: this.point };
+    return {
+      resource,
+      sizeBytes,
+      role,
+      suspect,
+      node,
+      epochs: [EPOCH],
+      point: this.point,
+      lost: null,
+    };
   }
 
   /** `step` waits until the returned function is called. */
