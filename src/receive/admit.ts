@@ -2,6 +2,7 @@
 // epoch this replica has left behind is refused (fencing); a new one is taken when it grew out of
 // the point this replica stands at.
 import { equalBytes } from '../base/digest.js';
+import { type ChunkIndex, chunkCount } from '../base/units.js';
 import type { ResourceState } from '../format/resource-state.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
 import type { Begin, RefusalReason } from '../target/target.js';
@@ -39,6 +40,16 @@ export function admit(state: ResourceState, point: PointRef | null, begin: Begin
   }
   if (point === null || sameId(begin.epoch.parent, point.id)) return null;
   return no('wrong-epoch', 'that epoch did not begin at the point this replica stands at');
+}
+
+/** Whether digests of chunks first..first+count-1 can be asked for; null: yes. */
+export function admitRange(state: ResourceState, first: ChunkIndex, count: number): Refused | null {
+  if (state.resource === null || state.sizeBytes === 0)
+    return { reason: 'size', text: 'there is no disk here yet' };
+  const chunks = chunkCount(state.sizeBytes);
+  if (first + count <= chunks) return null;
+  const text = `chunks up to ${first + count} were asked for, the disk has ${chunks}`;
+  return { reason: 'size', text };
 }
 
 /** The state with what an admitted round says of resource, size and epoch; the same object when

@@ -7,7 +7,6 @@ import { equalBytes } from '../base/digest.js';
 import { codeOf, describeError } from '../base/errors.js';
 import { deferred } from '../base/sync.js';
 import { CHUNK_BYTES, type ChunkIndex, DIGEST_BYTES, humanBytes } from '../base/units.js';
-import type { ChangesetHeader } from '../format/changeset.js';
 import { decodeFrame } from '../format/frame.js';
 import { unpack } from '../format/pack.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
@@ -22,7 +21,7 @@ import {
   TargetError,
   type TargetState,
 } from '../target/target.js';
-import { admit, adopted } from './admit.js';
+import { admit, admitRange, adopted } from './admit.js';
 import { tableOfDisk } from './disk-digests.js';
 import { Filling } from './filling.js';
 import { refusal } from './parts.js';
@@ -71,6 +70,9 @@ export class ReplicaSession implements Target {
 
   async digests(first: ChunkIndex, count: number, from: 'table' | 'disk'): Promise<DigestsAnswer> {
     const replica = this.#replica;
+    const { state } = replica.parts.resourceFile;
+    const refused = admitRange(state, first, count);
+    if (refused !== null) throw refusal(state, refused.reason, refused.text);
     await replica.idle();
     const at = replica.table.point;
     const trusted = at !== null && sameId(at.id, replica.record.point?.id);
@@ -129,7 +131,7 @@ export class ReplicaSession implements Target {
     if (frame.number !== number) throw refusal(state, 'bad-frame', `${place} says ${frame.number}`);
     if (this.#filling) {
       await this.#filling.write(bytes, frame);
-      this.#watermark.reached(this.#filling.frames);
+      this.#watermark.durable(this.#filling.frames);
       return;
     }
     assert(this.#stage !== null, 'a round is staged or fills the disk');
@@ -185,11 +187,6 @@ export class ReplicaSession implements Target {
   }
 
   async #commit(commit: Commit): Promise<CommitAnswer> {
-    const no = (reason: RefusalReason, text: string): CommitAnswer => ({
-      outcome: 'refused',
-      reason,
-      text,
-    });
     const { state } = this.#replica.parts.resourceFile;
     const begin = this.#begin;
     if (begin === null || !equalBytes(begin.round, commit.round)) {
@@ -223,20 +220,13 @@ export class ReplicaSession implements Target {
   /** H29: what cannot be kept is refused with numbers before anything is sent. */
   async #openStage(begin: Begin, from: PointRef): Promise<Stage> {
     const { files, resourceFile } = this.#replica.parts;
-    const header: ChangesetHeader = {
-      kind: 'round',
-      resource: begin.resource,
-      round: begin.round,
-      from,
-      to: begin.to,
-      sizeBytes: begin.sizeBytes,
-      consistency: 'crash',
-    };
     try {
-      return await Stage.create(files, this.#replica.directory, header, begin.spaceBytes, {
-        durable: (frames) => this.#watermark.reached(frames),
-        failed: (error) => this.#watermark.ended(error),
-      });
+      return await Stage.create(
+        files,
+        this.#replica.directory,
+        { ...begin, from },
+        this.#watermark,
+      );
     } catch (error) {
       const text =
         `the round may need ${humanBytes(begin.spaceBytes)} in ${this.#replica.directory} ` +
@@ -262,7 +252,7 @@ export class ReplicaSession implements Target {
   }
 
   async #forget(error: unknown = this.#over()): Promise<void> {
-    this.#watermark.ended(error);
+    this.#watermark.failed(error);
     const stage = this.#stage;
     this.#stage = null;
     this.#filling = null;
@@ -297,3 +287,9 @@ export class ReplicaSession implements Target {
     if (this.#closed) this.#release();
   }
 }
+
+const no = (reason: RefusalReason, text: string): CommitAnswer => ({
+  outcome: 'refused',
+  reason,
+  text,
+});

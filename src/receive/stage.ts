@@ -11,6 +11,7 @@ import { scanFrames } from '../format/changeset-reader.js';
 import { ChangesetWriter } from '../format/changeset-writer.js';
 import { decodeFrame } from '../format/frame.js';
 import { unpack } from '../format/pack.js';
+import type { Begin } from '../target/target.js';
 
 export const stageName = (round: Uint8Array): string => `stage-${hex(round)}`;
 export const committedName = (round: Uint8Array): string => `committed-${hex(round)}`;
@@ -50,19 +51,21 @@ export class Stage {
     this.header = writer.header;
   }
 
-  /** A new staged file with `reserveBytes` reserved for it; errors of the file system. */
+  /** A new staged file for an admitted round, with the space it asked for reserved (H29); errors of
+   * the file system. */
   static async create(
     files: Files,
     directory: string,
-    header: ChangesetHeader,
-    reserveBytes: number,
+    begin: Begin,
     watch: StageWatch,
   ): Promise<Stage> {
-    const path = `${directory}/${stageName(header.round)}`;
+    const { resource, round, from, to, sizeBytes } = begin;
+    const path = `${directory}/${stageName(round)}`;
     const handle = await files.open(path, 'truncate');
     try {
-      await handle.reserve(reserveBytes);
-      const writer = await ChangesetWriter.create(handle, header);
+      await handle.reserve(begin.spaceBytes);
+      const facts = { kind: 'round', resource, round, from, to, sizeBytes } as const;
+      const writer = await ChangesetWriter.create(handle, { ...facts, consistency: 'crash' });
       return new Stage(files, directory, handle, writer, watch);
     } catch (error) {
       await handle.close();

@@ -13,14 +13,14 @@ export class Watermark {
   }
 
   /** Frames 0..frames-1 are durable. */
-  reached(frames: number): void {
+  durable(frames: number): void {
     const ready = this.#waiting.filter((wait) => wait.atLeast <= frames);
     this.#waiting = this.#waiting.filter((wait) => wait.atLeast > frames);
     for (const { done } of ready) done.resolve(frames);
   }
 
   /** It will not grow any more. */
-  ended(error: unknown): void {
+  failed(error: unknown): void {
     for (const { done } of this.#waiting.splice(0)) {
       done.promise.catch(() => undefined);
       done.reject(error);
