@@ -27,11 +27,7 @@ import { VERSION } from './version.js';
 const TIMEOUT_SECONDS_DEFAULT = 20;
 
 /** Runs until it is told to stop; then ends the process. Rejects when it cannot start. */
-export async function runForeground(
-  settings: NodeSettings,
-  config: unknown,
-  level: string,
-): Promise<void> {
+export async function runForeground(settings: NodeSettings, level: string): Promise<void> {
   process.env['HAST_LOG_LEVEL'] = level;
   const log = pinoLog(level).child({ node: settings.node });
   const release = takeStateDirectory(settings.statedir);
@@ -67,7 +63,7 @@ export async function runForeground(
   await exports.listen(settings.exports.map((address) => nbdAddress(settings, address)));
   const server = await startControlServer(
     { path: settings.control },
-    { api: daemon, config: () => config, log, clock: systemClock, onBug: (e) => fatal('bug', e) },
+    { api: daemon, config: () => settings, log, clock: systemClock, onBug: (e) => fatal('bug', e) },
   );
   writePidfile(settings.pidfile, log);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

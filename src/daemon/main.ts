@@ -38,7 +38,7 @@ export async function main(args: readonly string[]): Promise<void> {
     if (settings === null) return;
     if (options.foreground) {
       const level = options.debug ? 'debug' : 'info';
-      await runForeground(settings, configText(settings), level);
+      await runForeground(settings, level);
     } else await detach(settings, args);
   } catch (error) {
     process.stderr.write(`hastd: ${describeError(error)}\n`);
@@ -83,8 +83,6 @@ function configuration(options: Options): NodeSettings | null {
   const { pidfile } = options;
   return pidfile === undefined ? result.settings : { ...result.settings, pidfile };
 }
-
-const configText = (settings: NodeSettings): unknown => settings;
 
 async function detach(settings: NodeSettings, args: readonly string[]): Promise<void> {
   const path = `${settings.statedir}/hastd.log`;
