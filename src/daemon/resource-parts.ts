@@ -56,8 +56,12 @@ export function fingerprintsOf(disk: OpenDisk): Fingerprints {
 /** The state file is this program's own, with a checksum: what it holds was a fingerprint. */
 const asPrint = (print: DiskPrint): Fingerprint => print as unknown as Fingerprint;
 
+/** For the round thread: it knows what it wants, and read-ahead would bring in clean chunks. */
 export const deviceOf = (disk: OpenDisk) =>
-  openFileDevice(disk.fd, disk.path, disk.kind, disk.sizeBytes, { ownsFd: false });
+  openFileDevice(disk.fd, disk.path, disk.kind, disk.sizeBytes, {
+    ownsFd: false,
+    readAhead: false,
+  });
 
 export function replicaOf(
   settings: ResourceSettings,

@@ -16,6 +16,7 @@ import {
   FALLOC,
   fallocate,
   posixFadviseDontNeed,
+  posixFadviseRandom,
   preadCached,
   seekData,
 } from './syscalls.js';
@@ -25,6 +26,8 @@ export interface FileDeviceOptions {
   readonly ownsFd: boolean;
   /** Default 4. Threads that share a device share the cap of H19: give each its part. */
   readonly poolOperationsMax?: number;
+  /** False: reads bring in what was asked for and nothing beside it. Default true. */
+  readonly readAhead?: boolean;
 }
 
 /**
@@ -61,7 +64,8 @@ class FileDevice implements Device {
   readonly #fd: number;
   /** A description of its own for fdatasync: the kernel tells a failed write-back once to each
    * open file, and no other thread may hear it in our place (H18). */
-  readonly #syncFd: number;
+  readonly #ownFd: number;
+  readonly #readFd: number;
   readonly #kind: DiskKind;
   readonly #ownsFd: boolean;
   readonly #poolOperationsMax: number;
@@ -80,7 +84,9 @@ class FileDevice implements Device {
     options: FileDeviceOptions,
   ) {
     this.#fd = fd;
-    this.#syncFd = openSync(`/proc/self/fd/${fd}`, 'r');
+    this.#ownFd = openSync(`/proc/self/fd/${fd}`, 'r');
+    if (options.readAhead === false) posixFadviseRandom(this.#ownFd);
+    this.#readFd = options.readAhead === false ? this.#ownFd : fd;
     this.path = path;
     this.#kind = kind;
     this.sizeBytes = sizeBytes;
@@ -93,7 +99,7 @@ class FileDevice implements Device {
     this.#check(offset, into.length);
     if (this.#cache === 'never') return false;
     if (this.#cache === 'memory') return this.#readNow(offset, into);
-    const got = preadCached(this.#fd, into, offset);
+    const got = preadCached(this.#readFd, into, offset);
     if (got !== 'unsupported') return got === into.length;
     // NFS and FUSE cannot tell either, but there a plain read would wait for the medium.
     const { type } = statfsSync(`/proc/self/fd/${this.#fd}`);
@@ -107,7 +113,7 @@ class FileDevice implements Device {
     return this.#onPool('read', offset, async () => {
       for (let done = 0; done < into.length; ) {
         const left = into.length - done;
-        const { bytesRead } = await readOnPool(this.#fd, into, done, left, offset + done);
+        const { bytesRead } = await readOnPool(this.#readFd, into, done, left, offset + done);
         if (bytesRead === 0) throw this.#shortRead(offset, into.length, done);
         done += bytesRead;
       }
@@ -180,7 +186,7 @@ class FileDevice implements Device {
   // A failure is reported by Linux once; that it stays one is the volume's to remember (H18).
   sync(): Promise<void> {
     this.#check(0, 0);
-    return this.#onPool('fdatasync', 0, () => fdatasyncOnPool(this.#syncFd));
+    return this.#onPool('fdatasync', 0, () => fdatasyncOnPool(this.#ownFd));
   }
 
   close(): Promise<void> {
@@ -193,7 +199,7 @@ class FileDevice implements Device {
     // that is closed under a running pread may be another file by then.
     await this.#pool.take(this.#poolOperationsMax);
     try {
-      await closeOnPool(this.#syncFd);
+      await closeOnPool(this.#ownFd);
       if (!this.#ownsFd) return;
       await closeOnPool(this.#fd);
     } catch (cause) {
@@ -222,7 +228,7 @@ class FileDevice implements Device {
   #readNow(offset: number, into: Uint8Array): boolean {
     try {
       for (let done = 0; done < into.length; ) {
-        const got = readSync(this.#fd, into, done, into.length - done, offset + done);
+        const got = readSync(this.#readFd, into, done, into.length - done, offset + done);
         if (got === 0) return false; // the read that follows meets the end and names it
         done += got;
       }

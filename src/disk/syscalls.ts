@@ -143,6 +143,11 @@ export function posixFadviseDontNeed(fd: number, offset: number, length: number)
   return libcFadvise(fd, offset, length, POSIX_FADV_DONTNEED);
 }
 
+/** Turns read-ahead off for an open file description; advice, returns the errno. */
+export function posixFadviseRandom(fd: number): number {
+  return libcFadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+}
+
 /**
  * Reads what the page cache has of `into.length` bytes at `offset`, without waiting (preadv2 with
  * RWF_NOWAIT). Returns the bytes read, fewer at the end of the file or where the cache ends;
@@ -192,6 +197,7 @@ const LOCK_NB = 4;
 const LOCK_UN = 8;
 const SEEK_DATA = 3;
 const RWF_NOWAIT = 8;
+const POSIX_FADV_RANDOM = 1;
 const POSIX_FADV_DONTNEED = 4;
 const BLKGETSIZE64 = 0x8008_1272;
 const SOL_SOCKET = 1;

@@ -81,6 +81,7 @@ export async function writeUndo(
 /**
  * What the blocks of `entries` hold now, with the older point's digests, in frames of at most
  * FRAME_BLOCK_BYTES_MAX: zeroes take no room in the changeset, what they replace does (W5).
+ * `blocks` is used again once the next one is asked for.
  */
 async function* readOld(
   parts: UndoParts,
@@ -88,16 +89,18 @@ async function* readOld(
   sizeBytes: number,
   lost: ChunkIndex[],
 ): AsyncGenerator<{ readonly entries: readonly FrameEntry[]; readonly blocks: Uint8Array }> {
+  const whole = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   let old: FrameEntry[] = [];
-  let blocks: Uint8Array[] = [];
+  const blocks = new Uint8Array(FRAME_BLOCK_BYTES_MAX);
   let held = 0;
   for (const { chunk, mask } of entries) {
     if (held + CHUNK_BYTES > FRAME_BLOCK_BYTES_MAX) {
-      yield { entries: old, blocks: Buffer.concat(blocks) };
-      [old, blocks, held] = [[], [], 0];
+      yield { entries: old, blocks: blocks.subarray(0, held) };
+      [old, held] = [[], 0];
     }
-    const bytes = Buffer.allocUnsafe(chunkLength(chunk, sizeBytes));
-    await parts.device.read(chunk * CHUNK_BYTES, bytes);
+    const bytes = whole.subarray(0, chunkLength(chunk, sizeBytes));
+    const offset = chunk * CHUNK_BYTES;
+    if (!parts.device.readCached(offset, bytes)) await parts.device.read(offset, bytes);
     const digest = (parts.table.get(chunk) ?? new Uint8Array(DIGEST_BYTES)).slice();
     if (!equalBytes(digestOf(bytes), digest)) lost.push(chunk);
     let zero = 0;
@@ -106,13 +109,13 @@ async function* readOld(
       const content = bytes.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);
       if (isZero(content)) zero |= 1 << block;
       else {
-        blocks.push(content);
+        blocks.set(content, held);
         held += content.length;
       }
     }
     old.push({ chunk, mask, zero, digest });
   }
-  yield { entries: old, blocks: Buffer.concat(blocks) };
+  yield { entries: old, blocks: blocks.subarray(0, held) };
 }
 
 /** Writes every block of a changeset to the disk (receiver step 7); the caller syncs. */

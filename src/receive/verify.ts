@@ -1,6 +1,7 @@
 // Receiver step 3: every chunk of a frame is verified before it is committed (C2): what the disk
 // holds now, overlaid with the blocks sent, must have the digest the sender gave. Only chunks that
 // were sent are read.
+import { present } from '../base/assert.js';
 import { digestOf, equalBytes } from '../base/digest.js';
 import {
   BLOCK_BYTES,
@@ -23,12 +24,18 @@ export async function driftedChunks(
   sizeBytes: number,
 ): Promise<readonly ChunkIndex[]> {
   const drifted: ChunkIndex[] = [];
+  // A few buffers for all chunks: fresh memory for each would cost more than reading it.
+  const buffers = Array.from({ length: READS_AHEAD }, () => Buffer.allocUnsafeSlow(CHUNK_BYTES));
   let at = 0;
   for (let first = 0; first < frame.entries.length; first += READS_AHEAD) {
     const group = frame.entries.slice(first, first + READS_AHEAD);
-    const bases = await Promise.all(group.map((entry) => readBase(device, entry, sizeBytes)));
+    const bases = group.map((entry, index) => {
+      const length = chunkLength(entry.chunk, sizeBytes);
+      return present(buffers[index], 'a buffer for each read').subarray(0, length);
+    });
+    await Promise.all(bases.map((base, index) => readBase(device, group[index], base, sizeBytes)));
     group.forEach((entry, index) => {
-      const chunk = bases[index] ?? Buffer.alloc(0);
+      const chunk = present(bases[index], 'a base for each entry');
       at = overlay(chunk, entry, frame.blocks, at);
       if (!equalBytes(digestOf(chunk), entry.digest)) drifted.push(entry.chunk);
     });
@@ -36,13 +43,17 @@ export async function driftedChunks(
   return drifted;
 }
 
-/** The chunk as it is; not read when all of its blocks were sent. */
-async function readBase(device: Device, entry: FrameEntry, sizeBytes: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(chunkLength(entry.chunk, sizeBytes));
-  if (entry.mask === chunkMask(entry.chunk, sizeBytes)) return bytes;
-  const offset = entry.chunk * CHUNK_BYTES;
-  if (!device.readCached(offset, bytes)) await device.read(offset, bytes);
-  return bytes;
+/** Fills `base` with the chunk as it is; not read when all of its blocks were sent. */
+async function readBase(
+  device: Device,
+  entry: FrameEntry | undefined,
+  base: Buffer,
+  sizeBytes: number,
+): Promise<void> {
+  const { chunk, mask } = present(entry, 'an entry for each base');
+  if (mask === chunkMask(chunk, sizeBytes)) return;
+  const offset = chunk * CHUNK_BYTES;
+  if (!device.readCached(offset, base)) await device.read(offset, base);
 }
 
 /** Lays the entry's blocks, which begin at `at` of `blocks`, over the chunk; returns their end. */

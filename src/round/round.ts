@@ -37,24 +37,30 @@ export async function runRound(
   const { name } = resourceFile.state;
   if (volume.suspect) throw new RoundError({ code: 'ROUND_SUSPECT', resource: name });
   const from = recordOf(resourceFile, parts.target).point;
+  const done = stepTimes(parts);
   // 1. Reserve.
   const reserved = await reserve(parts, from);
   // 2. Cut.
   const frozen = await cut(parts, name, signal);
+  done('cut');
   let ended = false;
   try {
     // 3. Checkpoint.
     await parts.dirty.publishAll();
+    done('checkpoint');
     // 4. Harden, beside the sending.
     const hardened = harden(parts);
     const to: PointRef = { ...reserved, timeMs: Math.floor(frozen.endedMs) };
     // 5. Send.
     const sent = await send(parts, target, frozen, { from, to }, counts, signal);
+    done('send');
     if (!(await hardened)) throw new RoundError({ code: 'ROUND_HARDEN_FAILED', resource: name });
     if (frozen.failed) throw spillFull(parts);
+    done('harden');
     // 6. Ask for commit.
     const answer = await target.commit({ round: to.id, from, to, ...sent });
     if (answer.outcome === 'refused') throw refused(parts, answer);
+    done('commit');
     // 7. Table.
     await parts.table.beginChange();
     await parts.entries.replay((chunk, digest) => parts.table.set(chunk, digest));
@@ -64,6 +70,7 @@ export async function runRound(
     // 9. Drop.
     await parts.dirty.drop(parts.slot, frozen);
     ended = true;
+    done('drop');
     return { point: to, counts, beganMs: frozen.beganMs, endedMs: frozen.endedMs };
   } catch (error) {
     if (codeOf(error) !== 'TARGET_LOST') await target.abandon(reserved.id).catch(() => undefined);
@@ -71,6 +78,16 @@ export async function runRound(
   } finally {
     if (!ended) await parts.dirty.merge(frozen);
   }
+}
+
+/** Logs, with -d, how long each step took after the one before. */
+function stepTimes(parts: RoundParts): (step: string) => void {
+  let lastMs = parts.clock.monotonicMs();
+  return (step) => {
+    const nowMs = parts.clock.monotonicMs();
+    parts.log.debug('ladder step', { step, ms: Math.round(nowMs - lastMs) });
+    lastMs = nowMs;
+  };
 }
 
 /** Step 1: id and number are durable before anything leaves. */
