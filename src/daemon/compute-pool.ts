@@ -19,7 +19,7 @@ export interface ComputePool {
 }
 
 export function startComputePool(): ComputePool {
-  const pool = new Piscina<ComputeTask, Uint8Array>({
+  const pool = new Piscina<ComputeTask, ArrayBuffer>({
     filename: fileURLToPath(new URL('./compute-thread.js', import.meta.url)),
     minThreads: 0,
     maxThreads: Math.min(THREADS_MAX, availableParallelism()),
@@ -30,7 +30,9 @@ export function startComputePool(): ComputePool {
       digests: async (bytes, lengths) => chunkDigests(bytes, lengths),
       frame: async (number, entries, blocks) => {
         const { facts, raw } = frameBody(number, entries, blocks);
-        return pool.run({ facts, raw, compression });
+        // Moved, not copied: the body is in memory of its own.
+        const transferList = [raw.buffer as ArrayBuffer];
+        return new Uint8Array(await pool.run({ facts, raw, compression }, { transferList }));
       },
     }),
     close: () => pool.destroy(),

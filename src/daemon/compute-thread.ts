@@ -1,5 +1,6 @@
 // Entry of a compute worker: packs and seals frames. Stateless but for one compressor for each
 // setting (DESIGN.md §4, compute workers).
+import { move } from 'piscina';
 import { type FrameFacts, sealFrame } from '../format/frame-header.js';
 import { type Compression, type Pack, packer } from '../format/pack.js';
 
@@ -18,6 +19,7 @@ function packFor(compression: Compression): Pack {
   return pack;
 }
 
-export default function compute(task: ComputeTask): Uint8Array {
-  return sealFrame(task.facts, packFor(task.compression)(task.raw));
+export default function compute(task: ComputeTask): ReturnType<typeof move> {
+  const frame = sealFrame(task.facts, packFor(task.compression)(task.raw));
+  return move(frame.buffer as ArrayBuffer);
 }

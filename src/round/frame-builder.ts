@@ -15,7 +15,7 @@ export interface BuiltFrame {
 export class FrameBuilder {
   #number = 0;
   #entries: FrameEntry[] = [];
-  #blocks: Uint8Array | null = null;
+  readonly #blocks = new Uint8Array(FRAME_BLOCK_BYTES_MAX);
   #filled = 0;
 
   /** True when one more chunk may not fit: `take` first. */
@@ -35,7 +35,6 @@ export class FrameBuilder {
 
   /** Adds the blocks `mask` of a chunk that holds `bytes`; returns the raw bytes packed. */
   add(chunk: ChunkIndex, mask: number, digest: Uint8Array, bytes: Uint8Array): number {
-    this.#blocks ??= new Uint8Array(FRAME_BLOCK_BYTES_MAX);
     let zero = 0;
     const before = this.#filled;
     for (let block = 0; block < BLOCKS_PER_CHUNK; block += 1) {
@@ -51,14 +50,13 @@ export class FrameBuilder {
     return this.#filled - before;
   }
 
-  /** The frame built so far; the next one starts empty. */
+  /** The frame built so far; its blocks are valid until the next `add`. */
   take(): BuiltFrame {
-    const blocks = this.#blocks?.subarray(0, this.#filled) ?? new Uint8Array(0);
+    const blocks = this.#blocks.subarray(0, this.#filled);
     const built = { number: this.#number, entries: this.#entries, blocks };
     this.#number += 1;
     this.#entries = [];
     this.#filled = 0;
-    this.#blocks = null;
     return built;
   }
 }
