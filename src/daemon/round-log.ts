@@ -43,7 +43,8 @@ export class RoundLog {
   }
 }
 
-async function readRecords(files: Files, path: string): Promise<RoundRecord[]> {
+/** What a round log holds; empty when it is absent. Also for a resource without a role. */
+export async function readRecords(files: Files, path: string): Promise<RoundRecord[]> {
   const bytes = await files.readWhole(path, FILE_BYTES_MAX).catch(() => null);
   const records: RoundRecord[] = [];
   for (const line of Buffer.from(bytes ?? [])

@@ -11,6 +11,7 @@ import { ResourceFile } from '../tracking/resource-file.js';
 import { startComputePool } from './compute-pool.js';
 import { Replication } from './replication.js';
 import { files } from './resource-parts.js';
+import { readRecords } from './round-log.js';
 import { connectThreads } from './thread-calls.js';
 import type {
   ControlThread,
@@ -62,9 +63,8 @@ const methods: RoundThread = {
   },
   rounds: async (name) => {
     const { role } = it().node(name);
-    return role.kind === 'primary'
-      ? (role.resource.parts.drivers[0]?.parts.rounds.records ?? [])
-      : [];
+    if (role.kind !== 'primary') return readRecords(files, `${directoryOf(name)}/rounds.jsonl`);
+    return role.resource.parts.drivers[0]?.parts.rounds.records ?? [];
   },
   points: async (name) => {
     const { role } = it().node(name);
@@ -85,10 +85,12 @@ const control = connectThreads<RoundThread, ControlThread>(port, methods, (error
 const openReplicaDisk: ControlThread['openReplicaDisk'] = (name, sizeBytes) =>
   control.call('openReplicaDisk', name, sizeBytes);
 
+const directoryOf = (name: string): string => `${present(facts, 'started').statedir}/${name}`;
+
 async function statusOf(name: string): Promise<ReplicationStatus> {
   const { role, settings } = it().node(name);
   if (role.kind !== 'init') return role.resource.status();
-  const directory = `${present(facts, 'started').statedir}/${settings.name}`;
+  const directory = directoryOf(settings.name);
   const empty = { spillBytes: 0, counters: null, targets: [] };
   const unknown = { sizeBytes: null, extentBytes: null, keepdirty: null };
   try {
