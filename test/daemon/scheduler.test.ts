@@ -1,4 +1,4 @@
-// Timetables on the real clock: interval and cron fire at their nominal times, a firing missed while
+// Timetables on the real clock: interval and cron fire at their nominal times, what was missed while
 // nobody was there is caught up once, a stopped one is silent.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
