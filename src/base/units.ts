@@ -40,6 +40,15 @@ export function chunkMask(chunk: ChunkIndex, sizeBytes: Bytes): number {
   return (1 << blocks) - 1;
 }
 
+/** Set bits of a 16-bit mask. */
+export function bitCount(mask: number): number {
+  let bits = mask & 0xffff;
+  bits -= (bits >>> 1) & 0x5555;
+  bits = (bits & 0x3333) + ((bits >>> 2) & 0x3333);
+  bits = (bits + (bits >>> 4)) & 0x0f0f;
+  return (bits + (bits >>> 8)) & 0x1f;
+}
+
 const SUFFIXES = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 
 /** Bytes for people: `1.5 GiB`. */

@@ -6,6 +6,7 @@ import {
   BLOCK_BYTES,
   BLOCKS_PER_CHUNK,
   type Bytes,
+  bitCount,
   CHUNK_BYTES,
   chunkLength,
   MASK_ALL,
@@ -17,13 +18,6 @@ export interface BlockSpan {
   readonly offset: Bytes;
   readonly length: Bytes;
   readonly bytes: Uint8Array | null;
-}
-
-/** Bits set in a 16-bit mask. */
-export function bitCount(mask: number): number {
-  let count = 0;
-  for (let rest = mask; rest !== 0; rest &= rest - 1) count += 1;
-  return count;
 }
 
 /** Bytes on the disk of the blocks in `mask` of `chunk`; the very last block may be short. */

@@ -13,6 +13,7 @@ import { checkOf, equalBytes } from '../base/digest.js';
 import {
   BLOCK_BYTES,
   type Bytes,
+  bitCount,
   chunkCount,
   chunkMask,
   DIGEST_BYTES,
@@ -35,7 +36,7 @@ import {
   headBytes,
   sealFrame,
 } from './frame-header.js';
-import { bitCount, entryBytes } from './frame-spans.js';
+import { entryBytes } from './frame-spans.js';
 import { bad, dataView, expect } from './layout.js';
 import type { Pack, Unpack } from './pack.js';
 

@@ -7,6 +7,7 @@
 import {
   BLOCKS_PER_CHUNK,
   type BlockIndex,
+  bitCount,
   blockCount,
   type ChunkIndex,
   chunkCount,
@@ -148,7 +149,7 @@ export class BlockMap {
         if (word === 0) continue;
         const left = inPage - at * 32;
         if (left < 32) word &= span(0, left - 1);
-        blocks += popCount(word) + popCount(word >>> 16);
+        blocks += bitCount(word) + bitCount(word >>> 16);
         chunks += ((word & MASK_ALL) !== 0 ? 1 : 0) + (word >>> 16 !== 0 ? 1 : 0);
       }
     }
@@ -247,13 +248,4 @@ export class BlockMap {
   #flagged(flags: Int32Array, page: number): boolean {
     return (Atomics.load(flags, page >>> 5) & (1 << (page & 31))) !== 0;
   }
-}
-
-/** Set bits of a 16-bit mask. */
-export function popCount(mask: number): number {
-  let bits = mask & 0xffff;
-  bits -= (bits >>> 1) & 0x5555;
-  bits = (bits & 0x3333) + ((bits >>> 2) & 0x3333);
-  bits = (bits + (bits >>> 4)) & 0x0f0f;
-  return (bits + (bits >>> 8)) & 0x1f;
 }

@@ -1,5 +1,5 @@
-// Timetables on the real clock: interval and cron fire at their nominal times, what was missed while
-// nobody was there is caught up once, a stopped one is silent.
+// Timetables on the real clock: interval and cron fire at their nominal times, what was missed
+// while nobody was there is caught up once, a stopped one is silent.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '../../src/base/clock.js';

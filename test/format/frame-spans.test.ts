@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { BLOCK_BYTES, CHUNK_BYTES, MASK_ALL } from '../../src/base/units.js';
+import { BLOCK_BYTES, bitCount, CHUNK_BYTES, MASK_ALL } from '../../src/base/units.js';
 import type { Frame } from '../../src/format/changeset.js';
-import { bitCount, blockSpans, maskBytes } from '../../src/format/frame-spans.js';
+import { blockSpans, maskBytes } from '../../src/format/frame-spans.js';
 import { content, frames, SMALL_SIZE_BYTES, seeded, smallFrame } from './material.js';
 
 interface ModelBlock {
