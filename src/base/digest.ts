@@ -11,7 +11,7 @@ export const digestOf = (bytes: Uint8Array): Uint8Array => blake3(bytes).subarra
 /** First 8 bytes of BLAKE3: the checksum of frames, headers and pages. */
 export const checkOf = (bytes: Uint8Array): Uint8Array => blake3(bytes).subarray(0, CHECK_BYTES);
 
-/** Running BLAKE3 over pieces; `done` gives the 32 bytes. */
+/** Running BLAKE3 over pieces; `done` gives the 32 bytes of what was added so far. */
 export function runningDigest(): { add(bytes: Uint8Array): void; done(): Uint8Array } {
   const hasher = new Blake3Hasher();
   return { add: (bytes) => void hasher.update(bytes), done: () => hasher.digestBuffer() };

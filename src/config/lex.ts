@@ -1,5 +1,6 @@
 // Words of a configuration file, as HAST's token.l cuts them, plus quoted strings.
 //   word    one or more of A-Z a-z 0-9 . - _ / : [ ]      number   a word of digits only
+//   share   a number with %, taken as a word: 1% 0.5%
 //   "..."   any printable character; \" and \\ inside     #        comment to the end of the line
 // White space and line ends only separate. Guarantee: never throws, reads each character once, and
 // always ends with an `end` token; what cannot be a token is a finding and is skipped.
@@ -17,7 +18,7 @@ export interface Token extends Place {
 export const VALUE_CHARACTERS_MAX = 4096;
 
 const BLANK = /[ \t\r\f\v]+|#[^\n]*/y;
-const WORD = /[A-Za-z0-9.\-_/:[\]]+/y;
+const WORD = /[0-9]+(?:\.[0-9]+)?%|[A-Za-z0-9.\-_/:[\]]+/y;
 const STRAY = /[^ \t\r\f\v\n#"{}A-Za-z0-9.\-_/:[\]]+/y;
 
 /** All tokens of `text`. */

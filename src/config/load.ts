@@ -9,6 +9,7 @@ import { parse } from './parse.js';
 import { resolve } from './resolve.js';
 import { type CheckCron, checkFile, checkNode } from './rules.js';
 import type { ConfigResult } from './settings.js';
+import type { LongestGap } from './targets.js';
 
 /** Largest configuration file. */
 export const CONFIG_BYTES_MAX = 1024 * 1024;
@@ -17,13 +18,15 @@ export const CONFIG_BYTES_MAX = 1024 * 1024;
  * Reads the text of a configuration file for one node.
  * `path` is only for messages. `node.names` are the names that `on` blocks may have for this node,
  * best first (see nodeNames). `checkCron` says what is wrong with a cron expression, or null;
- * without it only the number of fields is checked.
+ * without it only the number of fields is checked. `longestGap` says how rarely one may fire, for
+ * the default of `max-lag`; without it one is taken to fire once a day.
  */
 export function loadConfig(
   text: string,
   path: string,
   node: { readonly names: readonly string[] },
   checkCron?: CheckCron,
+  longestGap: LongestGap = () => null,
 ): ConfigResult {
   assert(node.names.length > 0, 'a node has a name');
   const findings = new Findings(path);
@@ -35,7 +38,7 @@ export function loadConfig(
   }
   const tree = parse(lex(text, findings), findings);
   checkFile(tree, findings, checkCron);
-  const draft = resolve(tree, node.names, findings);
+  const draft = resolve(tree, node.names, longestGap, findings);
   checkNode(draft, findings);
   const failed = findings.failed;
   return {

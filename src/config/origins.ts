@@ -3,13 +3,20 @@
 import { present } from '../base/assert.js';
 import type { Place } from './finding.js';
 import { KEYWORDS } from './keywords.js';
-import { type Levels, type NodeDraft, pick, pickSchedule, type ResourceDraft } from './resolve.js';
-import type { CompressionSetting, ConfigResult, SettingOrigin } from './settings.js';
+import { type Levels, pick, pickSchedule } from './levels.js';
+import type { NodeDraft, ResourceDraft } from './resolve.js';
+import type { ConfigResult, SettingOrigin } from './settings.js';
+import type { TargetDraft } from './targets.js';
 import type { Statement } from './tree.js';
+import { compressionText, durationText } from './written.js';
 
-const TARGET_SETTINGS = ['remote', 'source', 'schedule', 'interval', 'timezone'];
+/** Shown below the targets, of which each may have its own; the rest below the resource. */
+const TARGET_ONLY = [
+  ...['remote', 'source', 'schedule', 'interval', 'timezone'],
+  ...['max-lag', 'rate'],
+];
 
-/** All origins: the node's, then per resource its own and its target's. */
+/** All origins: the node's, then per resource its own and each target's. */
 export function originsOf(draft: NodeDraft, path: string): readonly SettingOrigin[] {
   const nodeWide = KEYWORDS.filter((keyword) => keyword.scopes.includes('node'));
   const inResource = KEYWORDS.filter((keyword) => !keyword.scopes.includes('node'));
@@ -22,11 +29,9 @@ export function originsOf(draft: NodeDraft, path: string): readonly SettingOrigi
   for (const resource of draft.resources) {
     const scope = `resource ${resource.settings.name}`;
     for (const { name } of inResource) {
-      if (!TARGET_SETTINGS.includes(name)) addResource(list, scope, name, resource);
+      if (!TARGET_ONLY.includes(name)) addResource(list, scope, name, resource);
     }
-    for (const target of resource.settings.targets) {
-      addTarget(list, `${scope} target ${target.name}`, resource.levels);
-    }
+    for (const target of resource.targets) addTarget(list, scope, target);
   }
   return list.entries;
 }
@@ -54,21 +59,26 @@ function addResource(list: Origins, scope: string, name: string, resource: Resou
   if (name === 'name') list.add(scope, name, settings.exportName, pick(levels, name).statement);
   else if (name === 'compression') {
     list.add(scope, name, compressionText(settings.compression), pick(levels, name).statement);
-  } else list.pick(scope, name, levels);
+  } else list.pick(scope, name, name === 'retain' ? resource.ownLevels : levels);
 }
 
-/** Of schedule and interval only the one that counts is shown. */
-function addTarget(list: Origins, scope: string, levels: Levels): void {
+/** Of schedule and interval only the one that counts is shown; `max-lag` also when it follows. */
+function addTarget(list: Origins, resource: string, { settings, levels }: TargetDraft): void {
+  const scope = `${resource} target ${settings.name}`;
   list.pick(scope, 'remote', levels);
   list.pick(scope, 'source', levels);
-  const { kind, text, statement } = pickSchedule(levels);
-  const name = kind === 'cron' ? 'schedule' : 'interval';
-  list.add(scope, name, present(text, 'a schedule has a value'), statement);
-  if (kind === 'cron') list.pick(scope, 'timezone', levels);
+  const { schedule } = settings;
+  const { text, statement } = pickSchedule(levels);
+  const isCron = schedule.kind === 'cron';
+  const given = present(text, 'a schedule has a value');
+  list.add(scope, isCron ? 'schedule' : 'interval', given, statement);
+  if (isCron) list.pick(scope, 'timezone', levels);
+  const lag = pick(levels, 'max-lag');
+  list.add(scope, 'max-lag', lag.text ?? durationText(settings.maxLagSeconds), lag.statement);
+  for (const name of ['retain', 'rate', 'timeout']) list.pick(scope, name, levels);
+  const compression = compressionText(settings.compression);
+  list.add(scope, 'compression', compression, pick(levels, 'compression').statement);
 }
-
-const compressionText = (setting: CompressionSetting): string =>
-  setting.codec === 'zstd' ? `zstd:${setting.level}` : setting.codec;
 
 class Origins {
   readonly entries: SettingOrigin[] = [];

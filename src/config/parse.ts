@@ -1,48 +1,54 @@
-// Tokens to blocks: HAST's grammar (parse.y). Statements are `KEYWORD VALUE`; blocks are
-// `on NODE {}` at the top level or in a resource, and `resource NAME {}`. Guarantee: never throws
-// and reads each token a bounded number of times; after an error it goes on at the next statement,
-// so that one run finds all errors. The grammar fixes nesting: too deep a block is taken for a
-// missing `}`.
-import { assert, present } from '../base/assert.js';
+// Tokens to blocks: HAST's grammar (parse.y) and target blocks. Statements are `KEYWORD VALUE`;
+// blocks are `on NODE {}` at the top level or in a resource, `resource NAME {}`, and
+// `target NAME {}` in a resource or an on block of it. Guarantee: never throws and reads each token
+// a bounded number of times; after an error it goes on at the next statement, so that one run finds
+// all errors. The grammar fixes nesting: too deep a block is taken for a missing `}`.
+import { present } from '../base/assert.js';
+import { Cursor, isText } from './cursor.js';
 import { type Findings, shown } from './finding.js';
-import { KEYWORDS, type Keyword, keywordOf, type Scope, scopeText } from './keywords.js';
+import type { Keyword, Scope } from './keyword.js';
+import { KEYWORDS, keywordOf, scopeText } from './keywords.js';
 import type { Token } from './lex.js';
 import { nearest } from './nearest.js';
 import { type Block, emptyTree, type FileTree, type ResourceBlock } from './tree.js';
 import { nameFault, valueFault } from './value.js';
 
-const BLOCK_WORDS = ['resource', 'on'];
+/** HAST's two, which cannot be bare names, and ours, which can. */
+const RESERVED_BLOCKS = ['resource', 'on'];
+const BLOCK_WORDS = [...RESERVED_BLOCKS, 'target'];
+/** Which blocks may stand in which. */
+const CHILDREN: Readonly<Record<Scope, readonly string[]>> = {
+  global: RESERVED_BLOCKS,
+  node: [],
+  resource: ['on', 'target'],
+  'resource node': ['target'],
+  target: [],
+};
 const SETTINGS = KEYWORDS.map((keyword) => keyword.name);
-/** Words of later versions, refused with their own sentence. */
-const TARGET_WORDS = ['target', 'archive'];
-
-export const SEVERAL_TARGETS =
-  'several targets come in a later version; a resource has one, named after the node of its ' +
-  'other `on` block';
+/** A word of a later version, refused with its own sentence. */
+const LATER_BLOCK = 'archive';
+const LATER = 'archives come in a later version; write target NAME { ... } for a replica';
 
 /** Parses all tokens; what is wrong is added to `findings`. */
 export function parse(tokens: readonly Token[], findings: Findings): FileTree {
   return new Parser(tokens, findings).file();
 }
 
-const isText = (token: Token): boolean =>
-  token.kind === 'word' || token.kind === 'number' || token.kind === 'string';
-
 /** True for values that can be any text: there HAST tells numbers and its words from strings. */
 const isFree = (keyword: Keyword): boolean =>
   ['path', 'name', 'group', 'address'].includes(keyword.value.kind);
 
 class Parser {
-  readonly #tokens: readonly Token[];
+  readonly #cursor: Cursor;
   readonly #findings: Findings;
   readonly #tree = emptyTree();
-  #at = 0;
-  /** The last unknown word: a block that is left for its parent's sake is met twice. */
+  /** The last unknown word, and the last block that cannot stand where it is: what is left for
+   * its parent's sake is met again there. */
   #unknownToken: Token | null = null;
+  #leftToken: Token | null = null;
 
   constructor(tokens: readonly Token[], findings: Findings) {
-    assert(tokens.at(-1)?.kind === 'end', 'the lexer ends with an end token');
-    this.#tokens = tokens;
+    this.#cursor = new Cursor(tokens);
     this.#findings = findings;
   }
 
@@ -51,21 +57,10 @@ class Parser {
     return this.#tree;
   }
 
-  #peek(ahead = 0): Token {
-    const index = Math.min(this.#at + ahead, this.#tokens.length - 1);
-    return present(this.#tokens[index], 'there is an end token');
-  }
-
-  /** True when the token `ahead` and what follows it look like `WORD [NAME] {`. */
-  #opensBlock(ahead: number): boolean {
-    const next = this.#peek(ahead + 1);
-    return next.kind === '{' || (isText(next) && this.#peek(ahead + 2).kind === '{');
-  }
-
   /** Statements of one block up to and with its `}`. `open` is its `{`, null at the top level. */
   #items(block: Block, open: Token | null): void {
     for (;;) {
-      const token = this.#peek();
+      const token = this.#cursor.peek();
       if (token.kind === 'end') {
         if (open !== null) {
           const place = `the { of line ${open.line}`;
@@ -74,7 +69,7 @@ class Parser {
         return;
       }
       if (token.kind === '}') {
-        this.#at += 1;
+        this.#cursor.step();
         if (open !== null) return;
         this.#findings.error(token, 'file', '} closes nothing; remove it, or write the missing {');
       } else if (this.#item(token, block) === 'leave') return;
@@ -101,8 +96,8 @@ class Parser {
   #misplaced(token: Token): void {
     const what = token.kind === '{' ? '{ opens nothing' : `${shown(token.text)} is a value`;
     this.#findings.error(token, 'file', `${what}; a setting or block must stand here`);
-    if (token.kind === '{') this.#skipBraces();
-    else this.#at += 1;
+    if (token.kind === '{') this.#cursor.skipBraces();
+    else this.#cursor.step();
   }
 
   /**
@@ -110,35 +105,42 @@ class Parser {
    * if the `}` above it were there: so one missing brace is one error.
    */
   #block(word: string, token: Token, parent: Block): 'next' | 'leave' {
-    const inNode = parent.scope === 'node' || parent.scope === 'resource node';
-    if (inNode || (parent.scope === 'resource' && word === 'resource')) {
-      // Said once: the caller of the caller meets the same token again one level up.
-      if (parent.scope !== 'resource node' || word !== 'resource') {
-        const text = `cannot stand ${scopeText([parent.scope])}; is a } missing above?`;
-        this.#findings.error(token, word, text);
-      }
-      return 'leave';
-    }
-    this.#at += 1;
+    if (!CHILDREN[parent.scope].includes(word)) return this.#misplacedBlock(word, token, parent);
+    this.#cursor.step();
     const name = this.#blockName(word, token);
-    const open = this.#peek();
+    const open = this.#cursor.peek();
     if (open.kind !== '{') {
       this.#findings.error(token, word, `no { follows; write ${word} ${name || 'NAME'} { ... }`);
       return 'next';
     }
-    this.#at += 1;
+    this.#cursor.step();
     this.#items(this.#newBlock(word, name, token, parent), open);
     return 'next';
   }
 
+  #misplacedBlock(word: string, token: Token, parent: Block): 'next' | 'leave' {
+    if (word === 'target' && (parent.scope === 'global' || parent.scope === 'node')) {
+      const text = `cannot stand ${scopeText([parent.scope])}; move it into a resource`;
+      this.#findings.error(token, word, text);
+      this.#cursor.skipBlock();
+      return 'next';
+    }
+    if (this.#leftToken !== token) {
+      const text = `cannot stand ${scopeText([parent.scope])}; is a } missing above?`;
+      this.#findings.error(token, word, text);
+    }
+    this.#leftToken = token;
+    return 'leave';
+  }
+
   /** Reads the name before the `{`; empty when there is none. */
   #blockName(word: string, token: Token): string {
-    const name = this.#peek();
+    const name = this.#cursor.peek();
     if (!isText(name)) {
       this.#findings.error(token, word, `the name is missing; write ${word} NAME { ... }`);
       return '';
     }
-    this.#at += 1;
+    this.#cursor.step();
     const fault = this.#bareFault(name) ?? nameFault(name.text);
     const reserved = word === 'resource' && name.text === 'all';
     if (fault !== null) this.#findings.error(name, word, fault);
@@ -152,10 +154,15 @@ class Parser {
   /** Enters the block in the tree at once: what is in it counts even if its `}` is missing. */
   #newBlock(word: string, name: string, token: Token, parent: Block): Block {
     const { line, column } = token;
-    const common = { name, place: { line, column }, statements: [] };
+    const common = { name, place: { line, column }, statements: [], targets: [] };
     if (word === 'resource') {
       const block: ResourceBlock = { scope: 'resource', ...common, nodes: [] };
       this.#tree.resources.push(block);
+      return block;
+    }
+    if (word === 'target') {
+      const block: Block = { scope: 'target', ...common };
+      parent.targets.push(block);
       return block;
     }
     const scope: Scope = parent.scope === 'resource' ? 'resource node' : 'node';
@@ -169,8 +176,8 @@ class Parser {
   /** `KEYWORD VALUE`. A statement without a usable value is kept as set to nothing. */
   #setting(keyword: Keyword, token: Token, block: Block): void {
     const { name } = keyword;
-    this.#at += 1;
-    const value = this.#peek();
+    this.#cursor.step();
+    const value = this.#cursor.peek();
     if (!this.#isValue(keyword, value, token.line)) {
       const quote = isText(value) && isFree(keyword) ? `, or "${value.text}" if that is meant` : '';
       const example = keyword.additive ? 'VALUE' : (keyword.default ?? 'VALUE');
@@ -178,7 +185,7 @@ class Parser {
       block.statements.push({ keyword, text: null, place: token, valuePlace: token });
       return;
     }
-    this.#at += 1;
+    this.#cursor.step();
     if (!keyword.scopes.includes(block.scope)) {
       const where = `cannot stand ${scopeText([block.scope])}`;
       this.#findings.error(token, name, `${where}; move it to stand ${scopeText(keyword.scopes)}`);
@@ -196,12 +203,12 @@ class Parser {
   #isValue(keyword: Keyword, value: Token, line: number): boolean {
     if (!isText(value)) return false;
     if (value.kind !== 'word') return true;
-    if (BLOCK_WORDS.includes(value.text) && this.#opensBlock(0)) return false;
+    if (BLOCK_WORDS.includes(value.text) && this.#cursor.opensBlock()) return false;
     const kind = keyword.value;
     if (kind.kind === 'word' && kind.words.includes(value.text)) return true;
     // HAST reserves its words everywhere; the new ones must not break files that use them as names.
     const known = keywordOf(value.text);
-    const reserved = known?.hast === true || BLOCK_WORDS.includes(value.text);
+    const reserved = known?.hast === true || RESERVED_BLOCKS.includes(value.text);
     return !reserved && (known === null || value.line === line);
   }
 
@@ -214,7 +221,7 @@ class Parser {
     if (value.kind === 'number') {
       return `digits alone are a number and not a name or path; write "${shown(value.text)}"`;
     }
-    const known = keywordOf(value.text)?.hast === true || BLOCK_WORDS.includes(value.text);
+    const known = keywordOf(value.text)?.hast === true || RESERVED_BLOCKS.includes(value.text);
     if (value.kind !== 'word' || !known) return null;
     return `${value.text} is a word of this file; in quotes, "${value.text}", it is a name`;
   }
@@ -224,25 +231,24 @@ class Parser {
    * belongs to it is skipped.
    */
   #unknown(token: Token, block: Block): 'next' | 'leave' {
-    const opens = this.#opensBlock(0);
-    const isTarget = opens && TARGET_WORDS.includes(token.text);
-    if (isTarget) this.#findings.error(token, token.text, SEVERAL_TARGETS);
+    const opens = this.#cursor.opensBlock();
+    const isLater = opens && token.text === LATER_BLOCK;
+    if (isLater) this.#findings.error(token, token.text, LATER);
     const inScope = KEYWORDS.filter((keyword) => keyword.scopes.includes(block.scope));
     const settings = [...inScope, ...KEYWORDS].map((keyword) => keyword.name);
     const guess = nearest(token.text, opens ? BLOCK_WORDS : [...settings, ...BLOCK_WORDS]);
-    if (!isTarget && this.#unknownToken !== token) {
+    if (!isLater && this.#unknownToken !== token) {
       const what = `is not a ${opens ? 'block' : 'setting'}`;
       const hint = guess === null ? 'see hast.conf(5)' : `did you mean ${guess}?`;
       this.#findings.error(token, shown(token.text), `${what}; ${hint}`);
     }
     this.#unknownToken = token;
-    if (!isTarget && opens && guess !== null) return this.#block(guess, token, block);
-    this.#at += 1;
+    if (!isLater && opens && guess !== null) return this.#block(guess, token, block);
     if (opens) {
-      if (this.#peek().kind !== '{') this.#at += 1;
-      this.#skipBraces();
+      this.#cursor.skipBlock();
       return 'next';
     }
+    this.#cursor.step();
     this.#skipValue(token.line);
     // Taken for the setting that was meant, so that it is not reported as missing, too.
     const keyword = guess === null ? null : keywordOf(guess);
@@ -255,27 +261,15 @@ class Parser {
   /** Skips what stands behind an unknown word: values on its line up to what may be a setting. */
   #skipValue(line: number): void {
     for (let first = true; ; first = false) {
-      const value = this.#peek();
+      const value = this.#cursor.peek();
       if (!isText(value) || value.line !== line) return;
       const isWord = value.kind === 'word';
-      const isBlock = isWord && BLOCK_WORDS.includes(value.text);
-      if (isBlock && (!first || this.#opensBlock(0))) return;
+      const opens = this.#cursor.opensBlock();
+      if (isWord && BLOCK_WORDS.includes(value.text) && opens) return;
+      if (isWord && RESERVED_BLOCKS.includes(value.text) && !first) return;
       if (isWord && keywordOf(value.text) !== null) return;
       if (isWord && !first && nearest(value.text, SETTINGS) !== null) return;
-      this.#at += 1;
+      this.#cursor.step();
     }
-  }
-
-  /** Skips from `{` to its `}` or the end of the file. */
-  #skipBraces(): void {
-    assert(this.#peek().kind === '{', 'a block begins here');
-    let depth = 0;
-    do {
-      const { kind } = this.#peek();
-      if (kind === 'end') return;
-      if (kind === '{') depth += 1;
-      if (kind === '}') depth -= 1;
-      this.#at += 1;
-    } while (depth > 0);
   }
 }

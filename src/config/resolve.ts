@@ -1,35 +1,32 @@
 // From the blocks of a file to the settings of one node: which blocks are this node's, and
 // inheritance (hast.conf(5)): on block of the resource > resource > top level > built in; `listen`
-// and `export` are lists to which every scope adds. A value that was reported as wrong is replaced
-// by its default, so that the rest is still checked; the draft is then not used (load.ts).
+// and `export` are lists to which every scope adds. Targets are in targets.ts. A value that was
+// reported as wrong is replaced by its default, so that the rest is still checked; the draft is
+// then not used (load.ts).
 import { present } from '../base/assert.js';
 import { addressOf, formatAddress, NBD_PORT_DEFAULT } from './address.js';
 import type { Findings, Place } from './finding.js';
-import { type Keyword, keywordOf, LISTEN_DEFAULTS } from './keywords.js';
+import { LISTEN_DEFAULTS } from './keywords.js';
+import { type Levels, pick, pickText } from './levels.js';
 import { matchesNode } from './node.js';
-import { SEVERAL_TARGETS } from './parse.js';
-import type {
-  NodeSettings,
-  ResourceSettings,
-  ScheduleSetting,
-  TargetSettings,
-} from './settings.js';
-import { type Block, type FileTree, lastOf, type ResourceBlock, type Statement } from './tree.js';
-import { compressionOf, durationSeconds, sizeBytes, wholeNumber } from './value.js';
-
-/** Scopes from the innermost out, each with its statements in file order. */
-export type Levels = readonly (readonly Statement[])[];
-
-/** An effective value; `statement` is null for a default, `text` null where there is none. */
-export interface Picked {
-  readonly text: string | null;
-  readonly statement: Statement | null;
-}
+import type { NodeSettings, ResourceSettings } from './settings.js';
+import { type LongestGap, ownLevels, resolveTargets, type TargetDraft } from './targets.js';
+import {
+  type Block,
+  effective,
+  type FileTree,
+  type ResourceBlock,
+  type Statement,
+} from './tree.js';
+import { compressionOf, durationSeconds, shareOf, sizeBytes, wholeNumber } from './value.js';
 
 export interface ResourceDraft {
   readonly settings: ResourceSettings;
   readonly place: Place;
   readonly levels: Levels;
+  /** The same below the node's own target block: for what others keep of the resource here. */
+  readonly ownLevels: Levels;
+  readonly targets: readonly TargetDraft[];
 }
 
 export interface NodeDraft {
@@ -41,32 +38,13 @@ export interface NodeDraft {
   readonly resources: readonly ResourceDraft[];
 }
 
-/** The value of `name` in the innermost scope that sets it, else its default. */
-export function pick(levels: Levels, name: string): Picked {
-  const keyword: Keyword = present(keywordOf(name), `${name} is in the table`);
-  for (const level of levels) {
-    const statement = lastOf(level, name);
-    if (statement !== null) return { text: statement.text ?? keyword.default, statement };
-  }
-  return { text: keyword.default, statement: null };
-}
-
-/** The innermost of `schedule` and `interval`, whichever it is; the default is an interval. */
-export function pickSchedule(levels: Levels): Picked & { readonly kind: 'cron' | 'interval' } {
-  for (const level of levels) {
-    const cron = lastOf(level, 'schedule');
-    const interval = lastOf(level, 'interval');
-    if (cron?.text != null && interval === null) {
-      return { kind: 'cron', text: cron.text, statement: cron };
-    }
-    if (cron !== null || interval !== null)
-      return { kind: 'interval', ...pick([level], 'interval') };
-  }
-  return { kind: 'interval', ...pick([], 'interval') };
-}
-
 /** Settings of the node that answers to `names`. */
-export function resolve(tree: FileTree, names: readonly string[], findings: Findings): NodeDraft {
+export function resolve(
+  tree: FileTree,
+  names: readonly string[],
+  longestGap: LongestGap,
+  findings: Findings,
+): NodeDraft {
   const global = tree.global.statements;
   const mine = tree.nodes.filter((block) => matchesNode(block.name, names));
   const own = mine.flatMap((block) => block.statements);
@@ -74,10 +52,11 @@ export function resolve(tree: FileTree, names: readonly string[], findings: Find
   const listens = additive(levels, 'listen', findings);
   const exports = additive(levels, 'export', findings);
   const node = ownName(tree, names, findings) ?? mine[0]?.name ?? names[0] ?? '';
+  const outer = effective(global);
   const resources = tree.resources
-    .map((resource) => resolveResource(resource, global, names, findings))
+    .map((resource) => resolveResource(resource, outer, { names, longestGap }, findings))
     .filter((draft) => draft !== null);
-  const text = (name: string): string => present(pick(levels, name).text, 'it has a default');
+  const text = (name: string): string => pickText(levels, name);
   const control = addressOf(text('control'));
   const settings: NodeSettings = {
     node,
@@ -134,24 +113,27 @@ function ownName(tree: FileTree, names: readonly string[], findings: Findings): 
 function resolveResource(
   resource: ResourceBlock,
   global: readonly Statement[],
-  names: readonly string[],
+  { names, longestGap }: { names: readonly string[]; longestGap: LongestGap },
   findings: Findings,
 ): ResourceDraft | null {
   const mine = resource.nodes.filter((block) => matchesNode(block.name, names));
-  const others = resource.nodes.filter((block) => !matchesNode(block.name, names));
+  const theirs = resource.nodes.filter((block) => !matchesNode(block.name, names));
   const own = mine[0];
   if (own === undefined) {
     findings.error(resource.place, 'resource', noBlock(resource, names));
     return null;
   }
-  const levels = [mine.flatMap((block) => block.statements), resource.statements, global];
+  const inner = effective(mine.flatMap((block) => block.statements));
+  const levels = [inner, effective(resource.statements), global];
   if (pick(levels, 'local').statement === null) {
     const text = `resource ${resource.name} has no local disk on this node; write local PATH`;
     findings.error(own.place, 'local', text);
   }
-  const peer = onlyPeer(resource, others, findings);
-  const target = resolveTarget(resource, own, peer, levels, findings);
-  return { settings: resourceSettings(resource, levels, target), place: resource.place, levels };
+  const others = [...new Set(theirs.map((block) => block.name))];
+  const view = { resource, mine, others, names, levels };
+  const targets = resolveTargets(view, longestGap, findings);
+  const draft = { place: resource.place, levels, ownLevels: ownLevels(view), targets };
+  return { ...draft, settings: resourceSettings(resource.name, draft) };
 }
 
 /** HAST's answer to a file for other nodes: the names that would have been acceptable. */
@@ -164,87 +146,29 @@ function noBlock(resource: ResourceBlock, names: readonly string[]): string {
   return `${what}; ${acceptable}: write on ${first} { ... } or use --node`;
 }
 
-/** The name of the one other node, or null; a second one is an error. */
-function onlyPeer(
-  resource: ResourceBlock,
-  others: readonly Block[],
-  findings: Findings,
-): string | null {
-  const [first] = others;
-  const second = others.find((block) => block.name !== first?.name);
-  if (second !== undefined) {
-    findings.error(second.place, 'on', `resource ${resource.name}: ${SEVERAL_TARGETS}`);
-  }
-  return first?.name ?? null;
-}
-
-/**
- * The target of a resource: its peer, named after the peer's node (DESIGN.md §5). A resource with
- * `remote none` and no block for another node has none.
- */
-function resolveTarget(
-  resource: ResourceBlock,
-  own: Block,
-  peer: string | null,
-  levels: Levels,
-  findings: Findings,
-): TargetSettings | null {
-  const { statement, text } = pick(levels, 'remote');
-  const what = `resource ${resource.name}`;
-  if (statement === null) {
-    const how = 'write remote tcp://HOST:8457, or remote none';
-    findings.error(own.place, 'remote', `${what} does not say where its other node is; ${how}`);
-  }
-  const remote = text === 'none' ? null : text;
-  if (peer === null) {
-    if (remote !== null) {
-      const why = 'a target is named after its node';
-      const text = `${what} has no on block for the other node; ${why}: write on NAME { ... } too`;
-      findings.error(own.place, 'on', text);
-    }
-    return null;
-  }
-  return {
-    name: peer,
-    remote,
-    source: pick(levels, 'source').text,
-    schedule: scheduleSetting(levels),
-    retain: wholeNumber(pick(levels, 'retain').text ?? '') ?? 1,
-  };
-}
-
-function scheduleSetting(levels: Levels): ScheduleSetting {
-  const { kind, text } = pickSchedule(levels);
-  const given = present(text, 'an interval has a default');
-  if (kind === 'cron') {
-    return { kind, expression: given, timezone: pick(levels, 'timezone').text };
-  }
-  return { kind, seconds: present(durationSeconds(given, false), 'the value was checked') };
-}
-
 /** Text to values. Every text was checked by the parser, and defaults are right (value.test.ts). */
-function resourceSettings(
-  resource: ResourceBlock,
-  levels: Levels,
-  target: TargetSettings | null,
-): ResourceSettings {
-  const optional = (name: string): string | null => pick(levels, name).text;
-  const text = (name: string): string => present(optional(name), `${name} has a default`);
-  const number = (name: string): number => present(wholeNumber(text(name)), 'it was checked');
+function resourceSettings(name: string, draft: Omit<ResourceDraft, 'settings'>): ResourceSettings {
+  const { levels } = draft;
+  const optional = (setting: string): string | null => pick(levels, setting).text;
+  const text = (setting: string): string => pickText(levels, setting);
+  const alone = optional('start-alone');
   return {
-    name: resource.name,
-    exportName: optional('name') ?? resource.name,
+    name,
+    exportName: optional('name') ?? name,
     local: optional('local') ?? '',
     replication: 'periodic',
     compression: present(compressionOf(text('compression')), 'it was checked'),
     timeoutSeconds: present(durationSeconds(text('timeout'), true), 'it was checked'),
     metaflush: text('metaflush') === 'on',
-    retain: number('retain'),
+    retain: present(wholeNumber(pickText(draft.ownLevels, 'retain')), 'it was checked'),
+    remember: text('remember') === 'on',
+    startAlone: alone === 'serve' || alone === 'wait' ? alone : null,
+    scrubShare: present(shareOf(text('scrub')), 'it was checked'),
     spillBytes: present(sizeBytes(text('spill')), 'it was checked'),
     secretPath: optional('secret'),
     insecure: text('insecure') === 'on',
-    dataThreads: number('data-threads'),
+    dataThreads: present(wholeNumber(text('data-threads')), 'it was checked'),
     exec: optional('exec'),
-    targets: target === null ? [] : [target],
+    targets: draft.targets.map((target) => target.settings),
   };
 }

@@ -3,27 +3,25 @@
 import { posix } from 'node:path';
 import { addressOf, formatAddress, isLoopback } from './address.js';
 import type { Findings, Place } from './finding.js';
-import { type NodeDraft, pick, type ResourceDraft } from './resolve.js';
-import { type Block, type FileTree, lastOf } from './tree.js';
+import { pick } from './levels.js';
+import type { NodeDraft, ResourceDraft } from './resolve.js';
+import type { TargetDraft } from './targets.js';
+import { type Block, blocksOf, type FileTree, lastOf, type ResourceBlock } from './tree.js';
 
 /** What is wrong with a cron expression in a time zone (null: this machine's), or null. */
 export type CheckCron = (expression: string, timezone: string | null) => string | null;
 
 /** Every rule about the file as written, whatever the node. */
 export function checkFile(tree: FileTree, findings: Findings, checkCron?: CheckCron): void {
-  const blocks = [tree.global, ...tree.nodes, ...tree.resources];
-  for (const block of [...blocks, ...tree.resources.flatMap((resource) => resource.nodes)]) {
+  for (const block of [tree.global, ...tree.nodes, ...tree.resources.flatMap(blocksOf)]) {
     checkBlock(block, findings);
   }
-  for (const block of [tree.global, ...tree.resources]) {
-    const cron = lastOf(block.statements, 'schedule');
-    const zone = lastOf(block.statements, 'timezone') ?? lastOf(tree.global.statements, 'timezone');
-    if (cron?.text == null || checkCron === undefined) continue;
-    const fault = checkCron(cron.text, zone?.text ?? null);
-    if (fault !== null) findings.error(cron.valuePlace, 'schedule', fault);
-  }
+  if (checkCron !== undefined) checkSchedules(tree, checkCron, findings);
   noteSecondBlocks(tree.nodes, findings);
-  for (const resource of tree.resources) noteSecondBlocks(resource.nodes, findings);
+  for (const resource of tree.resources) {
+    noteSecondBlocks(resource.nodes, findings);
+    checkTargetNames(resource, findings);
+  }
   const seen = new Map<string, Place>();
   for (const { name, place } of tree.resources) {
     const first = seen.get(name);
@@ -32,6 +30,46 @@ export function checkFile(tree: FileTree, findings: Findings, checkCron?: CheckC
       const text = `${name} is already the resource of line ${first.line}; give it another name`;
       findings.error(place, 'resource', text);
     }
+  }
+}
+
+/** Cron expressions in every scope, in the time zone that the scopes around them set. */
+function checkSchedules(tree: FileTree, checkCron: CheckCron, findings: Findings): void {
+  const check = (block: Block, zoneAround: string | null): string | null => {
+    const cron = lastOf(block.statements, 'schedule');
+    const zone = lastOf(block.statements, 'timezone')?.text ?? zoneAround;
+    const fault = cron?.text == null ? null : checkCron(cron.text, zone);
+    if (cron && fault !== null) findings.error(cron.valuePlace, 'schedule', fault);
+    return zone;
+  };
+  const global = check(tree.global, null);
+  for (const resource of tree.resources) {
+    const zone = check(resource, global);
+    for (const target of blocksOf(resource).flatMap((block) => block.targets)) check(target, zone);
+  }
+}
+
+/** Of one scope: a target once, and none that is the node around it. */
+function checkTargetNames(resource: ResourceBlock, findings: Findings): void {
+  const seen = new Map<string, Place>();
+  const check = (target: Block, around: string): void => {
+    const { name, place } = target;
+    // A name with a blank is none: the parser said so.
+    const key = `${around} ${name}`;
+    const first = seen.get(key);
+    if (first === undefined) seen.set(key, place);
+    else {
+      const what = `${name} is already the target of line ${first.line} of the same scope`;
+      findings.error(place, 'target', `${what}; put both together`);
+    }
+    if (name !== '' && name === around) {
+      const what = `${name} is the node around it, and no node is its own target`;
+      findings.error(place, 'target', `${what}; name another node, or move it out of the on block`);
+    }
+  };
+  for (const target of resource.targets) check(target, '');
+  for (const node of resource.nodes) {
+    for (const target of node.targets) check(target, node.name);
   }
 }
 
@@ -129,18 +167,17 @@ const HOW =
 const isOpen = ({ settings }: ResourceDraft): boolean =>
   settings.secretPath === null && !settings.insecure;
 
-const remoteOf = ({ settings }: ResourceDraft): string | null =>
-  settings.targets[0]?.remote ?? null;
+/** The target is another machine. */
+const isAway = ({ settings: { remote } }: TargetDraft): boolean =>
+  remote !== null && !isLoopback(addressOf(remote));
 
-/** The resource would send to another machine without a key. */
-const isRemoteOpen = (resource: ResourceDraft): boolean => {
-  const remote = remoteOf(resource);
-  return remote !== null && isOpen(resource) && !isLoopback(addressOf(remote));
-};
+const placeOfRemote = (target: TargetDraft): Place =>
+  pick(target.levels, 'remote').statement?.valuePlace ?? target.place;
 
 /**
  * `remote` is the other node's address. Users of HAST took it for their own (a comment under the
- * Handbook's announcement): where the file shows that, it is an error.
+ * Handbook's announcement): where the file shows that, it is an error. So is one address for two
+ * targets of a resource: their rounds would meet at one replica.
  */
 function checkRemotes(draft: NodeDraft, findings: Findings): void {
   const own = new Map<string, number>();
@@ -148,18 +185,30 @@ function checkRemotes(draft: NodeDraft, findings: Findings): void {
     if (text !== null) own.set(formatAddress(addressOf(text)), place.line);
   }
   for (const resource of draft.resources) {
-    const remote = remoteOf(resource);
-    if (remote === null) continue;
-    const place = pick(resource.levels, 'remote').statement?.valuePlace ?? resource.place;
-    const ownLine = own.get(formatAddress(addressOf(remote)));
-    if (ownLine !== undefined) {
-      const what = `${remote} is where this node itself listens (line ${ownLine})`;
-      findings.error(place, 'remote', `${what}; write the address of the other node`);
+    const seen = new Map<string, string>();
+    for (const target of resource.targets) {
+      const { name, remote } = target.settings;
+      if (remote === null) continue;
+      const place = placeOfRemote(target);
+      const address = formatAddress(addressOf(remote));
+      const ownLine = own.get(address);
+      if (ownLine !== undefined) {
+        const what = `${remote} is where this node itself listens (line ${ownLine})`;
+        findings.error(place, 'remote', `${what}; write the address of the other node`);
+      }
+      const first = seen.get(address);
+      if (first === undefined) seen.set(address, name);
+      else {
+        const what = `${remote} is already the address of target ${first}`;
+        findings.error(place, 'remote', `${what}; write that of ${name}`);
+      }
     }
-    if (isRemoteOpen(resource)) {
-      const what = `${remote} is another machine and resource ${resource.settings.name} has no key`;
-      findings.error(place, 'remote', `${what}; ${HOW}`);
-    }
+    // One missing key is said once.
+    const away = isOpen(resource) ? resource.targets.find(isAway) : undefined;
+    if (away === undefined) continue;
+    const whose = `resource ${resource.settings.name} has no key`;
+    const what = `${away.settings.remote} is another machine and ${whose}`;
+    findings.error(placeOfRemote(away), 'remote', `${what}; ${HOW}`);
   }
 }
 
@@ -170,7 +219,10 @@ function checkRemotes(draft: NodeDraft, findings: Findings): void {
  */
 function checkListens(draft: NodeDraft, findings: Findings): void {
   const open = draft.resources.find(
-    (resource) => remoteOf(resource) !== null && isOpen(resource) && !isRemoteOpen(resource),
+    (resource) =>
+      isOpen(resource) &&
+      resource.targets.some(({ settings }) => settings.remote !== null) &&
+      !resource.targets.some(isAway),
   );
   if (open === undefined) return;
   const who = `resource ${open.settings.name} has no key`;

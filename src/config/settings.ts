@@ -12,7 +12,8 @@ export type CompressionSetting =
   | { readonly codec: 'none' | 'hole' }
   | { readonly codec: 'zstd'; readonly level: number };
 
-/** Where a resource is replicated to. Named after the peer's node (DESIGN.md §5). */
+/** Where a resource is replicated to: the peer of a short `remote`, named after its node, or a
+ * `target NAME { … }` block (DESIGN.md §5). What a block does not set is inherited. */
 export interface TargetSettings {
   readonly name: string;
   /** tcp://host:port as written, or null for `remote none`. */
@@ -20,6 +21,12 @@ export interface TargetSettings {
   readonly source: string | null;
   readonly schedule: ScheduleSetting;
   readonly retain: number;
+  readonly compression: CompressionSetting;
+  readonly timeoutSeconds: number;
+  /** Bits a second that may leave for this target; null: no limit. */
+  readonly rateBitsPerSecond: number | null;
+  /** Age of the target's point at which the alarm goes off; null: no alarm over lag. */
+  readonly maxLagSeconds: number | null;
 }
 
 export interface ResourceSettings {
@@ -31,7 +38,15 @@ export interface ResourceSettings {
   readonly compression: CompressionSetting;
   readonly timeoutSeconds: number;
   readonly metaflush: boolean;
+  /** Points that this node keeps of the resource as its secondary. */
   readonly retain: number;
+  /** Takes the role up again that it had when hastd ended (H38). */
+  readonly remember: boolean;
+  /** What a remembered primary does when its peer is not reached; null: serve after a clean stop,
+   * wait after an unclean one (H38). */
+  readonly startAlone: 'serve' | 'wait' | null;
+  /** Share of the clean chunks that the background pass reads a day, 0..1; 0: no pass (H11). */
+  readonly scrubShare: number;
   /** Most bytes of before-images kept during a round. */
   readonly spillBytes: number;
   /** File with the pre-shared key, or null. */

@@ -1,7 +1,7 @@
 // A parsed file, before inheritance: blocks with their statements, each with its place. All nodes'
 // blocks are in it; which of them count is decided in resolve.ts.
 import type { Place } from './finding.js';
-import type { Keyword, Scope } from './keywords.js';
+import type { Keyword, Scope } from './keyword.js';
 
 export interface Statement {
   readonly keyword: Keyword;
@@ -15,10 +15,13 @@ export interface Statement {
 /** One scope as written once. */
 export interface Block {
   readonly scope: Scope;
-  /** Of the node or resource; empty for the top level and where it is missing (and reported). */
+  /** Of the node, resource or target; empty for the top level, and where it is missing (and
+   * reported). */
   readonly name: string;
   readonly place: Place;
   readonly statements: Statement[];
+  /** Target blocks in it: only a resource and an on block of one have any. */
+  readonly targets: Block[];
 }
 
 export interface ResourceBlock extends Block {
@@ -32,10 +35,22 @@ export interface FileTree {
 }
 
 export const emptyTree = (): FileTree => ({
-  global: { scope: 'global', name: '', place: { line: 1, column: 1 }, statements: [] },
+  global: { scope: 'global', name: '', place: { line: 1, column: 1 }, statements: [], targets: [] },
   nodes: [],
   resources: [],
 });
+
+/** Of each setting the last statement: what counts of a scope, and at most one per keyword. */
+export const effective = (statements: readonly Statement[]): readonly Statement[] => [
+  ...new Map(statements.map((statement) => [statement.keyword.name, statement])).values(),
+];
+
+/** All blocks of a resource: its own, its on blocks, and every target block. */
+export const blocksOf = (resource: ResourceBlock): readonly Block[] => [
+  resource,
+  ...resource.targets,
+  ...resource.nodes.flatMap((node) => [node, ...node.targets]),
+];
 
 /** The last statement of `name` in a scope: the one that counts. */
 export function lastOf(statements: readonly Statement[], name: string): Statement | null {

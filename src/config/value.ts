@@ -3,7 +3,7 @@
 import { posix } from 'node:path';
 import { type Address, AddressError, addressOf, isLoopback } from './address.js';
 import { shown } from './finding.js';
-import type { Keyword, ValueKind } from './keywords.js';
+import type { Keyword, ValueKind } from './keyword.js';
 import { nearest } from './nearest.js';
 import type { CompressionSetting } from './settings.js';
 
@@ -15,6 +15,7 @@ const UNIT_BYTES: Readonly<Record<string, number>> = {
   g: 2 ** 30,
   t: 2 ** 40,
 };
+const UNIT_BITS: Readonly<Record<string, number>> = { kbit: 1e3, mbit: 1e6, gbit: 1e9 };
 
 /** `30s 15m 6h 1d`, or with `bare` also a plain number of seconds; null: none of these. */
 export function durationSeconds(text: string, bare: boolean): number | null {
@@ -28,6 +29,21 @@ export function sizeBytes(text: string): number | null {
   const [, digits, unit] = /^([0-9]{1,15})([kmgt]?)$/i.exec(text) ?? [];
   if (digits === undefined || unit === undefined) return null;
   return Number(digits) * (UNIT_BYTES[unit.toLowerCase()] ?? 1);
+}
+
+/** `500kbit 20mbit 2.5gbit` in powers of 1000 as tc(8), units in any case: bits a second; null:
+ * none of these. */
+export function rateBits(text: string): number | null {
+  const [, number, unit] = /^([0-9]{1,9}(?:\.[0-9]{1,3})?)([kmg]bit)$/i.exec(text) ?? [];
+  if (number === undefined || unit === undefined) return null;
+  return Math.round(Number(number) * (UNIT_BITS[unit.toLowerCase()] ?? 1));
+}
+
+/** `1% 0.5%` and `off`: a share of 0..1; null: none of these. */
+export function shareOf(text: string): number | null {
+  if (text === 'off') return 0;
+  const [, percent] = /^([0-9]{1,9}(?:\.[0-9]{1,3})?)%$/.exec(text) ?? [];
+  return percent === undefined ? null : Number(percent) / 100;
 }
 
 /** A decimal number of at most nine digits, or null. */
@@ -91,7 +107,11 @@ function kindFault(value: ValueKind, text: string): string | null {
     case 'size':
       return sizeFault(value, text);
     case 'duration':
-      return durationFault(value, text);
+      return value.none && text === 'none' ? null : durationFault(value, text);
+    case 'rate':
+      return text === 'none' ? null : rateFault(value, text);
+    case 'share':
+      return text === 'off' ? null : shareFault(value, text);
   }
 }
 
@@ -165,6 +185,46 @@ function durationFault(
   }
   if (seconds >= value.secondsMin && seconds <= value.secondsMax) return null;
   return `${shown(text)} is outside ${value.secondsMin}s..${value.secondsMax / 86_400}d`;
+}
+
+/**
+ * Bits, as links are sold. 20M is refused although it looks clear: it is 20 megabytes to rsync and
+ * curl, 20 megabits to others, and a limit that is wrong by 8 is worse than none.
+ */
+function rateFault(value: { bitsMin: number; bitsMax: number }, text: string): string | null {
+  const bits = rateBits(text);
+  if (bits !== null && bits >= value.bitsMin && bits <= value.bitsMax) return null;
+  if (bits !== null) return `${shown(text)} is outside ${rateRange(value)}`;
+  if (/^[0-9]{1,9}$/.test(text)) {
+    return `${text} has no unit; write ${text}kbit, ${text}mbit or ${text}gbit a second, or none`;
+  }
+  const [, number, letter = '', rest = ''] =
+    /^([0-9]{1,9}(?:\.[0-9]{1,3})?)([kmg])([a-z/]{0,12})$/i.exec(text) ?? [];
+  if (number === undefined) {
+    return `${shown(text)} is not a rate; write bits a second, such as 20mbit or 500kbit, or none`;
+  }
+  const unit = `${letter.toLowerCase()}bit`;
+  if (/bit/i.test(rest)) return `${shown(text)} is not a rate; write ${number}${unit}`;
+  const bytes = `or ${Number(number) * 8}${unit} if bytes were meant`;
+  return `${shown(text)} could be bits or bytes; write ${number}${unit}, ${bytes}`;
+}
+
+const rateRange = ({ bitsMin, bitsMax }: { bitsMin: number; bitsMax: number }): string =>
+  `${bitsMin / 1e3}kbit..${bitsMax / 1e9}gbit`;
+
+function shareFault(
+  value: { percentMin: number; percentMax: number },
+  text: string,
+): string | null {
+  const share = shareOf(text);
+  if (share === null) {
+    const how = /^[0-9]{1,3}(\.[0-9]{1,3})?$/.test(text) ? `write ${text}%` : 'write 1%';
+    return `${shown(text)} is not a share; ${how}, or off`;
+  }
+  // Rounded: 0.1 % of 1 times 100 is not exactly 0.1.
+  const percent = Math.round(share * 1e5) / 1e3;
+  if (percent >= value.percentMin && percent <= value.percentMax) return null;
+  return `${shown(text)} is outside ${value.percentMin}%..${value.percentMax}%`;
 }
 
 /** The form of an address, then what its use allows. The network rules are in rules.ts. */

@@ -17,7 +17,7 @@ export type FiringSetting =
 const CRON_FIELDS_MIN = 5;
 const CRON_FIELDS_MAX = 6;
 /** Longer than any real expression; keeps the parser away from megabytes. */
-const CRON_LENGTH_MAX = 256;
+export const CRON_LENGTH_MAX = 256;
 
 /**
  * The first firing strictly after `afterMs`. An interval fires at whole steps from `anchorMs`,

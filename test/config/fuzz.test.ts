@@ -127,7 +127,14 @@ test('many different addresses and names take bounded time', () => {
     { length: 10_000 },
     (_, i) => `resource r${i} { on a { local /${i} remote none } on b { remote none } }`,
   );
-  for (const text of [listens.join('\n'), resources.join('\n')]) {
+  const targets = Array.from({ length: 20_000 }, (_, i) => `target t${i} { remote /${i} }`);
+  const inNode = `on a { local /x ${targets.slice(0, 10_000).join('\n')} }`;
+  const oneResource = `resource r { ${targets.join('\n')} ${inNode} }`;
+  const globals = 'retain 7 timeout 8\n'.repeat(20_000);
+  const spread = resources.map((text) => text.replace('on a', 'target c { remote none } on a'));
+  const many = [oneResource, globals + oneResource.slice(0, 400_000), globals + spread.join('\n')];
+  for (const text of [listens.join('\n'), resources.join('\n'), ...many]) {
+    assert.ok(text.length > 100_000 && text.length < 2 * CONFIG_BYTES_MAX);
     const start = performance.now();
     check(text);
     assert.ok(performance.now() - start < WORST_MS_MAX);

@@ -30,6 +30,20 @@ test('words hold exactly the characters of HAST, digits alone are a number', () 
   assert.deepEqual(said, []);
 });
 
+test('a number with % is a word; % elsewhere is in nothing', () => {
+  const { tokens, said } = run('scrub 1% 0.5%} 12.5%x');
+  assert.deepEqual(tokens.slice(0, -1), [
+    'word:scrub',
+    'word:1%',
+    'word:0.5%',
+    '}:}',
+    'word:12.5%',
+    'word:x',
+  ]);
+  assert.deepEqual(said, []);
+  for (const text of ['a%', '%', '1.%', '/srv/1%']) assert.equal(run(text).said.length, 1, text);
+});
+
 test('braces need no white space, and a comment ends a word', () => {
   assert.deepEqual(run('a{b}c#d e\nf').tokens, [
     'word:a',

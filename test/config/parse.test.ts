@@ -23,6 +23,8 @@ test('the new words may be names, as in files that were written before them', ()
   const text = 'resource export { on spill { local /interval remote none } }';
   const settings = settingsOf(text, 'spill');
   assert.equal(settings.resources[0]?.name, 'export');
+  const block = 'resource target { name target on rate { local /scrub remote none } }';
+  assert.equal(settingsOf(block, 'rate').resources[0]?.exportName, 'target');
 });
 
 test('words of HAST are names in quotes only', () => {
@@ -128,6 +130,21 @@ test('settings twice in one scope: a note, and the last wins as in HAST', () => 
   ]);
   assert.equal(settingsOf(text).resources[0]?.timeoutSeconds, 6);
   assert.equal(settingsOf(text).resources[0]?.retain, 2);
+});
+
+test('a target block is met wherever it cannot stand, and a missing } before it', () => {
+  const at = (text: string): string => errorsOf(text).join('|');
+  assert.match(at(`target b { remote none }\n${ok}`), /^1:1: target: [^|]*into a resource$/);
+  assert.match(at(`on a { target b { remote none } }\n${ok}`), /^1:8: target: [^|]*resource$/);
+  const nested =
+    'resource r { on a { local /x } target b { remote none\n target c { remote none } }';
+  assert.equal(at(nested), '2:2: target: cannot stand in a target block; is a } missing above?');
+  assert.match(
+    at('resource r { on a { local\n target b { remote none } } }'),
+    /^1:21: local: the v/,
+  );
+  assert.match(at('resource r { on a { local /x } target b }'), /write target b \{ \.\.\. \}/);
+  assert.match(at('resource r { on a { local /x remote none } target { } }'), /write target NAME/);
 });
 
 test('several blocks of one node are one, with a note', () => {

@@ -87,6 +87,7 @@ test('hast.conf(5) has an entry for every setting, with scopes and default', () 
     node: 'node',
     resource: 'resource',
     'resource node': 'resource node',
+    target: 'target',
   };
   for (const keyword of KEYWORDS) {
     const entry = entries.get(keyword.name);

@@ -19,22 +19,27 @@ test('defaults of a node', () => {
 });
 
 test('defaults of a resource', () => {
-  const target = { name: 'b', remote: 'tcp://127.0.0.1:9457', source: null, retain: 24 };
+  const common = { retain: 24, compression: { codec: 'zstd', level: 3 }, timeoutSeconds: 20 };
+  const target = { name: 'b', remote: 'tcp://127.0.0.1:9457', source: null, ...common };
+  const schedule = { kind: 'interval', seconds: 900 };
+  // Two intervals and an hour.
+  const alarm = { rateBitsPerSecond: null, maxLagSeconds: 5400 };
   assert.deepEqual(vm1(), {
     name: 'vm1',
     exportName: 'vm1',
     local: '/srv/a.img',
     replication: 'periodic',
-    compression: { codec: 'zstd', level: 3 },
-    timeoutSeconds: 20,
+    ...common,
     metaflush: false,
-    retain: 24,
+    remember: true,
+    startAlone: null,
+    scrubShare: 0.01,
     spillBytes: 4 * 2 ** 30,
     secretPath: null,
     insecure: false,
     dataThreads: 2,
     exec: null,
-    targets: [{ ...target, schedule: { kind: 'interval', seconds: 900 } }],
+    targets: [{ ...target, schedule, ...alarm }],
   });
 });
 
@@ -66,6 +71,11 @@ test('inner scopes override outer ones', () => {
   assert.equal(vm1('', 'local /other').local, '/srv/a.img');
   assert.equal(vm1('secret /1', 'secret /2').secretPath, '/2');
   assert.equal(vm1('secret /1', 'secret /2', 'secret /3').secretPath, '/3');
+  assert.equal(vm1('metaflush on', '', 'metaflush off').metaflush, false);
+  assert.equal(vm1('metaflush off', '', 'metaflush on').metaflush, true);
+  assert.equal(vm1('remember off').remember, false);
+  assert.equal(vm1('start-alone serve', 'start-alone wait').startAlone, 'wait');
+  assert.equal(vm1('scrub 5%', 'scrub off').scrubShare, 0);
   const later = settingsOf(`${twoNodes()} timeout 9`);
   assert.equal(later.resources[0]?.timeoutSeconds, 9, 'the order in the file does not matter');
 });

@@ -6,6 +6,8 @@ import {
   compressionOf,
   durationSeconds,
   nameFault,
+  rateBits,
+  shareOf,
   sizeBytes,
   valueFault,
   wholeNumber,
@@ -40,7 +42,30 @@ const EDGES: readonly [string, readonly string[], Readonly<Record<string, RegExp
   ['compression', [], { 'zstd:': /1\.\.19/, 'zstd:20': /1\.\.19/, zst: /did you mean zstd\?/ }],
   ['checksum', ['none', 'crc32', 'sha256'], { crc23: /did you mean crc32\?/, md5: /not one of/ }],
   ['insecure', ['on', 'off'], { yes: /not one of on, off/ }],
-  ['metaflush', ['off'], { on: /later version/ }],
+  ['metaflush', ['off', 'on'], { yes: /not one of on, off/ }],
+  [
+    'rate',
+    ['none', '8kbit', '20mbit', '2.5Mbit', '1000gbit'],
+    { '7kbit': /outside 8kbit\.\.1000gb/ },
+  ],
+  ['rate', [], { '1001gbit': /outside/, '20': /20 has no unit; write 20kbit, 20mbit or 20gbit/ }],
+  ['rate', [], { '20M': /write 20mbit, or 160mbit if bytes were meant/, '2.5G/s': /or 20gbit if/ }],
+  ['rate', [], { '20mbit/s': /is not a rate; write 20mbit$/, '20Mbits': /write 20mbit$/ }],
+  [
+    'rate',
+    [],
+    { '': /not a rate/, off: /or none$/, '-1mbit': /not a rate/, '1tbit': /not a rate/ },
+  ],
+  ['max-lag', ['none', '1m', '26h', '366d'], { '59s': /outside 60s\.\.366d/, '367d': /outside/ }],
+  ['max-lag', [], { '26': /26 has no unit; write 26s, 26m, 26h or 26d/, off: /not a duration/ }],
+  ['remember', ['on', 'off'], { yes: /not one of on, off/ }],
+  ['start-alone', ['serve', 'wait'], { server: /did you mean serve\?/, on: /not one of/ }],
+  ['scrub', ['off', '0.1%', '1%', '12.5%', '100%'], { '0.099%': /outside 0.1%\.\.100%/ }],
+  [
+    'scrub',
+    [],
+    { '100.1%': /outside/, '1': /1 is not a share; write 1%, or off/, none: /or off$/ },
+  ],
   ['replication', ['periodic'], { periodc: /did you mean periodic\?/, constructor: /not one of/ }],
   ['schedule', ['0 2 * * *', ' */5  7-19 * * 1-5 ', '0 0 2 * * *'], { '@daily': /1 fields/ }],
   ['schedule', [], { '': /0 fields/, '1 2 3 4 5 6 7': /7 fields/ }],
@@ -116,6 +141,23 @@ test('readers of numbers', () => {
     null,
     null,
   ]);
+});
+
+test('rates are decimal, as links are', () => {
+  assert.deepEqual(
+    ['500kbit', '20mbit', '2.5Gbit', '0.001kbit', '1.001kbit'].map(rateBits),
+    [500_000, 20_000_000, 2_500_000_000, 1, 1001],
+  );
+  for (const wrong of ['', 'none', '20', '20m', '20mbit ', '1.0001mbit', '.5mbit', '1e3kbit']) {
+    assert.equal(rateBits(wrong), null, wrong);
+  }
+});
+
+test('shares', () => {
+  assert.deepEqual(['off', '1%', '0.1%', '12.5%', '100%'].map(shareOf), [0, 0.01, 0.001, 0.125, 1]);
+  for (const wrong of ['', '1', '%', '1 %', 'none', '.5%', '1%%']) {
+    assert.equal(shareOf(wrong), null, wrong);
+  }
 });
 
 test('compression', () => {
