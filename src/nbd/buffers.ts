@@ -2,8 +2,12 @@
 // Guarantee (W5): at most RETAINED_BYTES_MAX lie idle in a thread, however many connections it has.
 import { assert } from '../base/assert.js';
 import { MIB } from '../base/units.js';
-import { REPLY_BYTES } from './protocol.js';
+import { DATA_HEAD_BYTES } from './protocol.js';
 
+/** Room before the payload for the head of its reply, of whatever kind; the head ends where the
+ * payload begins. */
+export const HEAD_BYTES = 32;
+assert(DATA_HEAD_BYTES <= HEAD_BYTES, 'every head has room');
 /** Idle bytes kept. */
 export const RETAINED_BYTES_MAX = 16 * MIB;
 /** Larger payloads are rare (the kernel and QEMU cut at 1 or 2 MiB): allocated and dropped. */
@@ -23,21 +27,21 @@ export class BufferPool {
     return this.#retainedBytes;
   }
 
-  /** A buffer of at least REPLY_BYTES + `payloadBytes`, contents undefined. */
+  /** A buffer of at least HEAD_BYTES + `payloadBytes`, contents undefined. */
   take(payloadBytes: number): Buffer {
     if (payloadBytes > POOLED_PAYLOAD_BYTES_MAX) {
-      return Buffer.allocUnsafeSlow(REPLY_BYTES + payloadBytes);
+      return Buffer.allocUnsafeSlow(HEAD_BYTES + payloadBytes);
     }
     const size = classOf(payloadBytes);
     const buffer = this.#idle[size]?.pop();
-    if (buffer === undefined) return Buffer.allocUnsafeSlow(REPLY_BYTES + 2 ** size);
+    if (buffer === undefined) return Buffer.allocUnsafeSlow(HEAD_BYTES + 2 ** size);
     this.#retainedBytes -= buffer.length;
     return buffer;
   }
 
   /** Takes back what `take` gave; nobody may look at it any more. */
   give(buffer: Buffer): void {
-    const payloadBytes = buffer.length - REPLY_BYTES;
+    const payloadBytes = buffer.length - HEAD_BYTES;
     if (payloadBytes > POOLED_PAYLOAD_BYTES_MAX) return;
     if (this.#retainedBytes + buffer.length > this.#retainedBytesMax) return;
     const size = classOf(payloadBytes);

@@ -11,12 +11,14 @@ import { addressText, isLoopback, ListenError, type NbdAddress } from './address
 import { duplicateOf } from './descriptor.js';
 import { LISTENER_LIMITS, type ListenerLimits } from './limits.js';
 import { greeting, Negotiation, type Step } from './negotiation.js';
-import type { ExportInfo } from './protocol.js';
+import type { Agreement, ExportInfo } from './protocol.js';
 import { listening, listenOnPath } from './socketpath.js';
 
 /** A negotiated connection on its way to the thread that serves it. */
 export interface HandedConnection {
   readonly exportName: string;
+  /** What was negotiated for the transmission phase. */
+  readonly agreement: Agreement;
   /** Owned by the receiver; the connection ends when it is closed. */
   readonly fd: number;
   /** The first bytes of the transmission phase; may be transferred to another thread. */
@@ -152,7 +154,7 @@ class Door {
       case 'transmit':
         // A client waits for each answer, so there is room for this one; else it does not read.
         if (socket.writableLength > 0) this.#cutOff(socket, 'too-much');
-        else this.#handOver(socket, step.exportName, step.leftover);
+        else this.#handOver(socket, step);
         return;
       case 'close':
         if (step.reason === 'aborted') socket.destroySoon();
@@ -167,7 +169,8 @@ class Door {
     socket.destroy();
   }
 
-  #handOver(socket: Socket, exportName: string, leftover: Uint8Array<ArrayBuffer>): void {
+  #handOver(socket: Socket, step: Extract<Step, { next: 'transmit' }>): void {
+    const { exportName, agreement, leftover } = step;
     let fd: number;
     try {
       fd = duplicateOf(socket);
@@ -183,7 +186,7 @@ class Door {
       open = false;
     };
     try {
-      this.#parts.handOver({ exportName, fd, leftover, done });
+      this.#parts.handOver({ exportName, agreement, fd, leftover, done });
     } catch (error) {
       closeFd(fd);
       done();

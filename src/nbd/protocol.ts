@@ -11,6 +11,8 @@ export const OPTION_REPLY_MAGIC = 0x3e889045565a9n;
 /** "Request message" and "Simple reply message". */
 export const REQUEST_MAGIC = 0x25609513;
 export const SIMPLE_REPLY_MAGIC = 0x67446698;
+/** "Structured reply chunk message". */
+export const CHUNK_MAGIC = 0x668e33ef;
 
 //  Greeting, 18 bytes:        0  8 NBDMAGIC   8  8 IHAVEOPT   16  2 handshake flags
 //  Client flags, 4 bytes.
@@ -20,6 +22,12 @@ export const SIMPLE_REPLY_MAGIC = 0x67446698;
 //  Request, 28 bytes:         0  4 magic      4  2 flags       6  2 type    8  8 cookie
 //                            16  8 offset    24  4 length
 //  Simple reply, 16 bytes:    0  4 magic      4  4 error       8  8 cookie
+//  Chunk, 20 + n bytes:       0  4 magic      4  2 flags       6  2 type    8  8 cookie
+//                            16  4 n         20  n payload:
+//    OFFSET_DATA, 8 + m:      0  8 offset     8  m data
+//    OFFSET_HOLE, 12:         0  8 offset     8  4 length
+//    BLOCK_STATUS, 4 + 8 r:   0  4 context    4  8 each run: 4 length, 4 flags
+//    ERROR, 6; _OFFSET, 14:   0  4 error      4  2 length of a text (0)   6  8 offset
 export const GREETING_BYTES = 18;
 export const CLIENT_FLAGS_BYTES = 4;
 export const OPTION_HEADER_BYTES = 16;
@@ -28,8 +36,12 @@ export const EXPORT_BYTES = 10;
 export const EXPORT_ZEROES_BYTES = 124;
 export const REQUEST_BYTES = 28;
 export const REPLY_BYTES = 16;
+export const CHUNK_HEAD_BYTES = 20;
+/** Before the data of an OFFSET_DATA chunk; the longest head that data has. */
+export const DATA_HEAD_BYTES = CHUNK_HEAD_BYTES + 8;
 assert(4 + 2 + 2 + 8 + 8 + 4 === REQUEST_BYTES, 'the request header is drawn right');
 assert(4 + 4 + 8 === REPLY_BYTES, 'the reply header is drawn right');
+assert(4 + 2 + 2 + 8 + 4 === CHUNK_HEAD_BYTES, 'the chunk header is drawn right');
 
 /** "Handshake flags" and "Client flags": the same two bits in both directions. */
 export const HANDSHAKE = { FIXED_NEWSTYLE: 1, NO_ZEROES: 2 } as const;
@@ -42,7 +54,10 @@ export const TRANSMISSION = {
   SEND_FUA: 1 << 3,
   SEND_TRIM: 1 << 5,
   SEND_WRITE_ZEROES: 1 << 6,
+  SEND_DF: 1 << 7,
   CAN_MULTI_CONN: 1 << 8,
+  SEND_CACHE: 1 << 10,
+  SEND_FAST_ZERO: 1 << 11,
 } as const;
 
 /** "Option types". */
@@ -54,6 +69,8 @@ export const OPTION = {
   INFO: 6,
   GO: 7,
   STRUCTURED_REPLY: 8,
+  LIST_META_CONTEXT: 9,
+  SET_META_CONTEXT: 10,
 } as const;
 
 /** "Option reply types". */
@@ -61,6 +78,7 @@ export const REPLY = {
   ACK: 1,
   SERVER: 2,
   INFO: 3,
+  META_CONTEXT: 4,
   ERR_UNSUP: 0x8000_0001,
   ERR_POLICY: 0x8000_0002,
   ERR_INVALID: 0x8000_0003,
@@ -78,11 +96,25 @@ export const COMMAND = {
   DISC: 2,
   FLUSH: 3,
   TRIM: 4,
+  CACHE: 5,
   WRITE_ZEROES: 6,
+  BLOCK_STATUS: 7,
 } as const;
 
 /** "Command flags". */
-export const COMMAND_FLAG = { FUA: 1, NO_HOLE: 2 } as const;
+export const COMMAND_FLAG = { FUA: 1, NO_HOLE: 2, DF: 4, REQ_ONE: 8, FAST_ZERO: 16 } as const;
+
+/** "Structured reply types"; errors have bit 15. */
+export const CHUNK = {
+  NONE: 0,
+  OFFSET_DATA: 1,
+  OFFSET_HOLE: 2,
+  BLOCK_STATUS: 5,
+  ERROR: 0x8001,
+  ERROR_OFFSET: 0x8002,
+} as const;
+/** "Structured reply flags": the last chunk of a reply. */
+export const CHUNK_DONE = 1;
 
 /** "Error values"; 0 is success. */
 export const NBD_ERROR = {
@@ -92,6 +124,7 @@ export const NBD_ERROR = {
   ENOMEM: 12,
   EINVAL: 22,
   ENOSPC: 28,
+  ENOTSUP: 95,
   ESHUTDOWN: 108,
 } as const;
 
@@ -108,18 +141,40 @@ export interface ExportInfo {
   readonly name: string;
   readonly sizeBytes: number;
   readonly readOnly: boolean;
+  /** Names of its meta contexts: Disk.contexts. */
+  readonly contexts: readonly string[];
 }
+
+/** A meta context that a client has selected; `id` is the connection's. */
+export interface MetaContext {
+  readonly id: number;
+  readonly name: string;
+}
+
+/** What negotiation has settled for the transmission phase; plain data, posted between threads. */
+export interface Agreement {
+  /** Reads are answered by structured replies; BLOCK_STATUS and DF need them. */
+  readonly structured: boolean;
+  /** What BLOCK_STATUS answers, in this order; empty: it is refused. */
+  readonly contexts: readonly MetaContext[];
+}
+
+/** Of a client that asked for nothing. */
+export const SIMPLE_AGREEMENT: Agreement = { structured: false, contexts: [] };
 
 /**
  * "Transmission flags" of an export. CAN_MULTI_CONN is true of every Disk: its flush covers what
- * was answered on any connection (W3).
+ * was answered on any connection (W3). DF is offered with structured replies only.
  */
-export function transmissionFlags(readOnly: boolean): number {
+export function transmissionFlags(readOnly: boolean, structured: boolean): number {
   const always =
     TRANSMISSION.HAS_FLAGS |
     TRANSMISSION.SEND_FLUSH |
     TRANSMISSION.SEND_FUA |
-    TRANSMISSION.CAN_MULTI_CONN;
+    TRANSMISSION.CAN_MULTI_CONN |
+    TRANSMISSION.SEND_CACHE |
+    (structured ? TRANSMISSION.SEND_DF : 0);
   if (readOnly) return always | TRANSMISSION.READ_ONLY;
-  return always | TRANSMISSION.SEND_TRIM | TRANSMISSION.SEND_WRITE_ZEROES;
+  const { SEND_TRIM, SEND_WRITE_ZEROES, SEND_FAST_ZERO } = TRANSMISSION;
+  return always | SEND_TRIM | SEND_WRITE_ZEROES | SEND_FAST_ZERO;
 }

@@ -2,7 +2,14 @@
 // anything is consumed, and the error numbers that go back. Pure. Offsets and lengths are bytes.
 import { AssertionError } from '../base/assert.js';
 import { codeOf, HastError } from '../base/errors.js';
-import { COMMAND, COMMAND_FLAG, NBD_ERROR, PAYLOAD_BYTES_MAX, REQUEST_MAGIC } from './protocol.js';
+import {
+  type Agreement,
+  COMMAND,
+  COMMAND_FLAG,
+  NBD_ERROR,
+  PAYLOAD_BYTES_MAX,
+  REQUEST_MAGIC,
+} from './protocol.js';
 
 /** One request, decoded into the same object over and over: nothing is allocated per request. */
 export class Request {
@@ -35,14 +42,21 @@ export function decodeRequest(from: Buffer, at: number, into: Request): boolean 
 /**
  * 0, or the error that answers `request` on such a disk ("Error values"): unknown command or flag
  * EINVAL, a write to a read-only disk EPERM, beyond the end ENOSPC for what writes and EINVAL for
- * what does not, a payload above the maximum EINVAL. DISC is never asked about.
+ * what does not, a payload above the maximum EINVAL, BLOCK_STATUS of nothing or without a context
+ * EINVAL. DISC is never asked about.
  */
-export function refusalOf(request: Request, sizeBytes: number, readOnly: boolean): number {
+export function refusalOf(
+  request: Request,
+  sizeBytes: number,
+  readOnly: boolean,
+  agreement: Agreement,
+): number {
   const { type, offset, length } = request;
-  if ((request.flags & ~flagsOf(type)) !== 0) return NBD_ERROR.EINVAL;
+  if ((request.flags & ~flagsOf(type, agreement.structured)) !== 0) return NBD_ERROR.EINVAL;
   const beyond = offset + length > sizeBytes;
   switch (type) {
     case COMMAND.READ:
+    case COMMAND.CACHE: // "Block size constraints": of the maximum, though nothing is sent
       return beyond || length > PAYLOAD_BYTES_MAX ? NBD_ERROR.EINVAL : NBD_ERROR.NONE;
     case COMMAND.WRITE:
       if (readOnly) return NBD_ERROR.EPERM;
@@ -54,6 +68,9 @@ export function refusalOf(request: Request, sizeBytes: number, readOnly: boolean
     case COMMAND.TRIM:
       if (readOnly) return NBD_ERROR.EPERM;
       return beyond ? NBD_ERROR.EINVAL : NBD_ERROR.NONE;
+    case COMMAND.BLOCK_STATUS:
+      if (agreement.contexts.length === 0 || length === 0) return NBD_ERROR.EINVAL;
+      return beyond ? NBD_ERROR.EINVAL : NBD_ERROR.NONE;
     case COMMAND.FLUSH:
       return offset !== 0 || length !== 0 ? NBD_ERROR.EINVAL : NBD_ERROR.NONE;
     default:
@@ -61,9 +78,12 @@ export function refusalOf(request: Request, sizeBytes: number, readOnly: boolean
   }
 }
 
-/** FUA is valid for all commands, NO_HOLE for WRITE_ZEROES ("Command flags"). */
-function flagsOf(type: number): number {
-  return type === COMMAND.WRITE_ZEROES ? COMMAND_FLAG.FUA | COMMAND_FLAG.NO_HOLE : COMMAND_FLAG.FUA;
+/** FUA is valid for all commands, the others for one each ("Command flags"). */
+function flagsOf(type: number, structured: boolean): number {
+  const { FUA, NO_HOLE, FAST_ZERO, DF, REQ_ONE } = COMMAND_FLAG;
+  if (type === COMMAND.WRITE_ZEROES) return FUA | NO_HOLE | FAST_ZERO;
+  if (type === COMMAND.READ && structured) return FUA | DF;
+  return type === COMMAND.BLOCK_STATUS ? FUA | REQ_ONE : FUA;
 }
 
 /**
@@ -97,4 +117,11 @@ function errnoOf(error: unknown): string | null {
     return typeof error.fault.errno === 'string' ? error.fault.errno : null;
   }
   return codeOf(error);
+}
+
+/** Where in `length` bytes from `offset` it failed, if the error says so, else null. */
+export function placeOf(error: unknown, offset: number, length: number): number | null {
+  if (!(error instanceof HastError) || !('offset' in error.fault)) return null;
+  const { offset: at } = error.fault;
+  return typeof at === 'number' && at >= offset && at < offset + length ? at : null;
 }

@@ -6,7 +6,7 @@
 // and `onClose` comes after the disk has let go of the connection's last operation. A payload that
 // breaks off leaves what had been written: legal, as it was never answered. Header and payload of
 // one request often arrive as two reads; the replies to all of a read leave in one write.
-import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
+import type { Socket } from 'node:net';
 import { assert } from '../base/assert.js';
 import { type Clock, systemClock, within } from '../base/clock.js';
 import { type Log, silentLog } from '../base/log.js';
@@ -14,16 +14,17 @@ import { deferred } from '../base/sync.js';
 import type { Disk } from '../disk/disk.js';
 import { setSocketBuffers } from '../disk/syscalls.js';
 import { threadBuffers } from './buffers.js';
+import { Commands } from './commands.js';
 import { type Counters, newCounters } from './counters.js';
+import { socketOf } from './descriptor.js';
 import { TRANSMISSION_LIMITS, type TransmissionLimits } from './limits.js';
-import { Operations } from './operations.js';
+import { failuresTo, Operations } from './operations.js';
 import { PayloadCutter } from './payload.js';
-import { COMMAND, REQUEST_BYTES } from './protocol.js';
+import { type Agreement, COMMAND, REQUEST_BYTES, SIMPLE_AGREEMENT } from './protocol.js';
+import { Reads } from './reads.js';
 import { Replies } from './replies.js';
 import { decodeRequest, Request, refusalOf } from './requests.js';
-
-/** Failures of the disk that one connection logs; its counters have them all. */
-const FAILURES_LOGGED_MAX = 10;
+import { Writes } from './writes.js';
 
 /** Why a connection ended: DISC, the socket closed or failed, `close`, or nonsense received. */
 export type CloseReason = 'disconnected' | 'lost' | 'closed' | 'bad-magic';
@@ -33,6 +34,8 @@ export interface TransmissionOptions {
   readonly fd: number;
   /** What negotiation had received of this phase. */
   readonly leftover: Uint8Array;
+  /** Default: a client that asked for nothing. */
+  readonly agreement?: Agreement;
   readonly disk: Disk;
   readonly limits?: TransmissionLimits;
   /** Once, when nothing of the connection is left. */
@@ -55,9 +58,13 @@ export function serveTransmission(options: TransmissionOptions): Connection {
 class Transmission implements Connection {
   readonly #options: TransmissionOptions;
   readonly #limits: TransmissionLimits;
+  readonly #agreement: Agreement;
   readonly #socket: Socket;
   readonly #replies: Replies;
   readonly #operations: Operations;
+  readonly #reads: Reads;
+  readonly #writes: Writes;
+  readonly #commands: Commands;
   readonly #closed = deferred<void>();
   /** A header of which only a part has arrived. */
   readonly #head = Buffer.alloc(REQUEST_BYTES);
@@ -77,15 +84,15 @@ class Transmission implements Connection {
   #leaving: CloseReason | null = null;
   #life: 'open' | 'ending' | 'gone' | 'over' = 'open';
   #turnOwed = false;
-  #failuresLogged = 0;
 
   constructor(options: TransmissionOptions) {
     this.#options = options;
     this.#limits = options.limits ?? TRANSMISSION_LIMITS;
+    this.#agreement = options.agreement ?? SIMPLE_AGREEMENT;
     const receive = Buffer.allocUnsafeSlow(this.#limits.receiveBytes);
     setSocketBuffers(options.fd, this.#limits.socketBytes);
     this.#socket = socketOf(options.fd, {
-      buffer: receive,
+      buffer: () => receive.subarray(0, this.#payload.window(this.#headBytes, receive.length)),
       callback: (bytes) => this.#advance(receive, bytes),
     });
     this.#socket.on('end', () => this.#leave('lost'));
@@ -94,13 +101,17 @@ class Transmission implements Connection {
     this.#replies = new Replies(this.#socket, threadBuffers, () => this.#onWritten());
     this.#operations = new Operations({
       disk: options.disk,
+      agreement: this.#agreement,
       replies: this.#replies,
       pool: threadBuffers,
       counters: options.counters ?? newCounters(),
       limits: this.#limits,
-      onFailure: (operation, offset, error) => this.#onFailure(operation, offset, error),
+      onFailure: failuresTo(options.log ?? silentLog),
       onSettled: () => this.#oweTurn(),
     });
+    this.#reads = new Reads(this.#operations);
+    this.#writes = new Writes(this.#operations);
+    this.#commands = new Commands(this.#operations);
     this.#input = Buffer.from(options.leftover);
     if (!this.#advance(this.#input, this.#input.length)) this.#socket.pause();
   }
@@ -195,7 +206,7 @@ class Transmission implements Connection {
       return true;
     }
     const { sizeBytes, readOnly } = this.#options.disk;
-    const refusal = refusalOf(request, sizeBytes, readOnly);
+    const refusal = refusalOf(request, sizeBytes, readOnly, this.#agreement);
     const holds = request.type === COMMAND.READ && refusal === 0 ? request.length : 0;
     if (!this.#hasRoom(holds)) return false;
     this.#phase = 'header';
@@ -205,18 +216,18 @@ class Transmission implements Connection {
       this.#payload.begin(request.offset, request.length);
       this.#phase = 'payload';
     } else if (refusal !== 0) {
-      this.#replies.plain(request.cookieHigh, request.cookieLow, refusal);
+      this.#refuse(request, refusal);
     } else if (request.type === COMMAND.READ) {
-      this.#operations.read(request);
+      this.#reads.begin(request);
     } else {
-      this.#operations.command(request);
+      this.#commands.begin(request);
     }
     return true;
   }
 
   /** Takes some of what has arrived of a payload; false: the disk has enough to do. */
   #takePayload(): boolean {
-    if (this.#refusal !== 0 || this.#operations.writeFailed) {
+    if (this.#refusal !== 0 || this.#writes.failed) {
       this.#at += this.#payload.skip(this.#end - this.#at);
       return true;
     }
@@ -224,7 +235,7 @@ class Transmission implements Connection {
     this.#at += this.#payload.take(this.#input, this.#at, this.#end);
     const { piece } = this.#payload;
     if (piece !== null) {
-      this.#operations.writePiece(this.#request, this.#payload.pieceOffset, piece);
+      this.#writes.piece(this.#request, this.#payload.pieceOffset, piece);
     }
     return true;
   }
@@ -232,9 +243,15 @@ class Transmission implements Connection {
   #endPayload(): void {
     const request = this.#request;
     this.#phase = 'header';
-    if (this.#refusal === 0) this.#operations.endWrite(request);
-    else this.#replies.plain(request.cookieHigh, request.cookieLow, this.#refusal);
+    if (this.#refusal === 0) this.#writes.end(request);
+    else this.#refuse(request, this.#refusal);
     this.#refusal = 0;
+  }
+
+  /** "Structured replies": those who agreed on them get no other answer to a read or a status. */
+  #refuse(request: Request, refusal: number): void {
+    if (this.#agreement.structured) this.#replies.errorChunk(request, refusal, null, true);
+    else this.#replies.plain(request, refusal);
   }
 
   /** As Operations.hasRoom, after offering the kernel what has gathered. */
@@ -277,20 +294,4 @@ class Transmission implements Connection {
     this.#leave('lost');
     this.#endIfIdle();
   }
-
-  #onFailure(operation: string, offset: number, error: unknown): void {
-    if (this.#failuresLogged >= FAILURES_LOGGED_MAX) return;
-    this.#failuresLogged += 1;
-    const { log = silentLog } = this.#options;
-    log.warn('the disk failed a request of a guest', { operation, offset, error });
-  }
-}
-
-/** Node's types know `onread` of sockets that connect; the constructor takes it as well. */
-function socketOf(fd: number, onread: OnReadOpts): Socket {
-  const both = { readable: true, writable: true, allowHalfOpen: true };
-  const options: SocketConstructorOpts & { onread: OnReadOpts } = { fd, ...both, onread };
-  const socket = new Socket(options);
-  socket.setNoDelay(true);
-  return socket;
 }

@@ -1,43 +1,15 @@
 // Real NBD clients as referees: QEMU's, libnbd's, fio's. The server runs in this process.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { seededRandom, systemRandom } from '../../src/base/random.js';
 import { needTool } from '../real.js';
 import { MemoryDisk, type Pace } from './memory-disk.js';
+import { mustRun, needLibnbd, PYTHON, run } from './run.js';
 import { eventually, startServer } from './server.js';
 
 const MIB = 1024 * 1024;
-const SECONDS_MAX = 60;
-
-interface Ran {
-  readonly status: number | null;
-  readonly out: string;
-}
-
-/** Runs a program to its end, killed after SECONDS_MAX; `out` is both its streams. */
-function run(t: TestContext, command: string, ...args: string[]): Promise<Ran> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { timeout: SECONDS_MAX * 1000, killSignal: 'SIGKILL' });
-    t.after(() => child.kill('SIGKILL'));
-    let out = '';
-    const add = (bytes: Buffer): void => {
-      out += bytes.toString();
-    };
-    child.stdout.on('data', add);
-    child.stderr.on('data', add);
-    child.on('error', reject);
-    child.on('close', (status) => resolve({ status, out }));
-  });
-}
-
-async function mustRun(t: TestContext, command: string, ...args: string[]): Promise<string> {
-  const { status, out } = await run(t, command, ...args);
-  assert.equal(status, 0, `${command} ${args.join(' ')}: ${out}`);
-  return out;
-}
 
 function randomImage(t: TestContext, bytes: number): Buffer {
   const seed = Number(process.env['HAST_SEED'] ?? systemRandom.below(2 ** 31));
@@ -60,12 +32,15 @@ test('nbdinfo lists the exports and their sizes', async (t) => {
   assert.match(list, /export="old"/);
   const info = await mustRun(t, 'nbdinfo', server.uri('vm1'));
   for (const fact of [
-    'protocol: newstyle-fixed without TLS, using simple packets',
+    'protocol: newstyle-fixed without TLS, using structured packets',
     'can_multi_conn: true',
     'can_fua: true',
     'can_flush: true',
     'can_trim: true',
     'can_zero: true',
+    'can_fast_zero: true',
+    'can_cache: true',
+    'can_df: true',
     'is_read_only: false',
     'block_size_minimum: 1',
     'block_size_preferred: 4096',
@@ -142,7 +117,8 @@ def fails(error, call, *args):
 fails('ENOSPC', a.pwrite, b'y' * 1024, 8 * 1024 * 1024 - 512)
 fails('EINVAL', a.pread, 1024, 8 * 1024 * 1024 - 512)
 fails('EINVAL', a.trim, 1024, 8 * 1024 * 1024 - 512)
-fails('EINVAL', a.cache, 0, 512)
+fails('EINVAL', a.cache, 8 * 1024 * 1024 - 512, 1024)
+a.cache(4096, 0)
 block = lambda i: nbd.Buffer.from_bytearray(bytearray([i] * 4096))
 cookies = [a.aio_pwrite(block(i), i * 4096) for i in range(64)]
 while a.aio_in_flight(): a.poll(-1)
@@ -157,17 +133,12 @@ for h in (a, b, c): h.shutdown()
 `;
 
 test('libnbd: FUA, zero, trim, flush, errors, two connections', async (t) => {
-  const python = '/usr/bin/python3';
-  if (!needTool(t, python)) return;
-  if ((await run(t, python, '-c', 'import nbd')).status !== 0) {
-    assert.notEqual(process.env['HAST_REQUIRE_ALL'], '1', 'python3-libnbd is not installed');
-    return t.skip('python3-libnbd is not installed');
-  }
+  if (!(await needLibnbd(t))) return;
   for (const pace of ['done', 'mixed'] as Pace[]) {
     const disk = new MemoryDisk(8 * MIB);
     disk.pace = pace;
     const server = await startServer(t, { vm1: disk, old: new MemoryDisk(MIB, true) });
-    await mustRun(t, python, '-c', LIBNBD, server.uri('vm1'), server.uri('old'));
+    await mustRun(t, PYTHON, '-c', LIBNBD, server.uri('vm1'), server.uri('old'));
     assert.ok(disk.callsOf('flush').length >= 4);
     assert.ok(disk.callsOf('zero').every((one) => one.mayPunch === false));
     await eventually(() => server.ends.length === 3, 'all connections ended');

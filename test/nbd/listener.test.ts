@@ -21,7 +21,7 @@ import { scratch } from '../real.js';
 import { Client, goData, OPT, option, words } from './client.js';
 import { eventually } from './server.js';
 
-const EXPORTS = [{ name: 'vm1', sizeBytes: 4096, readOnly: false }];
+const EXPORTS = [{ name: 'vm1', sizeBytes: 4096, readOnly: false, contexts: [] }];
 const GO = Buffer.concat([words([32, 3]), option(OPT.GO, goData('vm1'))]);
 const GO_REPLY_BYTES = 18 + 20 + 12 + 20 + 14 + 20;
 
@@ -219,6 +219,7 @@ test('a client that lists without end and reads nothing is cut off', async (t) =
     name: `${i}${'n'.repeat(200)}`,
     sizeBytes: 512,
     readOnly: true,
+    contexts: [],
   }));
   const { listener } = await start(t, { kind: 'unix', path }, {}, { exports: () => many });
   const client = await Client.connect({ path });

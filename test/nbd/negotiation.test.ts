@@ -11,14 +11,22 @@ import {
   OPTIONS_MAX,
   type Step,
 } from '../../src/nbd/negotiation.js';
-import { goData, OPT, option, optionReplies, words } from './client.js';
+import { type Agreement, SIMPLE_AGREEMENT } from '../../src/nbd/protocol.js';
+import { goData, metaData, OPT, option, optionReplies, words } from './client.js';
 
 const EXPORTS = [
-  { name: 'vm1', sizeBytes: 10 * 2 ** 30 + 512, readOnly: false },
-  { name: 'vm1@42', sizeBytes: 2 ** 41, readOnly: true },
+  {
+    name: 'vm1',
+    sizeBytes: 10 * 2 ** 30 + 512,
+    readOnly: false,
+    contexts: ['base:allocation', 'qemu:dirty-bitmap:b'],
+  },
+  { name: 'vm1@42', sizeBytes: 2 ** 41, readOnly: true, contexts: ['base:allocation'] },
 ];
-const WRITABLE = 0b1_0110_1101; // HAS_FLAGS FLUSH FUA TRIM WRITE_ZEROES CAN_MULTI_CONN
-const READ_ONLY = 0b1_0000_1111; // HAS_FLAGS READ_ONLY FLUSH FUA CAN_MULTI_CONN
+// HAS_FLAGS FLUSH FUA TRIM WRITE_ZEROES CAN_MULTI_CONN CACHE FAST_ZERO
+const WRITABLE = 0b1101_0110_1101;
+const READ_ONLY = 0b0101_0000_1111; // HAS_FLAGS READ_ONLY FLUSH FUA CAN_MULTI_CONN CACHE
+const SEND_DF = 0b1000_0000;
 const FLAGS = words([32, 3]);
 const ACK = 1;
 const SERVER = 2;
@@ -110,10 +118,10 @@ const conversations: { title: string; input: Buffer[]; end: string; types: numbe
     types: [ERR(3)],
   },
   {
-    title: 'STARTTLS, STRUCTURED_REPLY, LIST and SET_META_CONTEXT, EXTENDED_HEADERS, rubbish',
-    input: [5, 8, 9, 10, 11, 4, 0, 0xffff_ffff].map((number) => option(number)),
+    title: 'STARTTLS, EXTENDED_HEADERS, PEEK_EXPORT, rubbish',
+    input: [5, 11, 4, 0, 0xffff_ffff].map((number) => option(number)),
     end: 'more',
-    types: [ERR(2), ...Array.from({ length: 7 }, () => ERR(1))],
+    types: [ERR(2), ...Array.from({ length: 4 }, () => ERR(1))],
   },
   {
     title: 'an option longer than what is held',
@@ -161,6 +169,9 @@ const endOf = (step: Step): string =>
       ? step.reason
       : `transmit ${step.exportName}`;
 
+const agreementOf = (step: Step): Agreement =>
+  step.next === 'transmit' ? step.agreement : SIMPLE_AGREEMENT;
+
 test('the greeting offers fixed newstyle without zeroes', () => {
   assert.equal(greeting().toString('latin1'), 'NBDMAGICIHAVEOPT\x00\x03');
 });
@@ -184,6 +195,19 @@ test('LIST names every export', () => {
       return one.data.toString('utf8', 4);
     });
   assert.deepEqual(names, ['vm1', 'vm1@42']);
+});
+
+test('DF is offered once structured replies are agreed on', () => {
+  const structured = option(OPT.STRUCTURED_REPLY);
+  const info = option(OPT.INFO, goData('vm1'));
+  const { replies } = converse(Buffer.concat([FLAGS, info, structured, info]));
+  const exports = optionReplies(replies).filter((one) => one.data.length === 12);
+  const flags = exports.map((one) => one.data.readUInt16BE(10));
+  assert.deepEqual(flags, [WRITABLE, WRITABLE | SEND_DF]);
+  const choose = option(OPT.EXPORT_NAME, Buffer.from('vm1'));
+  const named = converse(Buffer.concat([FLAGS, structured, choose]));
+  assert.equal(named.replies.readUInt16BE(20 + 8), WRITABLE | SEND_DF);
+  assert.deepEqual(agreementOf(named.last), { structured: true, contexts: [] });
 });
 
 test('INFO and GO say size, flags and block sizes', () => {
@@ -249,7 +273,21 @@ test('a fuzzed client makes no exception and no large reply, however it is cut',
     fc
       .tuple(fc.constantFrom(6, 7), fc.string(), fc.array(fc.nat(9), { maxLength: 4 }))
       .map(([number, name, wants]) => option(number, goData(name, ...wants))),
-    fc.constantFrom(option(OPT.GO, goData('vm1')), option(OPT.LIST)),
+    fc.constantFrom(option(OPT.GO, goData('vm1')), option(OPT.LIST), option(8)),
+    fc
+      .tuple(
+        fc.constantFrom(9, 10),
+        fc.constantFrom('vm1', 'vm1@42', 'vm2'),
+        fc.array(
+          fc.oneof(fc.string(), fc.constantFrom('base:', 'base:allocation', 'qemu:', 'qemu:x')),
+          { maxLength: 5 },
+        ),
+        fc.nat(9),
+      )
+      .map(([number, name, queries, cut]) => {
+        const data = metaData(name, ...queries);
+        return option(number, cut === 0 ? data.subarray(0, data.length - 3) : data);
+      }),
     fc
       .tuple(fc.nat(0xffff_ffff), fc.nat(OPTION_DRAIN_BYTES_MAX * 2))
       .map(([number, bytes]) =>
@@ -268,6 +306,10 @@ test('a fuzzed client makes no exception and no large reply, however it is cut',
         const cut = converse(input, pieceBytes);
         assert.deepEqual(cut.replies, whole.replies);
         assert.equal(endOf(cut.last), endOf(whole.last));
+        assert.deepEqual(agreementOf(cut.last), agreementOf(whole.last));
+        const { structured, contexts } = agreementOf(whole.last);
+        assert.ok(structured || contexts.length === 0);
+        assert.ok(contexts.length <= 2);
         assert.ok(whole.replies.length < 400 * (options.length + 1));
       },
     ),

@@ -93,3 +93,32 @@ test('any payload, cut in any way', (t) => {
     { seed, numRuns: 300 },
   );
 });
+
+test('what is received at once ends where a block does', () => {
+  const MAX = 64 * 1024;
+  const cutter = new PayloadCutter();
+  const into = Buffer.alloc(MAX);
+  // No payload yet: a header, then the blocks of an aligned write.
+  assert.equal(cutter.window(0, MAX), 28 + 15 * 4096);
+  assert.equal(cutter.window(20, MAX), 8 + 15 * 4096);
+  for (const [offset, length] of [
+    [0, 2 ** 20],
+    [512, 2 ** 20],
+    [4095, 70_000],
+    [8192, 100],
+  ] as const) {
+    cutter.begin(offset, length);
+    for (let at = offset; cutter.remaining > 0; ) {
+      const bytes = cutter.window(0, MAX);
+      assert.ok(bytes > MAX - 4096 && bytes <= MAX);
+      const payload = Math.min(bytes, cutter.remaining);
+      if (cutter.remaining >= MAX) assert.equal((at + bytes) % 4096, 0);
+      else assert.equal((bytes - payload - 28) % 4096, 0, 'blocks of the next one');
+      for (let taken = 0; taken < payload; ) taken += cutter.take(into, taken, payload);
+      at += payload;
+    }
+  }
+  // Little room, and a payload that all but fills it.
+  cutter.begin(0, MAX - 10);
+  assert.equal(cutter.window(0, MAX), MAX);
+});

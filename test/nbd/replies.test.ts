@@ -1,7 +1,7 @@
 // Reply buffers and batches: who owns what, one write per batch, nothing kept beyond the limit.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BufferPool } from '../../src/nbd/buffers.js';
+import { BufferPool, HEAD_BYTES } from '../../src/nbd/buffers.js';
 import { COPIED_BYTES_MAX, Replies, type ReplySocket } from '../../src/nbd/replies.js';
 
 /** A socket that keeps what it is given until told that the kernel took it. */
@@ -43,15 +43,15 @@ function parts(): {
 
 function filled(pool: BufferPool, length: number, byte: number): Buffer {
   const buffer = pool.take(length);
-  buffer.fill(byte, 16, 16 + length);
+  buffer.fill(byte, HEAD_BYTES, HEAD_BYTES + length);
   return buffer;
 }
 
 test('replies gather and leave in one write, in order', () => {
   const { socket, pool, replies } = parts();
-  replies.plain(1, 2, 0);
-  replies.data(3, 4, filled(pool, 512, 0xaa), 512);
-  replies.plain(5, 6, 28);
+  replies.plain({ cookieHigh: 1, cookieLow: 2 }, 0);
+  replies.data({ cookieHigh: 3, cookieLow: 4 }, filled(pool, 512, 0xaa), 512);
+  replies.plain({ cookieHigh: 5, cookieLow: 6 }, 28);
   assert.equal(socket.writes.length, 0);
   assert.equal(replies.unsentBytes, 16 + 16 + 512 + 16);
   replies.flush();
@@ -70,9 +70,9 @@ test('replies gather and leave in one write, in order', () => {
 test('large data leaves by itself, behind what came before it', () => {
   const { socket, pool, replies } = parts();
   const length = COPIED_BYTES_MAX + 1;
-  replies.plain(0, 1, 0);
-  replies.data(0, 2, filled(pool, length, 0xbb), length);
-  replies.plain(0, 3, 0);
+  replies.plain({ cookieHigh: 0, cookieLow: 1 }, 0);
+  replies.data({ cookieHigh: 0, cookieLow: 2 }, filled(pool, length, 0xbb), length);
+  replies.plain({ cookieHigh: 0, cookieLow: 3 }, 0);
   replies.flush();
   assert.deepEqual(
     socket.writes.map((one) => one.length),
@@ -86,7 +86,7 @@ test('large data leaves by itself, behind what came before it', () => {
 
 test('a full batch is sent before it overflows', () => {
   const { socket, replies } = parts();
-  for (let i = 0; i < 40_000; i += 1) replies.plain(0, i, 0);
+  for (let i = 0; i < 40_000; i += 1) replies.plain({ cookieHigh: 0, cookieLow: i }, 0);
   replies.flush();
   assert.equal(Buffer.concat(socket.writes).length, 40_000 * 16);
   assert.ok(socket.writes.length >= 2);
@@ -95,7 +95,7 @@ test('a full batch is sent before it overflows', () => {
 test('no buffer is used again before the socket is done with it', () => {
   const { socket, pool, replies, written } = parts();
   const buffer = filled(pool, 65_536, 1);
-  replies.data(0, 1, buffer, 65_536);
+  replies.data({ cookieHigh: 0, cookieLow: 1 }, buffer, 65_536);
   assert.notEqual(pool.take(65_536), buffer);
   socket.take();
   assert.equal(written(), 1);
@@ -105,22 +105,22 @@ test('no buffer is used again before the socket is done with it', () => {
 test('without a socket replies vanish and buffers come home', () => {
   const { socket, pool, replies } = parts();
   socket.destroyed = true;
-  replies.data(0, 1, filled(pool, 65_536, 1), 65_536);
-  replies.plain(0, 2, 0);
+  replies.data({ cookieHigh: 0, cookieLow: 1 }, filled(pool, 65_536, 1), 65_536);
+  replies.plain({ cookieHigh: 0, cookieLow: 2 }, 0);
   replies.flush();
   assert.equal(socket.writes.length, 0);
-  assert.equal(pool.retainedBytes, 65_536 + 16 + 256 * 1024 + 16);
+  assert.equal(pool.retainedBytes, 65_536 + 256 * 1024 + 2 * HEAD_BYTES);
 });
 
 test('the pool gives buffers back out, and keeps no more than its limit', () => {
   const pool = new BufferPool(100_000);
   const one = pool.take(5000);
-  assert.equal(one.length, 8192 + 16);
+  assert.equal(one.length, 8192 + HEAD_BYTES);
   pool.give(one);
   assert.equal(pool.take(8192), one);
   for (const length of [0, 1, 4096, 4097, 65_536, 2 ** 21, 2 ** 21 + 1, 2 ** 25]) {
     const buffer = pool.take(length);
-    assert.ok(buffer.length >= length + 16);
+    assert.ok(buffer.length >= length + HEAD_BYTES);
     pool.give(buffer);
     assert.ok(pool.retainedBytes <= 100_000, `${pool.retainedBytes} retained`);
   }

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AssertionError } from '../../src/base/assert.js';
 import { DiskError } from '../../src/disk/device.js';
-import { decodeRequest, nbdErrorOf, Request, refusalOf } from '../../src/nbd/requests.js';
-import { CMD, FUA, NO_HOLE, request } from './client.js';
+import { type Agreement, SIMPLE_AGREEMENT } from '../../src/nbd/protocol.js';
+import { decodeRequest, nbdErrorOf, placeOf, Request, refusalOf } from '../../src/nbd/requests.js';
+import { CMD, DF, FAST_ZERO, FUA, NO_HOLE, REQ_ONE, request } from './client.js';
 
 const MIB = 1024 * 1024;
 const SIZE = 100 * MIB;
@@ -59,33 +60,76 @@ const refusals: [title: string, fields: Parameters<typeof request>[0], writable:
   ['a write with NO_HOLE', { type: CMD.WRITE, flags: NO_HOLE, length: 1 }, EINVAL],
   ['zeroes', { type: CMD.WRITE_ZEROES, flags: FUA | NO_HOLE, length: SIZE }, OK],
   ['zeroes beyond the end', { type: CMD.WRITE_ZEROES, offset: 1, length: SIZE }, ENOSPC],
-  ['FAST_ZERO, not offered', { type: CMD.WRITE_ZEROES, flags: 16, length: 1 }, EINVAL],
+  ['fast zeroes', { type: CMD.WRITE_ZEROES, flags: FAST_ZERO | NO_HOLE, length: SIZE }, OK],
   ['a trim', { type: CMD.TRIM, length: SIZE }, OK],
   ['a trim beyond the end', { type: CMD.TRIM, offset: 1, length: SIZE }, EINVAL],
   ['a flush', { type: CMD.FLUSH }, OK],
   ['a flush with FUA', { type: CMD.FLUSH, flags: FUA }, OK],
   ['a flush of a range', { type: CMD.FLUSH, offset: 4096 }, EINVAL],
-  ['CACHE', { type: 5 }, EINVAL],
-  ['BLOCK_STATUS', { type: 7, length: 1 }, EINVAL],
+  ['a cache', { type: CMD.CACHE, offset: SIZE - 1, length: 1 }, OK],
+  ['a cache beyond the end', { type: CMD.CACHE, offset: SIZE - 1, length: 2 }, EINVAL],
+  ['a cache of more than 32 MiB', { type: CMD.CACHE, length: 32 * MIB + 1 }, EINVAL],
+  ['a cache with a flag', { type: CMD.CACHE, flags: 32, length: 1 }, EINVAL],
+  ['a status without a context', { type: CMD.BLOCK_STATUS, length: 1 }, EINVAL],
   ['an unknown command', { type: 0xffff }, EINVAL],
 ];
 
 for (const [title, fields, expected] of refusals) {
   test(`${title}: ${expected}`, () => {
-    assert.equal(refusalOf(decoded(request(fields)), SIZE, false), expected);
+    assert.equal(refusalOf(decoded(request(fields)), SIZE, false, SIMPLE_AGREEMENT), expected);
   });
 }
 
+const STRUCTURED: Agreement = { structured: true, contexts: [] };
+const MAPPED: Agreement = { structured: true, contexts: [{ id: 1, name: 'base:allocation' }] };
+const agreed: [title: string, Agreement, Parameters<typeof request>[0], number][] = [
+  ['a read with DF', STRUCTURED, { type: CMD.READ, flags: DF | FUA, length: 1 }, OK],
+  ['a write with DF', STRUCTURED, { type: CMD.WRITE, flags: DF, length: 1 }, EINVAL],
+  ['a status', MAPPED, { type: CMD.BLOCK_STATUS, offset: 1, length: SIZE - 1 }, OK],
+  ['a status with REQ_ONE', MAPPED, { type: CMD.BLOCK_STATUS, flags: REQ_ONE, length: 1 }, OK],
+  ['a status with DF', MAPPED, { type: CMD.BLOCK_STATUS, flags: DF, length: 1 }, EINVAL],
+  ['a status of nothing', MAPPED, { type: CMD.BLOCK_STATUS, length: 0 }, EINVAL],
+  ['a status beyond', MAPPED, { type: CMD.BLOCK_STATUS, offset: 1, length: SIZE }, EINVAL],
+  ['structured, no context', STRUCTURED, { type: CMD.BLOCK_STATUS, length: 1 }, EINVAL],
+  ['a read with REQ_ONE', MAPPED, { type: CMD.READ, flags: REQ_ONE, length: 1 }, EINVAL],
+];
+
+for (const [title, agreement, fields, expected] of agreed) {
+  test(`${title}: ${expected}`, () => {
+    assert.equal(refusalOf(decoded(request(fields)), SIZE, false, agreement), expected);
+  });
+}
+
+test('the place of a failure, where the disk names one in the request', () => {
+  const at = (offset: number): Error =>
+    new DiskError({ code: 'DISK_FAILED', operation: 'read', path: 'd', offset, errno: 'EIO' });
+  assert.equal(placeOf(at(4096), 0, 8192), 4096);
+  assert.equal(placeOf(at(8192), 0, 8192), null);
+  assert.equal(placeOf(at(0), 4096, 4096), null);
+  assert.equal(placeOf(new Error('no place'), 0, 8192), null);
+});
+
 test('a read-only disk refuses what writes with EPERM, and only that', () => {
   for (const type of [CMD.WRITE, CMD.TRIM, CMD.WRITE_ZEROES]) {
-    assert.equal(refusalOf(decoded(request({ type, length: 512 })), SIZE, true), EPERM);
     assert.equal(
-      refusalOf(decoded(request({ type, offset: SIZE, length: 512 })), SIZE, true),
+      refusalOf(decoded(request({ type, length: 512 })), SIZE, true, SIMPLE_AGREEMENT),
+      EPERM,
+    );
+    assert.equal(
+      refusalOf(
+        decoded(request({ type, offset: SIZE, length: 512 })),
+        SIZE,
+        true,
+        SIMPLE_AGREEMENT,
+      ),
       EPERM,
     );
   }
-  assert.equal(refusalOf(decoded(request({ type: CMD.READ, length: 512 })), SIZE, true), OK);
-  assert.equal(refusalOf(decoded(request({ type: CMD.FLUSH })), SIZE, true), OK);
+  assert.equal(
+    refusalOf(decoded(request({ type: CMD.READ, length: 512 })), SIZE, true, SIMPLE_AGREEMENT),
+    OK,
+  );
+  assert.equal(refusalOf(decoded(request({ type: CMD.FLUSH })), SIZE, true, SIMPLE_AGREEMENT), OK);
 });
 
 const failure = (errno: string): Error =>

@@ -42,12 +42,13 @@ export async function startServer(
     { address: { kind: 'unix', path } },
     {
       exports: () =>
-        Object.entries(disks).map(([name, { sizeBytes, readOnly }]) => ({
+        Object.entries(disks).map(([name, { sizeBytes, readOnly, contexts }]) => ({
           name,
           sizeBytes,
           readOnly,
+          contexts,
         })),
-      handOver: ({ exportName, fd, leftover, done }) => {
+      handOver: ({ exportName, agreement, fd, leftover, done }) => {
         const disk = disks[exportName];
         if (disk === undefined) return done();
         const onClose = (reason: CloseReason): void => {
@@ -56,7 +57,7 @@ export async function startServer(
         };
         const all = { ...TRANSMISSION_LIMITS, ...limits };
         connections.push(
-          serveTransmission({ fd, leftover, disk, limits: all, counters, onClose, log }),
+          serveTransmission({ fd, leftover, agreement, disk, limits: all, counters, onClose, log }),
         );
       },
       log,

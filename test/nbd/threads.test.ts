@@ -6,7 +6,9 @@ import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { listenNbd } from '../../src/nbd/listener.js';
 import { scratch } from '../real.js';
+import { statusOf } from './chunks.js';
 import { Client, CMD, goData, OPT, option, request, words } from './client.js';
+import { CONTEXTS } from './memory-disk.js';
 import { eventually } from './server.js';
 
 const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
@@ -24,10 +26,10 @@ test('connections are handed to a worker with what was read, and leave nothing o
   const listener = await listenNbd(
     { address: { kind: 'unix', path } },
     {
-      exports: () => [{ name: 'vm1', sizeBytes: 1024 * 1024, readOnly: false }],
-      handOver: ({ fd, leftover, done }) => {
+      exports: () => [{ name: 'vm1', sizeBytes: 1024 * 1024, readOnly: false, contexts: CONTEXTS }],
+      handOver: ({ fd, leftover, agreement, done }) => {
         dones.push(done);
-        worker.postMessage({ fd, leftover }, [leftover.buffer]);
+        worker.postMessage({ fd, leftover, agreement }, [leftover.buffer]);
       },
     },
   );
@@ -56,4 +58,14 @@ test('connections are handed to a worker with what was read, and leave nothing o
     if (round === 1) before = openDescriptors();
   }
   await eventually(() => openDescriptors() <= before, 'no descriptor is left');
+
+  // What was negotiated here holds there.
+  const client = await Client.open({ path }, 'vm1', { contexts: [CONTEXTS[1]] });
+  const reply = await client.ask({ type: CMD.BLOCK_STATUS, length: 8192 });
+  assert.deepEqual(
+    statusOf(reply.chunks).map(({ context, runs }) => [client.contexts.get(context), runs]),
+    [[CONTEXTS[1], [[8192, 0]]]],
+  );
+  client.socket.destroy();
+  await eventually(() => ends.length === 21, 'the worker let go');
 });

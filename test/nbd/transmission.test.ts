@@ -75,8 +75,8 @@ for (const pace of PACES) {
     assert.deepEqual(disk.calls.slice(2), [
       { call: 'flush', offset: 0, length: 0 },
       { call: 'trim', offset: 4096, length: 8192 },
-      { call: 'zero', offset: 4096, length: 100, mayPunch: true },
-      { call: 'zero', offset: 4200, length: 100, mayPunch: false },
+      { call: 'zero', offset: 4096, length: 100, mayPunch: true, fast: false },
+      { call: 'zero', offset: 4200, length: 100, mayPunch: false, fast: false },
       { call: 'flush', offset: 0, length: 0 },
       { call: 'trim', offset: 0, length: 4096 },
       { call: 'flush', offset: 0, length: 0 },
