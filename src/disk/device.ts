@@ -34,6 +34,12 @@ export interface Device {
   /** Fills `into` if all of it is in the page cache; false: it is not (or cannot be told). */
   readCached(offset: number, into: Uint8Array): boolean;
   read(offset: number, into: Uint8Array): Promise<void>;
+  /** As `read`, and pages that it had to bring in are dropped again; those that were in the page
+   * cache stay (H22). */
+  readAside(offset: number, into: Uint8Array): Promise<void>;
+  /** Reads what the medium holds, past the page cache, and leaves the cache as it is where the
+   * file system can do that (O_DIRECT); else clean pages are dropped first (H28). */
+  readMedium(offset: number, into: Uint8Array): Promise<void>;
   writeNow(offset: number, bytes: Uint8Array): void;
   write(offset: number, bytes: Uint8Array): Promise<void>;
   /** At most 1 MiB of zeroes that read as zeroes; allocated unless `mayPunch`. */
@@ -42,6 +48,11 @@ export interface Device {
   punchNow(offset: number, length: number): boolean;
   /** First offset >= `from` that may hold data, or sizeBytes when only a hole follows. */
   nextData(from: number): number;
+  /** First offset >= `from` that lies in a hole, or sizeBytes; always sizeBytes where holes cannot
+   * be told. */
+  nextHole(from: number): number;
+  /** Asks the kernel to bring the range into the page cache; advice. */
+  prefetch(offset: number, length: number): void;
   /** Drops clean cached pages of the range, so that the next read asks the medium. */
   dropCached(offset: number, length: number): void;
   /** fdatasync, on the pool. */

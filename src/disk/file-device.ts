@@ -3,23 +3,26 @@
 // touched, though the file may be longer (H14); a short read or write is completed or an error;
 // at most `poolOperationsMax` operations of one FileDevice are on the thread pool (H19), the
 // others wait in order; close waits for them. Offsets and lengths are bytes.
-import { close, fdatasync, openSync, read, readSync, statfsSync, write, writeSync } from 'node:fs';
+import { close, openSync, statfsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { assert } from '../base/assert.js';
 import { Semaphore } from '../base/sync.js';
-import { BLOCK_BYTES, MIB } from '../base/units.js';
+import { MIB } from '../base/units.js';
+import { Allocation } from './allocation.js';
 import { type Device, DiskError } from './device.js';
+import { FileSync } from './file-sync.js';
+import { MediumReader } from './medium.js';
 import { type DiskKind, diskFailure } from './probe.js';
+import { dropOthers, dropPages, type Residency, residency } from './residency.js';
 import {
-  ERRNO,
-  errnoName,
-  FALLOC,
-  fallocate,
   posixFadviseDontNeed,
   posixFadviseRandom,
+  posixFadviseWillNeed,
   preadCached,
   seekData,
+  seekHole,
 } from './syscalls.js';
+import { readWhole, readWholeNow, writeWhole, writeWholeNow } from './whole.js';
 
 export interface FileDeviceOptions {
   /** True for the one Device that closes the descriptor; the others only let go of it. */
@@ -28,6 +31,8 @@ export interface FileDeviceOptions {
   readonly poolOperationsMax?: number;
   /** False: reads bring in what was asked for and nothing beside it. Default true. */
   readonly readAhead?: boolean;
+  /** True: quick fdatasyncs are called in this thread (sync-pace.ts). Default false. */
+  readonly syncsInThread?: boolean;
 }
 
 /**
@@ -52,28 +57,30 @@ const ZEROES = new Uint8Array(64 * 1024);
 /** f_type of a file system that is memory only (statfs(2)); it has no RWF_NOWAIT and no need. */
 const MEMORY_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x0102_1994, 0x8584_58f6]);
 
-// libuv's pool: one for the process, so its size bounds all devices together (H19).
-const readOnPool = promisify(read);
-const writeOnPool = promisify(write);
-const fdatasyncOnPool = promisify(fdatasync);
+/** Linux brings in at most the device's read-ahead or its largest request for one advice. */
+const PREFETCH_PIECE_BYTES = 128 * 1024;
+/** More is not begun at once: the queue of a slow disk would be full and the caller wait. */
+const PREFETCH_BYTES_MAX = 8 * MIB;
+
 const closeOnPool = promisify(close);
 
 class FileDevice implements Device {
   readonly path: string;
   readonly sizeBytes: number;
   readonly #fd: number;
-  /** A description of its own for fdatasync: the kernel tells a failed write-back once to each
-   * open file, and no other thread may hear it in our place (H18). */
+  /** A description of its own, without read-ahead, and for fdatasync: the kernel tells a failed
+   * write-back once to each open file, and no other thread may hear it in our place (H18). */
   readonly #ownFd: number;
   readonly #readFd: number;
   readonly #kind: DiskKind;
   readonly #ownsFd: boolean;
   readonly #poolOperationsMax: number;
   readonly #pool: Semaphore;
+  readonly #allocation: Allocation;
+  readonly #medium: MediumReader;
+  readonly #sync: FileSync;
   /** How the page cache is read: with preadv2, as memory, or not at all where it cannot be told. */
   #cache: 'ask' | 'memory' | 'never' = 'ask';
-  /** fallocate modes that this file system or device was found not to have. */
-  readonly #refused = new Set<number>();
   #closed: Promise<void> | null = null;
 
   constructor(
@@ -85,7 +92,7 @@ class FileDevice implements Device {
   ) {
     this.#fd = fd;
     this.#ownFd = openSync(`/proc/self/fd/${fd}`, 'r');
-    if (options.readAhead === false) posixFadviseRandom(this.#ownFd);
+    posixFadviseRandom(this.#ownFd);
     this.#readFd = options.readAhead === false ? this.#ownFd : fd;
     this.path = path;
     this.#kind = kind;
@@ -93,40 +100,56 @@ class FileDevice implements Device {
     this.#ownsFd = options.ownsFd;
     this.#poolOperationsMax = options.poolOperationsMax ?? POOL_OPERATIONS_MAX;
     this.#pool = new Semaphore(this.#poolOperationsMax);
+    this.#allocation = new Allocation(fd, path, kind);
+    this.#medium = new MediumReader(fd);
+    this.#sync = new FileSync(this.#ownFd, options.syncsInThread === true);
   }
 
   readCached(offset: number, into: Uint8Array): boolean {
     this.#check(offset, into.length);
-    if (this.#cache === 'never') return false;
-    if (this.#cache === 'memory') return this.#readNow(offset, into);
-    const got = preadCached(this.#readFd, into, offset);
-    if (got !== 'unsupported') return got === into.length;
-    // NFS and FUSE cannot tell either, but there a plain read would wait for the medium.
-    const { type } = statfsSync(`/proc/self/fd/${this.#fd}`);
-    this.#cache = this.#kind === 'file' && MEMORY_FILE_SYSTEMS.has(type) ? 'memory' : 'never';
-    return this.readCached(offset, into);
+    return this.#fromCache(this.#readFd, offset, into);
   }
 
   /** Error DISK_SHORT_READ where the file has become shorter than the disk. */
   read(offset: number, into: Uint8Array): Promise<void> {
     this.#check(offset, into.length);
+    const waits = this.#pool.held === this.#poolOperationsMax;
     return this.#onPool('read', offset, async () => {
-      for (let done = 0; done < into.length; ) {
-        const left = into.length - done;
-        const { bytesRead } = await readOnPool(this.#readFd, into, done, left, offset + done);
-        if (bytesRead === 0) throw this.#shortRead(offset, into.length, done);
-        done += bytesRead;
-      }
+      // Whoever looked and found nothing began to bring it in: after a wait it is mostly there.
+      if (waits && this.#fromCache(this.#readFd, offset, into)) return;
+      await this.#fill(this.#readFd, offset, into);
+    });
+  }
+
+  // What a guest brings in or writes while we read stays if it is dirty, and else goes with ours.
+  readAside(offset: number, into: Uint8Array): Promise<void> {
+    this.#check(offset, into.length);
+    return this.#onPool('read', offset, async () => {
+      // Asked first: preadv2 that finds nothing has begun to bring it in (Linux 5.10 and later).
+      const before = residency(this.#ownFd, offset, into.length);
+      const hot = before?.isIn.every((isIn) => isIn) ?? false;
+      if (hot && this.#fromCache(this.#ownFd, offset, into)) return;
+      await this.#leavingAsBefore(before, () => this.#fill(this.#ownFd, offset, into));
+    });
+  }
+
+  readMedium(offset: number, into: Uint8Array): Promise<void> {
+    this.#check(offset, into.length);
+    return this.#onPool('read', offset, async () => {
+      const got = await this.#medium.read(offset, into);
+      if (got === into.length) return;
+      if (got !== 'refused') throw this.#shortRead(offset, into.length, got);
+      const before = residency(this.#ownFd, offset, into.length);
+      dropPages(this.#ownFd, offset, into.length);
+      await this.#leavingAsBefore(before, () => this.#fill(this.#ownFd, offset, into));
     });
   }
 
   writeNow(offset: number, bytes: Uint8Array): void {
     this.#check(offset, bytes.length);
+    this.#sync.wrote(bytes.length);
     try {
-      for (let done = 0; done < bytes.length; ) {
-        const left = bytes.length - done;
-        done += progress(writeSync(this.#fd, bytes, done, left, offset + done));
-      }
+      writeWholeNow(this.#fd, bytes, offset);
     } catch (cause) {
       throw diskFailure(this.path, 'write', offset, cause);
     }
@@ -134,42 +157,25 @@ class FileDevice implements Device {
 
   write(offset: number, bytes: Uint8Array): Promise<void> {
     this.#check(offset, bytes.length);
-    return this.#onPool('write', offset, async () => {
-      for (let done = 0; done < bytes.length; ) {
-        const left = bytes.length - done;
-        const written = await writeOnPool(this.#fd, bytes, done, left, offset + done);
-        done += progress(written.bytesWritten);
-      }
-    });
+    return this.#onPool('write', offset, () => writeWhole(this.#fd, bytes, offset));
   }
 
   dropCached(offset: number, length: number): void {
     this.#check(offset, length);
-    posixFadviseDontNeed(this.#fd, offset, length);
+    // A length of 0 would mean all that follows (posix_fadvise(2)).
+    if (length > 0) posixFadviseDontNeed(this.#fd, offset, length);
   }
 
   zeroNow(offset: number, length: number, mayPunch: boolean): void {
     this.#check(offset, length);
     assert(length <= ZERO_BYTES_MAX, 'zeroes are written a MiB at a time (H13)');
-    const mode = this.#zeroMode(mayPunch);
-    if (mode === null || this.#kind === 'file') {
-      const done = mode !== null && this.#allocate(mode, offset, length);
-      if (!done) this.#writeZeroes(offset, length);
-      return;
-    }
-    // A block device takes whole logical blocks only: the edges are written.
-    const end = offset + length;
-    const from = Math.min(end, Math.ceil(offset / BLOCK_BYTES) * BLOCK_BYTES);
-    const to = Math.max(from, Math.floor(end / BLOCK_BYTES) * BLOCK_BYTES);
-    this.#writeZeroes(offset, from - offset);
-    if (!this.#allocate(mode, from, to - from)) this.#writeZeroes(from, to - from);
-    this.#writeZeroes(to, end - to);
+    this.#allocation.zero(offset, length, mayPunch, (at, bytes) => this.#writeZeroes(at, bytes));
   }
 
   // The caller passes whole blocks; the last, short one may be EINVAL on a device of 4 KiB sectors.
   punchNow(offset: number, length: number): boolean {
     this.#check(offset, length);
-    return this.#allocate(PUNCH, offset, length);
+    return this.#allocation.punch(offset, length);
   }
 
   nextData(from: number): number {
@@ -183,10 +189,28 @@ class FileDevice implements Device {
     }
   }
 
+  nextHole(from: number): number {
+    assert(from >= 0 && from <= this.sizeBytes, 'a search begins on the disk');
+    if (this.#kind === 'block' || from === this.sizeBytes) return this.sizeBytes;
+    try {
+      return Math.min(seekHole(this.#fd, from) ?? this.sizeBytes, this.sizeBytes);
+    } catch (cause) {
+      throw diskFailure(this.path, 'lseek', from, cause);
+    }
+  }
+
+  prefetch(offset: number, length: number): void {
+    this.#check(offset, length);
+    const end = offset + Math.min(length, PREFETCH_BYTES_MAX);
+    for (let at = offset; at < end; at += PREFETCH_PIECE_BYTES) {
+      posixFadviseWillNeed(this.#fd, at, Math.min(PREFETCH_PIECE_BYTES, end - at));
+    }
+  }
+
   // A failure is reported by Linux once; that it stays one is the volume's to remember (H18).
   sync(): Promise<void> {
     this.#check(0, 0);
-    return this.#onPool('fdatasync', 0, () => fdatasyncOnPool(this.#ownFd));
+    return this.#onPool('fdatasync', 0, () => this.#sync.run(this.#pool.held === 1));
   }
 
   close(): Promise<void> {
@@ -199,6 +223,7 @@ class FileDevice implements Device {
     // that is closed under a running pread may be another file by then.
     await this.#pool.take(this.#poolOperationsMax);
     try {
+      await this.#medium.close();
       await closeOnPool(this.#ownFd);
       if (!this.#ownsFd) return;
       await closeOnPool(this.#fd);
@@ -225,16 +250,37 @@ class FileDevice implements Device {
     }
   }
 
+  #fromCache(fd: number, offset: number, into: Uint8Array): boolean {
+    if (this.#cache === 'never') return false;
+    if (this.#cache === 'memory') return this.#readNow(offset, into);
+    const got = preadCached(fd, into, offset);
+    if (got !== 'unsupported') return got === into.length;
+    // NFS and FUSE cannot tell either, but there a plain read would wait for the medium.
+    const { type } = statfsSync(`/proc/self/fd/${this.#fd}`);
+    this.#cache = this.#kind === 'file' && MEMORY_FILE_SYSTEMS.has(type) ? 'memory' : 'never';
+    return this.#fromCache(fd, offset, into);
+  }
+
   #readNow(offset: number, into: Uint8Array): boolean {
     try {
-      for (let done = 0; done < into.length; ) {
-        const got = readSync(this.#readFd, into, done, into.length - done, offset + done);
-        if (got === 0) return false; // the read that follows meets the end and names it
-        done += got;
-      }
-      return true;
+      // At the end of the file false: the read that follows meets it and names it.
+      return readWholeNow(this.#readFd, into, offset) === into.length;
     } catch (cause) {
       throw diskFailure(this.path, 'read', offset, cause);
+    }
+  }
+
+  async #fill(fd: number, offset: number, into: Uint8Array): Promise<void> {
+    const got = await readWhole(fd, into, offset);
+    if (got < into.length) throw this.#shortRead(offset, into.length, got);
+  }
+
+  /** Drops the pages that `work` brings in; all stays where nobody can tell what was in. */
+  async #leavingAsBefore(before: Residency | null, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } finally {
+      if (before !== null) dropOthers(this.#ownFd, before);
     }
   }
 
@@ -242,44 +288,9 @@ class FileDevice implements Device {
     return new DiskError({ code: 'DISK_SHORT_READ', path: this.path, offset, wanted, got });
   }
 
-  /** Null: by writing. Devices know punching only, which guarantees zeroes (H13). */
-  #zeroMode(mayPunch: boolean): number | null {
-    if (mayPunch) return PUNCH;
-    return this.#kind === 'file' ? FALLOC.ZERO_RANGE | FALLOC.KEEP_SIZE : null;
-  }
-
-  /** False: not supported, nothing was done. */
-  #allocate(mode: number, offset: number, length: number): boolean {
-    if (length === 0) return true;
-    if (this.#refused.has(mode)) return false;
-    const errno = fallocate(this.#fd, mode, offset, length);
-    if (errno === 0) return true;
-    if (errno === ERRNO.EOPNOTSUPP || errno === ERRNO.ENOSYS) {
-      this.#refused.add(mode);
-      return false;
-    }
-    // A device whose logical block is larger than the piece at hand.
-    if (errno === ERRNO.EINVAL && this.#kind === 'block') return false;
-    throw new DiskError({
-      code: 'DISK_FAILED',
-      operation: 'fallocate',
-      path: this.path,
-      offset,
-      errno: errnoName(errno),
-    });
-  }
-
   #writeZeroes(offset: number, length: number): void {
     for (let done = 0; done < length; done += ZEROES.length) {
       this.writeNow(offset + done, ZEROES.subarray(0, Math.min(ZEROES.length, length - done)));
     }
   }
-}
-
-const PUNCH = FALLOC.PUNCH_HOLE | FALLOC.KEEP_SIZE;
-
-/** A write that writes nothing would loop for ever. */
-function progress(bytes: number): number {
-  assert(bytes > 0, 'write(2) of some bytes writes some or fails');
-  return bytes;
 }

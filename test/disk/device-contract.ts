@@ -6,6 +6,7 @@ import { codeOf } from '../../src/base/errors.js';
 import { seededRandom } from '../../src/base/random.js';
 import { BLOCK_BYTES, MIB } from '../../src/base/units.js';
 import type { Device } from '../../src/disk/device.js';
+import { advice, holes, otherReads } from './read-cases.js';
 
 export interface DeviceFixture {
   readonly device: Device;
@@ -52,6 +53,9 @@ export function describeDeviceContract(name: string, make: MakeDevice): void {
     check('punching clears exactly the range or does nothing at all', punching);
     check('a punched block gives its space back; zeroes without leave keep it', space);
     check('nextData never skips data', nextData);
+    check('nextHole and nextData agree on every byte', (fixture) => holes(fixture, seed));
+    check('readAside and readMedium read what read reads', (fixture) => otherReads(fixture, seed));
+    check('prefetch and dropCached change no byte', (fixture) => advice(fixture, seed));
     check('many operations at once all finish, and sync after them', manyAtOnce);
     check('an operation of no bytes is nothing', nothing);
     check('a disk of one sector works', tiny, 512);
@@ -148,6 +152,8 @@ async function lastSector({ device, content }: DeviceFixture) {
   assert.throws(() => device.punchNow(device.sizeBytes - 511, 512), fact);
   assert.throws(() => device.readCached(device.sizeBytes, new Uint8Array(1)), fact);
   await assert.rejects(async () => device.read(device.sizeBytes - 511, back), fact);
+  await assert.rejects(async () => device.readAside(device.sizeBytes - 511, back), fact);
+  await assert.rejects(async () => device.readMedium(device.sizeBytes - 511, back), fact);
   await assert.rejects(async () => device.write(device.sizeBytes - 511, bytes), fact);
   assert.equal(content().length, device.sizeBytes);
 }
@@ -249,6 +255,9 @@ async function nothing({ device }: DeviceFixture) {
   for (const offset of [0, device.sizeBytes]) {
     device.readCached(offset, none); // either answer is true of no bytes
     await device.read(offset, none);
+    await device.readAside(offset, none);
+    await device.readMedium(offset, none);
+    device.prefetch(offset, 0);
     device.writeNow(offset, none);
     await device.write(offset, none);
     device.zeroNow(offset, 0, true);
@@ -269,8 +278,10 @@ async function tiny({ device, content }: DeviceFixture) {
 
 async function closing({ device }: DeviceFixture) {
   const late = device.write(0, pattern(MIB, 8));
+  const aside = device.readAside(4096, new Uint8Array(MIB));
+  const medium = device.readMedium(4096, new Uint8Array(MIB));
   const first = device.close();
-  await Promise.all([late, first, device.close()]);
+  await Promise.all([late, aside, medium, first, device.close()]);
   const fact = { name: 'AssertionError', message: /closed device/ };
   assert.throws(() => device.writeNow(0, new Uint8Array(1)), fact);
   await assert.rejects(async () => device.read(0, new Uint8Array(1)), fact);

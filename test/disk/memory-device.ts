@@ -26,7 +26,17 @@ export class MemoryDevice implements Device {
   /** False: punchNow answers false, zeroNow writes. */
   punches = true;
   /** How often each operation was asked for. */
-  readonly counts = { read: 0, readCached: 0, write: 0, zero: 0, punch: 0, sync: 0 };
+  readonly counts = {
+    read: 0,
+    readCached: 0,
+    readAside: 0,
+    readMedium: 0,
+    prefetch: 0,
+    write: 0,
+    zero: 0,
+    punch: 0,
+    sync: 0,
+  };
   readonly #blocks = new Map<number, Uint8Array>();
   #failing: Failing[] = [];
   #closed = false;
@@ -59,9 +69,25 @@ export class MemoryDevice implements Device {
     return true;
   }
 
-  async read(offset: number, into: Uint8Array): Promise<void> {
+  read(offset: number, into: Uint8Array): Promise<void> {
+    return this.#readCounted('read', offset, into);
+  }
+
+  readAside(offset: number, into: Uint8Array): Promise<void> {
+    return this.#readCounted('readAside', offset, into);
+  }
+
+  readMedium(offset: number, into: Uint8Array): Promise<void> {
+    return this.#readCounted('readMedium', offset, into);
+  }
+
+  async #readCounted(
+    name: 'read' | 'readAside' | 'readMedium',
+    offset: number,
+    into: Uint8Array,
+  ): Promise<void> {
     this.#check(offset, into.length);
-    this.counts.read += 1;
+    this.counts[name] += 1;
     await Promise.resolve();
     this.#meet('read', offset, into.length);
     this.#copyOut(offset, into);
@@ -112,6 +138,18 @@ export class MemoryDevice implements Device {
       if ((block + 1) * BLOCK_BYTES > from) next = Math.min(next, start);
     }
     return next;
+  }
+
+  nextHole(from: number): number {
+    assert(from >= 0 && from <= this.sizeBytes, 'a search begins on the disk');
+    let block = Math.floor(from / BLOCK_BYTES);
+    while (this.#blocks.has(block)) block += 1;
+    return Math.min(this.sizeBytes, Math.max(from, block * BLOCK_BYTES));
+  }
+
+  prefetch(offset: number, length: number): void {
+    this.#check(offset, length);
+    this.counts.prefetch += 1;
   }
 
   async sync(): Promise<void> {

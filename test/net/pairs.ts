@@ -6,6 +6,7 @@ import type { HastError } from '../../src/base/errors.js';
 import { seededRandom } from '../../src/base/random.js';
 import { dialPeer } from '../../src/net/connect.js';
 import { type Incoming, listenForPeers, type PeerListener } from '../../src/net/listen.js';
+import { Pace, paced } from '../../src/net/pace.js';
 import type { ByteStream } from '../../src/net/stream.js';
 import { memoryStreamPair } from './memory-stream.js';
 
@@ -91,3 +92,12 @@ const loopback =
 
 export const tcpPair = loopback(false);
 export const tlsPair = loopback(true);
+
+/** A pair whose ends keep to a rate each, in bits a second. */
+export const pacedPair =
+  (make: MakePair, rate: number | null): MakePair =>
+  async (t) => {
+    const { near, far } = await make(t);
+    const pace = () => new Pace(() => rate, systemClock);
+    return { near: paced(near, pace()), far: paced(far, pace()) };
+  };

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { codeOf } from '../../src/base/errors.js';
 import { seededRandom } from '../../src/base/random.js';
 import type { ByteStream } from '../../src/net/stream.js';
-import { type MakePair, memoryPair, tcpPair, tlsPair } from './pairs.js';
+import { type MakePair, memoryPair, pacedPair, tcpPair, tlsPair } from './pairs.js';
 
 const closed = (error: unknown): boolean => codeOf(error) === 'PEER_CLOSED';
 
@@ -127,3 +127,5 @@ function contract(name: string, make: MakePair): void {
 contract('memory', memoryPair);
 contract('TCP', tcpPair);
 contract('TLS', tlsPair);
+contract('memory, paced without a limit', pacedPair(memoryPair, null));
+contract('TCP, paced at 8 Gbit/s', pacedPair(tcpPair, 8e9));
