@@ -88,6 +88,7 @@ export function freshState(name: string): ResourceState {
     extentBytes: 0,
     keepdirty: 0,
     role: 'init',
+    remembered: 'init',
     nextPoint: 1,
     epochs: [],
     written: false,

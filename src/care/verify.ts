@@ -77,7 +77,6 @@ async function diskDigests(
   count: number,
 ): Promise<Uint8Array> {
   const { device, compute } = parts;
-  device.dropCached(first * CHUNK_BYTES, rangeBytes(device.sizeBytes, first, count));
   const pool = new BufferPool(MIB);
   const groups = Array.from({ length: Math.ceil(count / GROUP_CHUNKS) }, (_, group) => ({
     first: first + group * GROUP_CHUNKS,
@@ -90,7 +89,7 @@ async function diskDigests(
       chunkLength(group.first + at, device.sizeBytes),
     );
     const length = rangeBytes(device.sizeBytes, group.first, group.count);
-    await device.read(group.first * CHUNK_BYTES, bytes.subarray(0, length));
+    await device.readMedium(group.first * CHUNK_BYTES, bytes.subarray(0, length));
     digests.set(await compute.digests(bytes, lengths), (group.first - first) * DIGEST_BYTES);
     pool.give(bytes);
   };

@@ -59,35 +59,38 @@ export function* decodeIndex(bytes: Uint8Array): Generator<IndexEntry> {
 export interface IndexAccumulator {
   /** Takes the next frame and returns its index entries, encoded. Numbers are 0, 1, 2, … */
   add(header: FrameHeader, entries: readonly FrameEntry[]): Uint8Array;
+  /** As `add`, of a frame that is packed at the other side: its stored bytes count as 0. */
+  addEntries(number: number, entries: readonly FrameEntry[], blockBytes: number): Uint8Array;
   /** Frames added so far: the number the next one must have. */
   readonly frames: number;
-  /** Ends the accumulator: call once. */
+  /** Of the frames added so far; more may follow (a target that asks for chunks whole). */
   totals(): ChangesetTotals;
 }
 
 /** Counts frames and digests their index as they pass, on either side; holds no entries. */
 export function indexAccumulator(): IndexAccumulator {
   const digest = runningDigest();
-  let [frames, chunks, blockBytes, storedBytes, ended] = [0, 0, 0, 0, false];
+  let [frames, chunks, blockBytes, storedBytes] = [0, 0, 0, 0];
+  const addEntries: IndexAccumulator['addEntries'] = (number, entries, raw) => {
+    assert(number === frames, 'frames are numbered from 0 without gaps');
+    const bytes = encodeIndex(number, entries);
+    digest.add(bytes);
+    frames += 1;
+    chunks += entries.length;
+    blockBytes += raw;
+    return bytes;
+  };
   return {
     add(header, entries) {
-      assert(!ended, 'totals end the index');
-      assert(header.number === frames, 'frames are numbered from 0 without gaps');
       assert(header.chunks === entries.length, 'entries are those of the frame');
-      const bytes = encodeIndex(header.number, entries);
-      digest.add(bytes);
-      frames += 1;
-      chunks += entries.length;
-      blockBytes += blockBytesOf(header);
       storedBytes += frameBytes(header);
-      return bytes;
+      return addEntries(header.number, entries, blockBytesOf(header));
     },
+    addEntries,
     get frames() {
       return frames;
     },
     totals() {
-      assert(!ended, 'totals are taken once');
-      ended = true;
       return { frames, chunks, blockBytes, storedBytes, indexDigest: copyOf(digest.done()) };
     },
   };

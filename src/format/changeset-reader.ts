@@ -99,6 +99,10 @@ export async function* scanFrames(
   }
 }
 
+/** The frame that begins at `offset` of a staged file. Errors FORMAT_BAD. */
+export const openFrame = async (handle: FileHandle, offset: number): Promise<StoredFrame> =>
+  frameAt(handle, offset, await handle.size());
+
 function orNotWhole(error: unknown): null {
   const code = codeOf(error);
   if (code === 'FORMAT_BAD' || code === 'FORMAT_VERSION') return null;

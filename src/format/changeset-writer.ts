@@ -5,7 +5,7 @@
 import { assert } from '../base/assert.js';
 import type { FileHandle } from '../base/files.js';
 import { MIB } from '../base/units.js';
-import type { ChangesetHeader, ChangesetTotals, FrameEntry } from './changeset.js';
+import type { ChangesetHeader, ChangesetTotals, Consistency, FrameEntry } from './changeset.js';
 import { CHANGESET_HEADER_BYTES, encodeHeader, encodeTrailer } from './changeset-file.js';
 import { encodeIndex, indexAccumulator } from './changeset-index.js';
 import { scanFrames } from './changeset-reader.js';
@@ -71,10 +71,14 @@ export class ChangesetWriter {
     return offset;
   }
 
-  /** Writes index and trailer, after every append has resolved. Not synced. */
-  async finish(): Promise<ChangesetTotals> {
+  /** Writes index and trailer, after every append has resolved. Not synced. `consistency`: what is
+   * known of the point at its end; the header then says it. */
+  async finish(consistency: Consistency = this.header.consistency): Promise<ChangesetTotals> {
     assert(this.#state === 'open', 'a changeset is finished once');
     this.#state = 'finished';
+    if (consistency !== this.header.consistency) {
+      await this.#handle.write(encodeHeader({ ...this.header, consistency }), 0);
+    }
     const indexOffset = this.#at;
     const totals = this.#index.totals();
     for (const piece of this.#kept) await this.#put(piece);

@@ -47,9 +47,14 @@ export interface FrameBody {
   readonly raw: Uint8Array;
 }
 
+/** Memory for bodies that are packed at once, made with the first and used again. */
+export interface BodyRoom {
+  raw: Uint8Array | null;
+}
+
 /** Body, packing and sealing in one step. */
-export function encodeFrame(frame: Frame, pack: Pack): Uint8Array {
-  const { facts, raw } = frameBody(frame.number, frame.entries, frame.blocks);
+export function encodeFrame(frame: Frame, pack: Pack, room: BodyRoom | null = null): Uint8Array {
+  const { facts, raw } = frameBody(frame.number, frame.entries, frame.blocks, room);
   return sealFrame(facts, pack(raw));
 }
 
@@ -58,12 +63,13 @@ export function frameBody(
   number: number,
   entries: readonly FrameEntry[],
   blocks: Uint8Array | readonly Uint8Array[],
+  room: BodyRoom | null = null,
 ): FrameBody {
   const pieces = blocks instanceof Uint8Array ? [blocks] : blocks;
   const blockBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
   assertEntries(entries, blockBytes);
   const runs = mergeRuns(entries);
-  const raw = new Uint8Array(headBytes(runs.length) + blockBytes);
+  const raw = rawIn(room, headBytes(runs.length) + blockBytes);
   writeHead(raw, runs);
   let at = headBytes(runs.length);
   for (const piece of pieces) {
@@ -73,6 +79,12 @@ export function frameBody(
   const firstChunk = runs[0]?.entry.chunk ?? 0;
   const facts = { number, firstChunk, records: runs.length, chunks: entries.length };
   return { facts: { ...facts, rawBytes: raw.length }, raw };
+}
+
+function rawIn(room: BodyRoom | null, bytes: number): Uint8Array {
+  if (room === null) return new Uint8Array(bytes);
+  if (room.raw === null || room.raw.length < bytes) room.raw = Buffer.allocUnsafeSlow(bytes);
+  return room.raw.subarray(0, bytes);
 }
 
 /**

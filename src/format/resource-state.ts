@@ -3,11 +3,15 @@
 // Ids are 16 bytes in memory and lower-case hexadecimal in the file; times are wall milliseconds.
 import { z } from 'zod';
 import { checkOf } from '../base/digest.js';
+import { FilesError } from '../base/files.js';
 import { hex } from '../base/random.js';
 import { FormatError } from './changeset.js';
 
 /** Most bytes of the file that are read; the list of known points is its bulk. */
-export const RESOURCE_STATE_BYTES_MAX = 8 * 1024 * 1024;
+export const RESOURCE_STATE_BYTES_MAX = 32 * 1024 * 1024;
+/** Chunks that a point names as lost or damaged; with CHAIN_MAX points the file stays below that.
+ */
+export const NAMED_CHUNKS_MAX = 64;
 /** Ids of points and rounds are kept this long (receiver step 5, H37). */
 export const KNOWN_POINTS_MAX = 10_000;
 const EPOCHS_MAX = 1_000;
@@ -33,10 +37,27 @@ const targetRecord = z.object({
   verifiedMs: whole.nullable(),
   /** A clean stop left nothing dirty: the target has all of it. */
   drained: z.boolean(),
+  /** The configuration left it out for a time: its map says nothing, everything is compared. */
+  away: z.boolean(),
+  /** `hastctl pause`: its schedule is held. */
+  paused: z.boolean(),
+  /** `hastctl set rate`, bits a second, 0 no limit; null: the configuration's. */
+  rateBitsPerSecond: whole.nullable(),
+  /** Rounds that failed or were refused since the last committed one. */
+  failedRounds: whole,
+  /** Chunks sent whole because they had changed at the target (H28), in all. */
+  driftChunks: whole,
+  /** Chunks of the local disk that differed from the table unmarked (H11), in all. */
+  untrackedChunks: whole,
+  /** Next chunk of the background pass. */
+  scrubChunk: whole,
+  /** Chunks of the last point that could not be read (H21). */
+  damagedChunks: whole,
 });
 
-/** A point a replica can still read. `undo`: file that takes the next newer point back to this
- * one; null for the newest. `lost`: chunks whose content is not this point's any more (H27). */
+/** A point a replica can still read. `undo`: file that takes the next newer point back to this one;
+ * null for the newest. `lost`: chunks whose content is not this point's any more (H27), the first
+ * NAMED_CHUNKS_MAX of `lostChunks`; `damaged` likewise. */
 const pointEntry = z.object({
   point: pointRef,
   parent: id.nullable(),
@@ -45,6 +66,10 @@ const pointEntry = z.object({
   changedBytes: whole,
   undo: z.string().nullable(),
   lost: z.array(whole),
+  lostChunks: whole,
+  /** Chunks that the primary could not read and that kept older content (H21). */
+  damaged: z.array(whole),
+  damagedChunks: whole,
 });
 
 const replicaRecord = z.object({
@@ -56,6 +81,13 @@ const replicaRecord = z.object({
   suspect: z.string().nullable(),
   /** Id of a point that was committed but not kept (receiver ladder, last line). */
   lostPoint: id.nullable(),
+  /** Of the round that is being committed and applied: what its point could not have whole (H21),
+   * and what the point before loses by it (H27). */
+  noted: z
+    .object({ round: id, damaged: z.array(whole), lost: z.array(whole), lostChunks: whole })
+    .nullable(),
+  /** Chunks that had changed behind our back and were asked for whole, in all (H28). */
+  driftChunks: whole,
 });
 
 const stateSchema = z.object({
@@ -66,6 +98,8 @@ const stateSchema = z.object({
   extentBytes: whole,
   keepdirty: whole,
   role: z.enum(['init', 'primary', 'secondary']),
+  /** The role an operator gave last; a stop of hastd does not change it (H38). */
+  remembered: z.enum(['init', 'primary', 'secondary']),
   nextPoint: whole,
   epochs: z.array(epoch).max(EPOCHS_MAX),
   /** A guest has written in the last epoch (H37). */
@@ -77,7 +111,7 @@ const stateSchema = z.object({
   /** Set by a clean stop, removed before the export opens again (H8). */
   clean: z.object({ fingerprint }).nullable(),
   /** Boot and disk of the run that holds the maps. */
-  running: z.object({ bootId: z.string(), fingerprint }).nullable(),
+  running: z.object({ bootId: z.string(), fingerprint, metaflush: z.boolean() }).nullable(),
   /** Why every chunk must be compared at the next start (H18); null: no such reason. */
   doubt: z.string().nullable(),
 });
@@ -93,6 +127,14 @@ export const EMPTY_TARGET: TargetRecord = {
   lastRunMs: null,
   verifiedMs: null,
   drained: false,
+  away: false,
+  paused: false,
+  rateBitsPerSecond: null,
+  failedRounds: 0,
+  driftChunks: 0,
+  untrackedChunks: 0,
+  scrubChunk: 0,
+  damagedChunks: 0,
 };
 
 export const EMPTY_REPLICA: ReplicaRecord = {
@@ -101,13 +143,21 @@ export const EMPTY_REPLICA: ReplicaRecord = {
   fingerprint: null,
   suspect: null,
   lostPoint: null,
+  noted: null,
+  driftChunks: 0,
 };
 
 const HEADER = 'hast resource 0 ';
 
 /** The bytes of the file. */
 export function encodeResourceState(state: ResourceState): Uint8Array {
-  const body = Buffer.from(`${JSON.stringify(state, bytesAsHex, 1)}\n`);
+  const body = Buffer.from(`${JSON.stringify(state, bytesAsHex)}\n`);
+  // What could not be read again is not written.
+  const bytesMax = RESOURCE_STATE_BYTES_MAX;
+  if (body.length > bytesMax / 2) {
+    const fault = { path: state.name, bytes: body.length, bytesMax: bytesMax / 2 };
+    throw new FilesError({ code: 'FILE_TOO_LARGE', ...fault });
+  }
   return Buffer.concat([Buffer.from(`${HEADER}${hex(checkOf(body))}\n`), body]);
 }
 

@@ -10,10 +10,12 @@ import {
   BLOCKS_PER_CHUNK,
   CHUNK_BYTES,
   type ChunkIndex,
+  chunkCount,
   chunkLength,
+  chunkMask,
   DIGEST_BYTES,
 } from '../base/units.js';
-import type { Device } from '../disk/device.js';
+import { type Device, DiskError } from '../disk/device.js';
 import {
   type ChangesetHeader,
   FRAME_BLOCK_BYTES_MAX,
@@ -21,11 +23,16 @@ import {
 } from '../format/changeset.js';
 import { type ChangesetReader, openChangeset } from '../format/changeset-reader.js';
 import { ChangesetWriter } from '../format/changeset-writer.js';
-import { decodeFrame, encodeFrame, frameHead } from '../format/frame.js';
+import { type BodyRoom, decodeFrame, encodeFrame, frameHead } from '../format/frame.js';
 import { blockSpans } from '../format/frame-spans.js';
-import { type Pack, unpack } from '../format/pack.js';
+import { type Pack, reusingUnpack, unpack } from '../format/pack.js';
 import type { PointRef } from '../lineage/lineage.js';
 import type { DigestTable } from '../tracking/digest-table.js';
+
+/** Memory that every frame of an undo uses again: the collector is what fresh memory costs. */
+interface Room extends BodyRoom {
+  readonly blocks: Uint8Array;
+}
 
 /** Name of the undo that leads back to `point`. */
 export const undoName = (point: PointRef): string => `undo-${hex(point.id)}`;
@@ -38,19 +45,23 @@ export interface UndoParts {
   readonly pack: Pack;
 }
 
-/** Writes the undo of `changeset` unless it stands already. Returns the chunks that are lost. */
+/** Writes the undo of `changeset` unless it stands already. `sizeBytes`: of the disk at `from`; a
+ * changeset that makes it larger has an undo of the older size (H14). `noteLost` is told of the
+ * chunks that are lost, if any, before the undo stands. */
 export async function writeUndo(
   parts: UndoParts,
   changeset: ChangesetReader,
   from: PointRef,
-): Promise<readonly ChunkIndex[]> {
+  sizeBytes: number,
+  noteLost: (lost: readonly ChunkIndex[]) => Promise<void>,
+): Promise<void> {
   const path = `${parts.directory}/${undoName(from)}`;
-  if (await parts.files.exists(path)) return [];
-  const lost: ChunkIndex[] = [];
+  if (await parts.files.exists(path)) return;
+  const lost = new Set<ChunkIndex>();
   const temporary = `${path}.part`;
   const handle = await parts.files.open(temporary, 'truncate');
   try {
-    const { resource, round, to, sizeBytes, consistency } = changeset.header;
+    const { resource, round, to, consistency } = changeset.header;
     const header: ChangesetHeader = {
       kind: 'undo',
       resource,
@@ -61,11 +72,13 @@ export async function writeUndo(
       consistency,
     };
     const writer = await ChangesetWriter.create(handle, header);
+    const room: Room = { blocks: Buffer.allocUnsafeSlow(FRAME_BLOCK_BYTES_MAX), raw: null };
     for await (const stored of changeset.frames()) {
-      const { entries } = frameHead(stored.bytes, temporary, unpack, sizeBytes);
-      for await (const old of readOld(parts, entries, sizeBytes, lost)) {
+      const head = frameHead(stored.bytes, temporary, unpack, changeset.header.sizeBytes);
+      const entries = within(head.entries, sizeBytes);
+      for await (const old of readOld({ ...parts, room }, entries, sizeBytes, lost)) {
         const frame = { number: writer.frames, entries: old.entries, blocks: old.blocks };
-        await writer.append(encodeFrame(frame, parts.pack), old.entries);
+        await writer.append(encodeFrame(frame, parts.pack, room), old.entries);
       }
     }
     await writer.finish();
@@ -73,9 +86,17 @@ export async function writeUndo(
   } finally {
     await handle.close();
   }
+  if (lost.size > 0) await noteLost([...lost]);
   await parts.files.rename(temporary, path);
   await parts.files.syncDirectory(parts.directory);
-  return lost;
+}
+
+/** The entries as far as they lie on a disk of `sizeBytes`. */
+function within(entries: readonly FrameEntry[], sizeBytes: number): readonly FrameEntry[] {
+  return entries
+    .filter(({ chunk }) => chunk < chunkCount(sizeBytes))
+    .map((entry) => ({ ...entry, mask: entry.mask & chunkMask(entry.chunk, sizeBytes) }))
+    .filter(({ mask }) => mask !== 0);
 }
 
 /**
@@ -84,14 +105,14 @@ export async function writeUndo(
  * `blocks` is used again once the next one is asked for.
  */
 async function* readOld(
-  parts: UndoParts,
+  parts: UndoParts & { readonly room: Room },
   entries: readonly FrameEntry[],
   sizeBytes: number,
-  lost: ChunkIndex[],
+  lost: Set<ChunkIndex>,
 ): AsyncGenerator<{ readonly entries: readonly FrameEntry[]; readonly blocks: Uint8Array }> {
   const whole = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   let old: FrameEntry[] = [];
-  const blocks = new Uint8Array(FRAME_BLOCK_BYTES_MAX);
+  const { blocks } = parts.room;
   let held = 0;
   for (const { chunk, mask } of entries) {
     if (held + CHUNK_BYTES > FRAME_BLOCK_BYTES_MAX) {
@@ -100,9 +121,9 @@ async function* readOld(
     }
     const bytes = whole.subarray(0, chunkLength(chunk, sizeBytes));
     const offset = chunk * CHUNK_BYTES;
-    if (!parts.device.readCached(offset, bytes)) await parts.device.read(offset, bytes);
+    const isWhole = await readWhatIsThere(parts.device, offset, bytes);
     const digest = (parts.table.get(chunk) ?? new Uint8Array(DIGEST_BYTES)).slice();
-    if (!equalBytes(digestOf(bytes), digest)) lost.push(chunk);
+    if (!isWhole || !equalBytes(digestOf(bytes), digest)) lost.add(chunk);
     let zero = 0;
     for (let block = 0; block < BLOCKS_PER_CHUNK; block += 1) {
       if ((mask & (1 << block)) === 0) continue;
@@ -115,22 +136,57 @@ async function* readOld(
     }
     old.push({ chunk, mask, zero, digest });
   }
-  yield { entries: old, blocks: blocks.subarray(0, held) };
+  if (old.length > 0) yield { entries: old, blocks: blocks.subarray(0, held) };
 }
 
-/** Writes every block of a changeset to the disk (receiver step 7); the caller syncs. */
+/** Fills `bytes`, with zeroes where the disk cannot be read: then false. What is lost here is about
+ * to be overwritten, which mends it; the apply goes on (H27). */
+async function readWhatIsThere(
+  device: Device,
+  offset: number,
+  bytes: Uint8Array,
+): Promise<boolean> {
+  try {
+    await device.read(offset, bytes);
+    return true;
+  } catch (error) {
+    if (!(error instanceof DiskError)) throw error;
+  }
+  for (let at = 0; at < bytes.length; at += BLOCK_BYTES) {
+    const block = bytes.subarray(at, at + BLOCK_BYTES);
+    await device.read(offset + at, block).catch((error: unknown) => {
+      if (!(error instanceof DiskError)) throw error;
+      block.fill(0);
+    });
+  }
+  return false;
+}
+
+/** Writes every block of a changeset to the disk (receiver step 7); the caller syncs. Frames one
+ * after another, for a chunk may stand in two; the spans of one frame together, on the pool: a disk
+ * that hangs must not hold this thread (H19). */
 export async function writeBlocks(
   device: Device,
   changeset: ChangesetReader,
   place: string,
 ): Promise<void> {
   const { sizeBytes } = changeset.header;
+  const unpackAgain = reusingUnpack();
   for await (const stored of changeset.frames()) {
-    const frame = decodeFrame(stored.bytes, place, unpack, sizeBytes);
+    const frame = decodeFrame(stored.bytes, place, unpackAgain, sizeBytes);
+    const writes: Promise<void>[] = [];
     for (const span of blockSpans(frame, sizeBytes)) {
-      if (span.bytes !== null) await device.write(span.offset, span.bytes);
+      if (span.bytes !== null) writes.push(device.write(span.offset, span.bytes));
       else zeroSpan(device, span.offset, span.length);
     }
+    await allSettled(writes);
+  }
+}
+
+/** The first failure, when all have ended: their memory is used again. */
+async function allSettled(writes: readonly Promise<void>[]): Promise<void> {
+  for (const each of await Promise.allSettled(writes)) {
+    if (each.status === 'rejected') throw each.reason;
   }
 }
 
@@ -150,6 +206,7 @@ export async function recordEntries(
   point: PointRef,
 ): Promise<void> {
   await table.beginChange();
+  await table.growTo(changeset.header.sizeBytes);
   for await (const entry of changeset.index()) table.set(entry.chunk, entry.digest);
   await table.finishChange(point);
 }

@@ -6,7 +6,7 @@
 import { assert } from '../base/assert.js';
 import { codeOf } from '../base/errors.js';
 import type { FileHandle, Files } from '../base/files.js';
-import { type ChunkIndex, chunkCount, DIGEST_BYTES } from '../base/units.js';
+import { CHUNK_BYTES, type ChunkIndex, chunkCount, DIGEST_BYTES } from '../base/units.js';
 import {
   absentDigests,
   decodeTableHeader,
@@ -18,6 +18,7 @@ import {
   type TableHeader,
   tablePageOf,
   tablePageOffset,
+  tablePages,
   unknownDigests,
 } from '../format/digest-table.js';
 import type { PointRef } from '../lineage/lineage.js';
@@ -46,16 +47,17 @@ export class DigestTable {
   }
 
   /** Opens the table, or makes an empty one without a point when it is absent, damaged in its
-   * header, or of another resource or size; in that one an absent page is unknown. */
+   * header, or of another resource; in that one an absent page is unknown. One of a smaller disk
+   * grows (H14); one of a larger disk is of a growth that was rolled back, and serves. */
   static async open(files: Files, path: string, facts: TableFacts): Promise<DigestTable> {
     const old = (await files.exists(path)) ? await files.open(path, 'write') : null;
     if (old !== null) {
       const header = await readHeader(old);
-      const same =
-        header !== null &&
-        header.sizeBytes === facts.sizeBytes &&
-        Buffer.compare(header.resource, facts.resource) === 0;
-      if (same) return new DigestTable(old, header);
+      if (header !== null && Buffer.compare(header.resource, facts.resource) === 0) {
+        const table = new DigestTable(old, header);
+        await table.growTo(facts.sizeBytes);
+        return table;
+      }
       await old.close();
     }
     return DigestTable.create(files, path, facts, false);
@@ -101,8 +103,10 @@ export class DigestTable {
   }
 
   /** Runs of chunks whose digest is unknown, ascending: what a torn page has lost. */
-  *unknownRuns(): Generator<{ readonly first: ChunkIndex; readonly count: number }> {
-    const chunks = chunkCount(this.#header.sizeBytes);
+  *unknownRuns(
+    sizeBytes: number,
+  ): Generator<{ readonly first: ChunkIndex; readonly count: number }> {
+    const chunks = chunkCount(sizeBytes);
     let first = -1;
     for (let chunk = 0; chunk <= chunks; chunk += 1) {
       const unknown = chunk < chunks && this.get(chunk) === null;
@@ -111,6 +115,30 @@ export class DigestTable {
       yield { first, count: chunk - first };
       first = -1;
     }
+  }
+
+  /** H14: entries of the old last chunk, if it was short, and of all that is new are unknown.
+   * Entries are durable before the header says the size. No-op when the table is as large already.
+   */
+  async growTo(sizeBytes: number): Promise<void> {
+    const before = this.#header;
+    if (before.sizeBytes >= sizeBytes) return;
+    const firstNew = Math.floor(before.sizeBytes / CHUNK_BYTES);
+    const { page: firstPage, at } = tablePageOf(firstNew);
+    const digests = this.#load(firstPage).digests;
+    digests.fill(0, at);
+    this.#page = null;
+    await this.#handle.write(encodeTablePage(firstPage, digests), tablePageOffset(firstPage));
+    if (before.absentIsZero) {
+      // In such a table a hole would mean zeroes.
+      for (let page = firstPage + 1; page < tablePages(sizeBytes); page += 1) {
+        await this.#handle.write(encodeTablePage(page, unknownDigests()), tablePageOffset(page));
+      }
+    }
+    await this.#handle.sync();
+    this.#header = { ...before, sizeBytes };
+    await this.#handle.write(encodeTableHeader(this.#header), 0);
+    await this.#handle.sync();
   }
 
   /** Step one of a change: the table is true for no point, durably. */

@@ -3,7 +3,7 @@
 // a typed error, and the caller then doubts the whole disk.
 import { dirname } from 'node:path';
 import type { Files } from '../base/files.js';
-import { blockCount } from '../base/units.js';
+import { BLOCKS_PER_CHUNK, blockCount } from '../base/units.js';
 import { FormatError } from '../format/changeset.js';
 import {
   type DirtyHeader,
@@ -39,8 +39,9 @@ export async function publishDirty(
   await files.syncDirectory(dirname(path));
 }
 
-/** ORs the published map into `into`. False: absent, or not of this resource and size. Errors
- * FORMAT_BAD, FORMAT_VERSION; `into` is then partly filled. */
+/** ORs the published map into `into`. One of a smaller disk is from before a growth (H14): its last
+ * chunk, which may have been short, and all that came after it are marked too. False: absent, or
+ * not of this resource. Errors FORMAT_BAD, FORMAT_VERSION; `into` is then partly filled. */
 export async function loadDirty(
   files: Files,
   path: string,
@@ -53,8 +54,13 @@ export async function loadDirty(
     const reader = await openDirty(handle);
     const blocks = blockCount(into.memory.sizeBytes);
     const same = Buffer.compare(reader.header.resource, resource) === 0;
-    if (!same || reader.header.blockCount !== blocks) return false;
+    const before = reader.header.blockCount;
+    if (!same || before > blocks) return false;
     for await (const page of reader.pages()) orPage(into, page, path);
+    if (before < blocks) {
+      const lastChunk = Math.floor((before - 1) / BLOCKS_PER_CHUNK);
+      into.mark(lastChunk * BLOCKS_PER_CHUNK, blocks - 1);
+    }
     return true;
   } finally {
     await handle.close();

@@ -191,7 +191,39 @@ test('a frame out of turn stops the program', () => {
   const header = decodeFrameHeader(encodeFrame(frame, packRaw), 'here');
   assert.throws(() => indexAccumulator().add(header, frame.entries), AssertionError);
   const index = indexAccumulator();
-  index.totals();
-  assert.throws(() => index.totals(), AssertionError);
+  index.add({ ...header, number: 0 }, frame.entries);
   assert.throws(() => index.add({ ...header, number: 0 }, frame.entries), AssertionError);
+  assert.throws(() => index.addEntries(2, frame.entries, 0), AssertionError);
+  assert.throws(() => index.add({ ...header, chunks: 1 }, frame.entries), AssertionError);
+});
+
+test('totals may be asked for again and again, and more frames follow (H28)', () => {
+  const encoded = encodeFrame(smallFrame(), packRaw);
+  const header = decodeFrameHeader(encoded, 'here');
+  const { entries } = smallFrame();
+  const index = indexAccumulator();
+  const empty = index.totals();
+  index.add(header, entries);
+  const one = index.totals();
+  assert.deepEqual(index.totals(), one, 'a question changes nothing');
+  assert.equal(index.frames, 1);
+  index.add({ ...header, number: 1 }, entries);
+  const two = index.totals();
+  assert.notDeepEqual(two.indexDigest, one.indexDigest);
+  assert.deepEqual([empty.frames, one.frames, two.frames], [0, 1, 2]);
+  const asked = indexAccumulator();
+  for (const number of [0, 1]) asked.add({ ...header, number }, entries);
+  assert.deepEqual(two, asked.totals(), 'the same as without the questions');
+  const [first = 0] = one.indexDigest;
+  one.indexDigest[0] = first ^ 1;
+  assert.deepEqual(index.totals(), two, 'what was given out is a copy');
+});
+
+test('a frame that is packed at the other side gives the same index', () => {
+  const encoded = encodeFrame(smallFrame(), packRaw);
+  const header = decodeFrameHeader(encoded, 'here');
+  const { entries } = smallFrame();
+  const [here, there] = [indexAccumulator(), indexAccumulator()];
+  assert.deepEqual(there.addEntries(0, entries, 8704), here.add(header, entries));
+  assert.deepEqual(there.totals(), { ...here.totals(), storedBytes: 0 });
 });

@@ -116,11 +116,9 @@ describe('digest table', () => {
   });
 
   test('a header that is damaged or of another disk: a new table without any entry', async () => {
-    const shifted = { ...facts, sizeBytes: facts.sizeBytes - 512 };
     const other = { ...facts, resource: new Uint8Array(16) };
     for (const [flipped, asked] of [
       [100, facts],
-      [null, shifted],
       [null, other],
     ] as const) {
       const world = new CrashWorld();

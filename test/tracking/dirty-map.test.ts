@@ -81,7 +81,7 @@ describe('TARGET.dirty', () => {
     assert.deepEqual(two.count(), { blocks: 3, chunks: 2 });
   });
 
-  test('absent, of another resource or of another size: not loaded', async () => {
+  test('absent, of another resource or of a larger disk: not loaded', async () => {
     const world = await newWorld();
     const into = new BlockMap(allocateMap(MIB));
     assert.equal(await loadDirty(world, PATH, RESOURCE, into), false);
@@ -90,6 +90,37 @@ describe('TARGET.dirty', () => {
     await publishDirty(world, PATH, { ...facts, resource: new Uint8Array(16) }, [into]);
     assert.equal(await loadDirty(world, PATH, RESOURCE, into), false);
     assert.equal(into.count().blocks, 0);
+  });
+
+  test('H14: of a smaller disk: its last chunk and all that is new are marked too', async () => {
+    // Old size in bytes, new size, then what is marked beside block 3.
+    const MAP_BYTES = BLOCKS_PER_PAGE * BLOCK_BYTES;
+    for (const [before, after, first] of [
+      [MIB + 512, 2 * MIB, 256],
+      [MIB, MIB + 512, 240],
+      [MIB - 4096 - 512, MIB, 240],
+      [512, MAP_BYTES + MIB, 0],
+      [MAP_BYTES, 2 * MAP_BYTES + 512, BLOCKS_PER_PAGE - 16],
+    ] as const) {
+      const world = await newWorld();
+      const old = new BlockMap(allocateMap(before));
+      old.mark(3 % blockCount(before), 3 % blockCount(before));
+      await publishDirty(world, PATH, facts, [old]);
+      const wanted = new BlockMap(allocateMap(after));
+      wanted.merge(old);
+      wanted.mark(first, blockCount(after) - 1);
+      assert.equal(await loaded(world, after), marks(wanted), `${before} to ${after}`);
+    }
+  });
+
+  test('H14: a full page of a smaller disk', async () => {
+    const world = await newWorld();
+    const old = new BlockMap(allocateMap(10 * MIB + 512));
+    old.markAll();
+    await publishDirty(world, PATH, facts, [old]);
+    const all = new BlockMap(allocateMap(20 * MIB));
+    all.markAll();
+    assert.equal(await loaded(world, 20 * MIB), marks(all));
   });
 
   test('any flipped bit and any cut is an error, never a map', async () => {

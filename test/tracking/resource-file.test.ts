@@ -5,7 +5,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { codeOf } from '../../src/base/errors.js';
 import { seededRandom } from '../../src/base/random.js';
-import { EMPTY_REPLICA, type ResourceState } from '../../src/format/resource-state.js';
+import { freshState } from '../../src/care/create.js';
+import type { ResourceState } from '../../src/format/resource-state.js';
 import {
   RESOURCE_FILE,
   RESOURCE_FILE_COPY,
@@ -18,22 +19,10 @@ const SEED = Number(process.env['HAST_SEED'] ?? 20_260_716);
 const FOLDER = '/state/vm1';
 const [FIRST, SECOND] = [`${FOLDER}/${RESOURCE_FILE}`, `${FOLDER}/${RESOURCE_FILE_COPY}`];
 const STATE: ResourceState = {
-  generation: 0,
-  name: 'vm1',
+  ...freshState('vm1'),
   resource: seededRandom(1).bytes(16),
   sizeBytes: 10 * 1024 * 1024 + 512,
-  extentBytes: 2 * 1024 * 1024,
-  keepdirty: 64,
   role: 'primary',
-  nextPoint: 1,
-  epochs: [],
-  written: false,
-  knownPoints: [],
-  targets: {},
-  replica: EMPTY_REPLICA,
-  clean: null,
-  running: null,
-  doubt: null,
 };
 
 async function made(world = new CrashWorld()): Promise<ResourceFile> {
