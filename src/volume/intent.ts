@@ -4,8 +4,10 @@
 // its bit in the file's page cache. The proof of the clearer:
 //  1. it clears `intentWritten`, then looks at the live map; a writer marks live, then loads
 //     `intentWritten`: one of both sees the other, and the clearer then sets it back;
-//  2. the bit of the file's image is cleared under INTENT_LOCK, after another look at live; a
-//     writer that found `intentWritten` clear sets image and file under the same lock, later.
+//  2. all of that, and the clearing of the image, is under INTENT_LOCK; a
+//     writer that found `intentWritten` clear sets image and file under the same lock, later;
+//  3. metaflush on: a bit on its way to the medium is in the image and not in `intentWritten`, so
+//     it is not taken; INTENT_CLEARS tells writers that flush meanwhile that bits were (H10).
 // Only called between cuts, when every swap so far has been published: what was written before is
 // in TARGET.dirty. The `keepdirty` most recently written extents keep their bit.
 import { present } from '../base/assert.js';
@@ -30,23 +32,30 @@ export const intentWriter =
   (page, bytes) =>
     handle.writeNow(bytes, intentPageOffset(page));
 
-/** Makes the file, fully written, so that its fdatasync never commits metadata (H9). */
+/** Makes the file, fully written, so that its fdatasync never commits metadata (H9), and published
+ * whole. `bits`: those it begins with; null: none. */
 export async function createIntentFile(
   files: Files,
   path: string,
   header: IntentHeader,
+  bits: SharedArrayBuffer | null = null,
 ): Promise<void> {
-  const handle = await files.open(path, 'truncate');
+  const temporary = `${path}.new`;
+  const handle = await files.open(temporary, 'truncate');
   try {
     await handle.write(encodeIntentHeader(header), 0);
-    const empty = new Uint8Array(INTENT_PAGE_BYTES);
     for (let page = 0; page < intentPages(header); page += 1) {
-      await handle.write(empty, intentPageOffset(page));
+      const content = new Uint8Array(INTENT_PAGE_BYTES);
+      const at = page * INTENT_PAGE_BYTES;
+      if (bits !== null) content.set(new Uint8Array(bits, at, INTENT_PAGE_BYTES));
+      await handle.write(content, intentPageOffset(page));
     }
     await handle.sync();
   } finally {
     await handle.close();
   }
+  await files.rename(temporary, path);
+  await files.syncDirectory(path.slice(0, path.lastIndexOf('/')));
 }
 
 export class IntentOwner {
@@ -62,24 +71,25 @@ export class IntentOwner {
     this.#keepdirty = keepdirty;
   }
 
-  /** Reads the file into shared memory. False: it is not of this disk, everything is in doubt. */
-  async load(header: IntentHeader): Promise<boolean> {
+  /** Reads the file into shared memory. 'smaller': it is of this disk before a growth (H14), its
+   * bits are in memory and the file is to be made anew. 'foreign': everything is in doubt. */
+  async load(header: IntentHeader): Promise<'whole' | 'smaller' | 'foreign'> {
     const page = new Uint8Array(INTENT_PAGE_BYTES);
     await this.#handle.read(page, 0);
     const found = decodeIntentHeader(page, this.#handle.path);
     const same =
-      found.sizeBytes === header.sizeBytes &&
+      found.sizeBytes <= header.sizeBytes &&
       found.extentBytes === header.extentBytes &&
       Buffer.compare(found.resource, header.resource) === 0;
-    if (!same) return false;
-    for (let index = 0; index < intentPages(header); index += 1) {
+    if (!same) return 'foreign';
+    for (let index = 0; index < intentPages(found); index += 1) {
       const got = await this.#handle.read(page, intentPageOffset(index));
-      if (got !== page.length) return false;
+      if (got !== page.length) return 'foreign';
       for (const target of [this.#core.memory.intent, this.#core.memory.intentWritten]) {
         new Uint8Array(target, index * INTENT_PAGE_BYTES, INTENT_PAGE_BYTES).set(page);
       }
     }
-    return true;
+    return found.sizeBytes === header.sizeBytes ? 'whole' : 'smaller';
   }
 
   /** Marks every block of every set extent in `into`. Returns the number of extents. */
@@ -111,19 +121,22 @@ export class IntentOwner {
     return cleared;
   }
 
+  /** All of it under the lock: a writer that has flushed must not set a bit of `intentWritten`
+   * again between the taking of it and the clearing of the image. */
   #clearPage(page: number, extents: readonly ExtentIndex[]): number {
     const { control, intent, intentWritten } = this.#core;
-    // Only bits that reached the file: one that a writer is just setting is not ours to touch.
-    const taken = extents.filter((extent) => {
-      const bit = 1 << (extent & 31);
-      return (Atomics.and(intentWritten, extent >>> 5, ~bit) & bit) !== 0;
-    });
-    const locked = Atomics.compareExchange(control, M.INTENT_LOCK, 0, 1) === 0;
+    if (Atomics.compareExchange(control, M.INTENT_LOCK, 0, 1) !== 0) return 0;
     let cleared = 0;
     try {
+      // Only bits that reached the file: one that a writer is just setting is not ours to touch.
+      const taken = extents.filter((extent) => {
+        const bit = 1 << (extent & 31);
+        return (Atomics.and(intentWritten, extent >>> 5, ~bit) & bit) !== 0;
+      });
+      if (taken.length > 0) Atomics.add(control, M.INTENT_CLEARS, 1);
       for (const extent of taken) {
         const bit = 1 << (extent & 31);
-        if (!locked || this.#hot(extent)) {
+        if (this.#hot(extent)) {
           Atomics.or(intentWritten, extent >>> 5, bit);
           continue;
         }
@@ -137,7 +150,7 @@ export class IntentOwner {
         this.#handle.writeNow(bytes, intentPageOffset(page));
       }
     } finally {
-      if (locked) Atomics.store(control, M.INTENT_LOCK, 0);
+      Atomics.store(control, M.INTENT_LOCK, 0);
     }
     return cleared;
   }

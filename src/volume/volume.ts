@@ -6,10 +6,18 @@
 import { assert, present } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import { Mutex } from '../base/sync.js';
-import { CHUNK_BYTES, type ChunkIndex, chunkLength } from '../base/units.js';
+import {
+  BLOCK_BYTES,
+  BLOCKS_PER_CHUNK,
+  CHUNK_BYTES,
+  type ChunkIndex,
+  chunkLength,
+} from '../base/units.js';
 import type { Device } from '../disk/device.js';
 import type { BlockMap } from '../tracking/block-map.js';
-import { type Core, closeGate, openGate, readFrozen, release, type Slot, swap } from './core.js';
+import { type Core, closeGate, openGate, release, type Slot, swap } from './core.js';
+import { type FrozenSet, type HeldRead, readFrozenChunk } from './frozen-read.js';
+
 import { HoldTimes } from './hold-times.js';
 import * as M from './memory.js';
 import type { Spill } from './spill.js';
@@ -20,34 +28,22 @@ export const CUT_TIMEOUT_MS = 1000;
 
 export interface VolumeParts {
   readonly device: Device;
-  readonly spill: Spill;
+  /** One a target, by slot. */
+  readonly spills: readonly Spill[];
   readonly waiter: Waiter;
   readonly clock: Clock;
   /** Makes it durable that an fdatasync has failed. */
   readonly onSuspect: (error: unknown) => Promise<void>;
 }
 
-/** A target's chunks as of a cut; stands until `end`. */
-export interface FrozenSet {
-  /** Wall time just before the gate closed, and just after it opened. */
-  readonly beganMs: number;
-  readonly endedMs: number;
-  readonly map: BlockMap;
-  /** Fills `into` with the chunk as of the cut. 'failed': preserve failed, the round is lost. */
-  read(chunk: ChunkIndex, into: Uint8Array): Promise<'read' | 'failed'>;
-  /** No more preserve for this chunk (ladder step 5). */
-  release(chunk: ChunkIndex): void;
-  readonly failed: boolean;
-  /** Ends the set: 'drop' forgets the bits (D1: committed and hardened), 'merge' gives them back
-   * to the target's pending map. */
-  end(how: 'drop' | 'merge'): Promise<void>;
-}
+export type { FrozenSet } from './frozen-read.js';
 
 export class Volume {
   readonly core: Core;
   readonly holds = new HoldTimes();
   readonly #parts: VolumeParts;
   readonly #order = new Mutex();
+  #repairedBlocks = 0;
 
   constructor(core: Core, parts: VolumeParts) {
     this.core = core;
@@ -96,26 +92,67 @@ export class Volume {
     }
   }
 
+  /** Of each target. */
   get spillBytesMax(): number {
-    return Atomics.load(this.core.control, M.SPILL_MAX) * CHUNK_BYTES;
+    const { control, slots } = this.core;
+    const records = slots.map(({ base }) => Atomics.load(control, base + M.SLOT_SPILL_MAX));
+    return Math.max(0, ...records) * CHUNK_BYTES;
   }
 
-  get spillBytes(): number {
-    const records = Atomics.load(this.core.control, M.SPILL_USED) * CHUNK_BYTES;
-    return Math.min(records, this.spillBytesMax);
+  /** In use by the running round of `target`, or of the one that uses most. */
+  spillBytes(target: number | null = null): number {
+    const { control, slots } = this.core;
+    const chosen = slots.filter((slot) => slot.active && (target ?? slot.index) === slot.index);
+    const records = chosen.map(({ base }) => Atomics.load(control, base + M.SLOT_SPILL_USED));
+    return Math.min(Math.max(0, ...records) * CHUNK_BYTES, this.spillBytesMax);
   }
 
   /** Dirty bytes of `target`: pending, frozen, and the live map, which counts for every target. */
   dirtyBytes(target: number): number {
-    const live = this.core.liveMap().count().blocks;
+    // Both: one that was swapped is not folded at once.
+    const live = this.core.live.reduce((sum, map) => sum + map.count().blocks, 0);
     const held = this.maps(target).reduce((sum, map) => sum + map.count().blocks, 0);
     return Math.min((live + held) * 4096, this.core.memory.sizeBytes);
   }
 
   /** True when any of blocks first..last is marked for `target`, now. */
   isDirty(target: number, first: number, last: number): boolean {
-    const maps = [this.core.liveMap(), ...this.maps(target)];
+    // Live maps first, both: a fold fills the target's before it clears the swapped one (H15).
+    const maps = [...this.core.live, ...this.maps(target)];
     return maps.some((map) => map.anyMarked(first, last));
+  }
+
+  /** H20: writes back blocks `mask` of a chunk that could not be read, as `target` has it (`bytes`:
+   * the whole chunk). `swaps`: as of when the blocks were found clean for that target. Those that
+   * a guest has written since are left alone; returns how many were written. */
+  writeBack(
+    target: number,
+    chunk: ChunkIndex,
+    mask: number,
+    bytes: Uint8Array,
+    swaps: number,
+  ): Promise<number> {
+    return this.#order.run(async () => {
+      const { device } = this.#parts;
+      const before = this.#repairedBlocks;
+      // On the pool: a disk that hangs holds its own guests behind the gate, and nobody else (H19).
+      await this.#underGate(async () => {
+        if (this.swaps !== swaps) return;
+        for (let at = 0; at < BLOCKS_PER_CHUNK; at += 1) {
+          const block = chunk * BLOCKS_PER_CHUNK + at;
+          if ((mask & (1 << at)) === 0 || this.isDirty(target, block, block)) continue;
+          const content = bytes.subarray(at * BLOCK_BYTES, (at + 1) * BLOCK_BYTES);
+          await device.write(block * BLOCK_BYTES, content);
+          this.#repairedBlocks += 1;
+        }
+      });
+      return this.#repairedBlocks - before;
+    });
+  }
+
+  /** Blocks that were written back, in all. */
+  get repairedBlocks(): number {
+    return this.#repairedBlocks;
   }
 
   /** Ladder step 2 for `target`: freezes its pending blocks and all that was written since the
@@ -124,10 +161,8 @@ export class Volume {
     return this.#order.run(async () => {
       const slot = this.#slot(target);
       assert(!slot.active, 'one frozen set per target at a time');
-      if (this.core.slots.every((other) => !other.active)) {
-        Atomics.store(this.core.control, M.SPILL_USED, 0);
-        await this.#parts.spill.empty();
-      }
+      Atomics.store(this.core.control, slot.base + M.SLOT_SPILL_USED, 0);
+      await this.#spill(slot).empty();
       const beganMs = this.#parts.clock.wallMs();
       const swapped = await this.#underGate(() => swap(this.core, slot));
       if (swapped === 'busy') return 'busy';
@@ -153,7 +188,7 @@ export class Volume {
     return this.#order.run(work);
   }
 
-  async #underGate<T>(work: () => T): Promise<{ value: T } | 'busy'> {
+  async #underGate<T>(work: () => T | Promise<T>): Promise<{ value: T } | 'busy'> {
     const start = this.#parts.clock.monotonicMs();
     const { control } = this.core;
     try {
@@ -161,7 +196,7 @@ export class Volume {
       const left = (): number =>
         Math.max(0, start + CUT_TIMEOUT_MS - this.#parts.clock.monotonicMs());
       const closed = await runWaiting(steps, control, this.#parts.waiter, left);
-      return closed === 'timeout' ? 'busy' : { value: work() };
+      return closed === 'timeout' ? 'busy' : { value: await work() };
     } finally {
       openGate(this.core);
       this.holds.add(this.#parts.clock.monotonicMs() - start);
@@ -192,6 +227,14 @@ export class Volume {
       map,
       read: async (chunk, into) => {
         const result = ended ? 'failed' : await this.#read(slot, chunk, into);
+        assert(result !== 'released', 'a released chunk is not read');
+        return ended ? 'failed' : result;
+      },
+      readIfHeld: async (chunk, into) => {
+        if (ended) return 'failed';
+        const state = Atomics.load(slot.states, chunk);
+        if (state === M.RELEASED || map.chunkMask(chunk) === 0) return 'released';
+        const result = await this.#read(slot, chunk, into);
         return ended ? 'failed' : result;
       },
       release: (chunk) => {
@@ -207,20 +250,20 @@ export class Volume {
     };
   }
 
-  async #read(slot: Slot, chunk: ChunkIndex, into: Uint8Array): Promise<'read' | 'failed'> {
-    const { device, spill, waiter } = this.#parts;
+  #read(slot: Slot, chunk: ChunkIndex, into: Uint8Array): Promise<HeldRead> {
+    const { device, waiter } = this.#parts;
     const bytes = into.subarray(0, chunkLength(chunk, this.core.memory.sizeBytes));
-    const offset = chunk * CHUNK_BYTES;
-    const steps = readFrozen(
+    return readFrozenChunk(
       this.core,
+      { device, waiter, spill: this.#spill(slot) },
       slot,
       chunk,
-      () => (device.readCached(offset, bytes) ? undefined : device.read(offset, bytes)),
-      (record) => spill.readNow(record, bytes),
+      bytes,
     );
-    const result = await runWaiting(steps, this.core.control, waiter);
-    assert(result !== 'timeout', 'reading a frozen chunk has no time limit');
-    return result.value;
+  }
+
+  #spill(slot: Slot): Spill {
+    return present(this.#parts.spills[slot.index], 'every slot has a spill');
   }
 
   /** Under the closed gate the slot stops being active, so no section stands between its test and

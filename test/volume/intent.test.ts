@@ -4,6 +4,7 @@
 // writer writes the file: these are the places where another thread can be seen.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { codeOf } from '../../src/base/errors.js';
 import type { FileHandle } from '../../src/base/files.js';
 import { seededRandom } from '../../src/base/random.js';
 import { BLOCK_BYTES, MIB } from '../../src/base/units.js';
@@ -28,20 +29,20 @@ interface Owned {
   readonly write: (extent: number, inWrite?: () => void) => string;
 }
 
-const allocate = () =>
-  M.allocateVolume({
-    sizeBytes: SIZE_BYTES,
-    extentBytes: EXTENT_BYTES,
-    targets: 1,
-    spillBytes: MIB,
-  });
+const shape = {
+  sizeBytes: SIZE_BYTES,
+  extentBytes: EXTENT_BYTES,
+  targets: 1,
+  spillBytes: MIB,
+  metaflush: false,
+};
 
 async function openOwned(world: CrashWorld, keepdirty: number): Promise<Owned> {
   const handle = await world.open(PATH, 'write');
-  const memory = allocate();
+  const memory = M.allocateVolume(shape);
   const core = new Core(memory, M.THREADS_MAX - 1);
   const owner = new IntentOwner(core, handle, keepdirty);
-  assert.equal(await owner.load(header), true);
+  assert.equal(await owner.load(header), 'whole');
   let threads = 0;
   const write = (extent: number, inWrite = () => {}): string => {
     const mine = new Core(memory, threads % 8);
@@ -110,11 +111,37 @@ describe('intent map', () => {
   test('a file of another disk is not believed', async () => {
     const { handle, core } = await made();
     const owner = new IntentOwner(core, handle, 0);
-    assert.equal(await owner.load({ ...header, sizeBytes: SIZE_BYTES + 512 }), false);
-    assert.equal(await owner.load({ ...header, extentBytes: 2 * EXTENT_BYTES }), false);
-    assert.equal(await owner.load({ ...header, resource: new Uint8Array(16) }), false);
+    assert.equal(await owner.load({ ...header, sizeBytes: SIZE_BYTES - 512 }), 'foreign');
+    assert.equal(await owner.load({ ...header, extentBytes: 2 * EXTENT_BYTES }), 'foreign');
+    assert.equal(await owner.load({ ...header, resource: new Uint8Array(16) }), 'foreign');
+    const larger = { ...header, sizeBytes: SIZE_BYTES + 512 };
+    assert.equal(await owner.load(larger), 'smaller', 'of this disk before a growth (H14)');
     await handle.truncate(intentPageOffset(0) + 100);
-    assert.equal(await owner.load(header), false);
+    assert.equal(await owner.load(header), 'foreign', 'a page is not whole');
+    await handle.truncate(100);
+    await assert.rejects(owner.load(header), (error) => codeOf(error) === 'FORMAT_BAD');
+  });
+
+  test('H14: the file of the disk before a growth is made anew with its bits', async () => {
+    // Two pages of bits, so that a page is added too.
+    const grown = { ...header, sizeBytes: (32_768 + 5) * EXTENT_BYTES };
+    const owned = await made();
+    for (const extent of [3, 160]) owned.write(extent);
+    const memory = M.allocateVolume({ ...shape, sizeBytes: grown.sizeBytes });
+    const core = new Core(memory, 0);
+    const { world } = owned;
+    world.settle();
+    assert.equal(await new IntentOwner(core, owned.handle, 0).load(grown), 'smaller');
+    await createIntentFile(world, PATH, grown, memory.intent);
+    const left = world.afterCrash('all', seededRandom(1));
+    assert.equal(left.sizeNow(PATH), intentPageOffset(2), 'whole and durable');
+    const again = new Core(M.allocateVolume({ ...shape, sizeBytes: grown.sizeBytes }), 0);
+    const owner = new IntentOwner(again, await left.open(PATH, 'write'), 0);
+    assert.equal(await owner.load(grown), 'whole');
+    const into = again.liveMap();
+    assert.equal(owner.markExtents(into), 2);
+    assert.deepEqual([into.chunkMask(3), into.chunkMask(160)], [0xffff, 0xffff], 'all of the last');
+    assert.equal(into.nextChunk(161), -1, 'what is new has no bit: loadDirty marks it');
   });
 
   test('bits are cleared only where the live map has nothing', async () => {

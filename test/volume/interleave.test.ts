@@ -12,7 +12,8 @@ import {
   listening,
   type World,
 } from './explorer.js';
-import { asWritten, MUTANTS, type Mutant } from './mutants.js';
+import { MUTANTS } from './mutants.js';
+import { asWritten, type Mutant } from './tiny-parts.js';
 import type { Parts, Plan } from './tiny-plan.js';
 import { TinyWorld } from './tiny-world.js';
 
@@ -31,7 +32,10 @@ const plain: Plan = {
   targets: 1,
   checkpoints: 0,
   release: false,
-  spillRecords: 8,
+  spillRecords: [8, 8],
+  end: 'drop',
+  bad: [],
+  repairs: [],
 };
 /** One write over two frozen chunks, one beside it. */
 const span: Plan = {
@@ -42,14 +46,32 @@ const span: Plan = {
     { first: 16, count: 1 },
   ],
 };
-const full: Plan = { ...plain, spillRecords: 0 };
-const PLANS = {
+const full: Plan = { ...plain, spillRecords: [0] };
+/** A content that cannot be read, which a guest overwrites, and its neighbour. */
+const bad: Plan = { ...plain, bad: [0] };
+const twoTargets: Plan = { ...plain, writers: [{ first: 0, count: 1 }], targets: 2 };
+/** The spill of the first target has no room, that of the second has. */
+const oneFull: Plan = { ...twoTargets, spillRecords: [0, 8], end: 'merge' };
+/** Block 0 is clean; it is asked for, and written by a guest, while a round comes. */
+const repaired: Plan = {
+  ...plain,
+  dirty: [16],
+  writers: [{ first: 0, count: 1 }],
+  repairs: [0],
+};
+const PLANS: Readonly<Record<Mutant['plan'], Plan>> & Readonly<Record<string, Plan>> = {
   plain,
   span,
   full,
+  bad,
+  twoTargets,
+  oneFull,
+  repaired,
   'chunks released while they are written (ladder step 5)': { ...plain, release: true },
-  'two targets, a cut each (H16)': { ...plain, targets: 2 },
   'a checkpoint beside the cut (H9)': { ...plain, checkpoints: 1 },
+  'two targets, a cut each (H16)': { ...plain, targets: 2 },
+  'a repair, a round and a checkpoint (H20)': { ...repaired, checkpoints: 1 },
+  'a repair and a round that is given up (H20)': { ...repaired, end: 'merge' },
   'two targets, a checkpoint, one writer': {
     ...plain,
     writers: [{ first: 1, count: 1 }],
@@ -89,6 +111,15 @@ describe('D2, W1, W2, W4 in every order of two writers, a reader and a cut', () 
       const random = seededRandom(SEED);
       const count = explore(plan, asWritten, (make) => exploreSome(make, 2000, random));
       t.diagnostic(`${count.schedules} schedules, ${count.steps} steps`);
+    });
+  }
+});
+
+describe('H20: a repair under the closed gate', () => {
+  const repairs = Object.entries(PLANS).filter(([, { repairs }]) => repairs.length > 0);
+  for (const [name, plan] of repairs) {
+    test(`at most three switches: ${name}`, () => {
+      explore(plan, asWritten, within(3));
     });
   }
 });

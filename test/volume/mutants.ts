@@ -1,11 +1,11 @@
-// The program's loops as they are, and wrong ones: each mutant breaks one rule of RULES.md §2, by
+// Wrong ones of the program's loops: each mutant breaks one rule of RULES.md §2, by
 // other generators or by views spoiled from outside, never by an edit of src. The explorer must
 // catch every one of them, or it proves nothing.
 import { BLOCKS_PER_CHUNK } from '../../src/base/units.js';
 import {
   type Blocked,
   type Core,
-  closeGate,
+  type closeGate,
   preserve,
   readFrozen,
   type Slot,
@@ -13,50 +13,9 @@ import {
   section,
 } from '../../src/volume/core.js';
 import * as M from '../../src/volume/memory.js';
-import { CHUNKS, type Parts } from './tiny-plan.js';
-
-/** Volume.#fold: fill the frozen and pending maps, drop the swapped one from the list, clear it. */
-export function* fold(core: Core, swapped: number, slot: Slot | null): Steps<void> {
-  yield* fill(core, swapped, slot);
-  yield* unlist(core, slot);
-  yield;
-  core.live[swapped]?.clearAll();
-}
-
-function* fill(core: Core, swapped: number, slot: Slot | null): Steps<void> {
-  const from = core.live[swapped];
-  for (const other of core.slots) {
-    yield;
-    const frozen = Atomics.load(core.control, other.base + M.SLOT_FROZEN);
-    const into = other.maps[other === slot ? frozen : 1 - frozen];
-    if (from) into?.merge(from);
-  }
-}
-
-function* unlist(core: Core, slot: Slot | null): Steps<void> {
-  yield;
-  if (slot) Atomics.store(core.control, slot.base + M.SLOT_SWAPPED, -1);
-}
-
-export const asWritten: Parts = {
-  section,
-  readFrozen,
-  fold,
-  preserve,
-  closeGate,
-  spoil: () => {},
-  startOver: true,
-};
-
-export interface Mutant {
-  readonly rule: string;
-  readonly breaks: string;
-  /** The world it is caught in (interleave.test.ts). */
-  readonly plan: 'plain' | 'span' | 'full';
-  /** Switches away from an actor that could have gone on: the fewest that show it. */
-  readonly switches: number;
-  readonly parts: Parts;
-}
+import { MUTANTS_OF_SPILLS } from './mutants-of-spills.js';
+import { fill, type Mutant, mutant, unlist } from './tiny-parts.js';
+import { CHUNKS } from './tiny-plan.js';
 
 /** Guest's writes go on without a frozen test. */
 const withoutPreserve: typeof section = (core, offset, length, writeIntent, io) =>
@@ -124,7 +83,7 @@ const gateFirst: typeof section = function* (core, offset, length, writeIntent, 
   for (; !step.done; step = steps.next()) yield step.value;
   return step.value;
 };
-const closed: Blocked = { why: 'closed', claims: [], sequence: 0 };
+const closed: Blocked = { why: 'closed', claims: [], sequence: 0, extents: [] };
 
 /** Frozen test by block: a clean block of a frozen chunk is written without preserve. */
 function testByBlock(core: Core): void {
@@ -217,13 +176,6 @@ const claimIsEnough: typeof section = function* (core, offset, length, writeInte
   return yield* section(core, offset, length, writeIntent, io, true);
 };
 
-type Facts = Pick<Mutant, 'rule' | 'breaks' | 'switches'> & { readonly plan?: Mutant['plan'] };
-const mutant = (facts: Facts, parts: Partial<Parts>): Mutant => ({
-  plan: 'plain',
-  ...facts,
-  parts: { ...asWritten, ...parts },
-});
-
 export const MUTANTS: readonly Mutant[] = [
   mutant({ rule: 'W2', breaks: 'preserve is off', switches: 2 }, { section: withoutPreserve }),
   mutant(
@@ -279,4 +231,5 @@ export const MUTANTS: readonly Mutant[] = [
     },
     { preserve: failLate },
   ),
+  ...MUTANTS_OF_SPILLS,
 ];

@@ -3,6 +3,7 @@
 // thread and lie on both sides of a chunk border, so that all threads write in all chunks.
 import { parentPort, workerData } from 'node:worker_threads';
 import { present } from '../../src/base/assert.js';
+import { systemClock } from '../../src/base/clock.js';
 import { nodeFiles } from '../../src/base/node-files.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
 import { BLOCK_BYTES } from '../../src/base/units.js';
@@ -13,6 +14,7 @@ import type { VolumeMemory } from '../../src/volume/memory.js';
 import { fileSpill } from '../../src/volume/spill.js';
 import { TrackedDisk } from '../../src/volume/tracked-disk.js';
 import { atomicsWaiter } from '../../src/volume/waiter.js';
+import { newWriteCounters } from '../../src/volume/write-sections.js';
 import { BLOCKS, blockContent, type LogMemory, StressLog } from './stress-log.js';
 
 export interface WriterData {
@@ -20,7 +22,7 @@ export interface WriterData {
   readonly seed: number;
   readonly fd: number;
   readonly path: string;
-  readonly spillPath: string;
+  readonly spillPaths: readonly string[];
   readonly memory: VolumeMemory;
   readonly log: LogMemory;
 }
@@ -41,11 +43,17 @@ async function run(data: WriterData): Promise<number> {
   const { memory, path, thread } = data;
   const options = { ownsFd: false };
   const device = openFileDevice(data.fd, path, 'file', memory.sizeBytes, options);
-  const handle = await nodeFiles(() => {}).open(data.spillPath, 'write');
+  const files = nodeFiles(() => {});
+  const handles = await Promise.all(data.spillPaths.map((one) => files.open(one, 'write')));
   const disk = new TrackedDisk(new Core(memory, thread), {
     device: oftenCold(device, random),
-    spill: fileSpill(handle),
+    spills: handles.map(fileSpill),
     writeIntent: () => {},
+    flushIntent: turn,
+    nowMs: () => systemClock.monotonicMs(),
+    counters: newWriteCounters(),
+    repair: null,
+    targets: [],
     waiter: atomicsWaiter(turn),
     onTrouble: () => {},
   });
@@ -79,7 +87,7 @@ async function run(data: WriterData): Promise<number> {
   while (busy.size > 0) await turn();
   clearInterval(alive);
   await device.close();
-  await handle.close();
+  for (const handle of handles) await handle.close();
   return writes;
 }
 

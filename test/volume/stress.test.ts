@@ -28,8 +28,8 @@ const RUN_MS = 4000;
 const ROUNDS_MAX = 3000;
 const THREADS = 2;
 const READS_AHEAD = 8;
-/** Little enough that rounds fail now and then (H17). */
-const SPILL_RECORDS = 80;
+/** Of each target: little enough that rounds fail now and then (H17). */
+const SPILL_RECORDS = 40;
 
 interface Tally {
   committed: number;
@@ -41,27 +41,30 @@ interface Tally {
 
 async function openVolume(t: TestContext) {
   const folder = scratch(t);
-  const [path, spillPath] = [join(folder, 'disk.raw'), join(folder, 'spill')];
+  const path = join(folder, 'disk.raw');
+  const spillPaths = [0, 1].map((slot) => join(folder, `spill${slot}`));
   const sizeBytes = BLOCKS * BLOCK_BYTES;
   await createSparseFile(path, sizeBytes);
   const fd = openSync(path, 'r+');
   const device = openFileDevice(fd, path, 'file', sizeBytes, { ownsFd: true });
-  const handle = await nodeFiles(() => {}).open(spillPath, 'truncate');
+  const files = nodeFiles(() => {});
+  const handles = await Promise.all(spillPaths.map((one) => files.open(one, 'truncate')));
+  const shape = { sizeBytes, extentBytes: MIB, targets: spillPaths.length, metaflush: true };
   const spillBytes = SPILL_RECORDS * CHUNK_BYTES;
-  const memory = M.allocateVolume({ sizeBytes, extentBytes: MIB, targets: 2, spillBytes });
+  const memory = M.allocateVolume({ ...shape, spillBytes });
   const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
   const volume = new Volume(new Core(memory, THREADS), {
     device,
-    spill: fileSpill(handle),
+    spills: handles.map(fileSpill),
     waiter: atomicsWaiter(turn),
     clock: systemClock,
     onSuspect: async () => {},
   });
   const close = async (): Promise<void> => {
     await device.close();
-    await handle.close();
+    for (const handle of handles) await handle.close();
   };
-  return { fd, path, spillPath, memory, volume, device, close };
+  return { fd, path, spillPaths, memory, volume, device, close };
 }
 
 /** One target: its copy and the rounds that make it. */
@@ -140,13 +143,13 @@ test('D2, H5: two data threads and back to back cuts of two targets', async (t) 
   const made = await openVolume(t);
   const log = allocateLog();
   const writers = Array.from({ length: THREADS }, (_, thread) => {
-    const { fd, path, spillPath, memory } = made;
+    const { fd, path, spillPaths, memory } = made;
     const workerData: WriterData = {
       thread,
       seed: SEED + thread,
       fd,
       path,
-      spillPath,
+      spillPaths,
       memory,
       log,
     };

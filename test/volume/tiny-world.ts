@@ -1,29 +1,26 @@
 // A disk of two chunks for the explorer: the real core over the real memory, with content modelled
 // as one number a block. Two blocks of each chunk are looked at; reading a chunk takes a step a
-// block, so that a torn read is seen. Actors are the program's loops around core.ts: TrackedDisk's
-// writer, Volume's cut, reader and end.
+// block, so that a torn read is seen. Who acts in it: tiny-actors.ts.
 import assert from 'node:assert/strict';
 import { present } from '../../src/base/assert.js';
-import { BLOCK_BYTES, BLOCKS_PER_CHUNK, CHUNK_BYTES } from '../../src/base/units.js';
-import {
-  type Blocked,
-  Core,
-  openGate,
-  release,
-  type Slot,
-  type Steps,
-  swap,
-} from '../../src/volume/core.js';
+import { BLOCKS_PER_CHUNK, CHUNK_BYTES } from '../../src/base/units.js';
+import { Core, openGate, type Slot, type Steps } from '../../src/volume/core.js';
 import * as M from '../../src/volume/memory.js';
 import { type Actor, saw, type World } from './explorer.js';
-import { CHUNKS, type Content, LOOKED, LOOKED_BLOCKS, type Parts, type Plan } from './tiny-plan.js';
+import { checkpoint, repair, round, write } from './tiny-actors.js';
+import {
+  CHUNKS,
+  type Content,
+  FILE_BIT,
+  LOOKED,
+  LOOKED_BLOCKS,
+  type Parts,
+  type Plan,
+  type Position,
+} from './tiny-plan.js';
 
-/** Words of `control` that the program does not use. */
+/** A word of `control` that the program does not use. */
 const ORDER = 12;
-const FILE_BIT = 14;
-
-/** An actor's place; set where it holds no variables. */
-type Position = { seen: number };
 
 /** One world at a time: the memory is allocated once and emptied by `start`. */
 export class TinyWorld {
@@ -32,10 +29,12 @@ export class TinyWorld {
   readonly #memory: M.VolumeMemory;
   readonly #buffers: readonly Uint8Array[];
   readonly core: Core;
-  readonly #cores: readonly Core[];
+  /** Of the writers, then of those who repair. */
+  readonly cores: readonly Core[];
   disk: number[] = [];
-  spill = new Map<number, Content>();
-  /** Per target: content at the cut, or null; content the target has. */
+  bad = new Set<number>();
+  /** Per target: records of its spill; content at the cut, or null; content the target has. */
+  spills: Map<number, Content>[] = [];
   cuts: (number[] | null)[] = [];
   base: number[][] = [];
   answered = 0;
@@ -47,7 +46,8 @@ export class TinyWorld {
       sizeBytes: CHUNKS * CHUNK_BYTES,
       extentBytes: CHUNKS * CHUNK_BYTES,
       targets: plan.targets,
-      spillBytes: plan.spillRecords * CHUNK_BYTES,
+      spillBytes: CHUNK_BYTES,
+      metaflush: false,
     });
     const { control, live, slots, intent, intentWritten } = this.#memory;
     const maps = [...live, ...slots.flatMap((slot) => slot.maps)];
@@ -59,8 +59,9 @@ export class TinyWorld {
       ...slots.flatMap((slot) => [slot.states, slot.records]),
     ].map((buffer) => new Uint8Array(buffer));
     this.core = new Core(this.#memory, M.THREADS_MAX - 1);
-    this.#cores = plan.writers.map((_, thread) => new Core(this.#memory, thread));
-    this.#cores.forEach(parts.spoil);
+    const threads = [...plan.writers, ...plan.repairs];
+    this.cores = threads.map((_, thread) => new Core(this.#memory, thread));
+    this.cores.forEach(parts.spoil);
   }
 
   /** A fresh world for one schedule. */
@@ -68,12 +69,15 @@ export class TinyWorld {
     for (const bytes of this.#buffers) bytes.fill(0);
     const { plan } = this;
     const { control, slots } = this.core;
-    control[M.SPILL_MAX] = plan.spillRecords;
-    for (const slot of slots) control[slot.base + M.SLOT_SWAPPED] = -1;
+    for (const slot of slots) {
+      control[slot.base + M.SLOT_SWAPPED] = -1;
+      control[slot.base + M.SLOT_SPILL_MAX] = this.spillRecords(slot);
+    }
     this.disk = new Array<number>(CHUNKS * BLOCKS_PER_CHUNK).fill(0);
+    this.bad = new Set(plan.bad);
     this.base = slots.map(() => [...this.disk]);
     this.cuts = slots.map(() => null);
-    this.spill = new Map();
+    this.spills = slots.map(() => new Map());
     this.answered = 0;
     for (const block of plan.dirty) {
       this.disk[block] = 1;
@@ -82,15 +86,8 @@ export class TinyWorld {
     this.core.intentWritten[0] = 1;
     this.core.intent[0] = 1;
     control[FILE_BIT] = 1;
-    const actors = [
-      ...plan.writers.map((_, index) => this.#writer(index)),
-      ...slots.map((slot) => this.#actor(`round${slot.index}`, (me) => this.#round(slot, me))),
-      ...Array.from({ length: plan.checkpoints }, () =>
-        this.#actor('check', () => this.#checkpoint()),
-      ),
-    ];
     return {
-      actors,
+      actors: this.#actors(),
       control,
       state: () => this.#state(),
       check: () => this.#check(),
@@ -98,167 +95,83 @@ export class TinyWorld {
     };
   }
 
+  #actors(): Actor[] {
+    const { plan, core } = this;
+    const { writers } = plan;
+    const make = (name: string, steps: (me: Position) => Actor['steps']): Actor => {
+      const me: Position = { seen: 0 };
+      return Object.assign(me, { name, steps: steps(me) });
+    };
+    return [
+      ...writers.map((_, at) => make(`w${at}`, (me) => write(this, at, me))),
+      ...core.slots.map((slot) => make(`round${slot.index}`, (me) => round(this, slot, me))),
+      ...Array.from({ length: plan.checkpoints }, () => make('check', () => checkpoint(this))),
+      ...plan.repairs.map((block, at) =>
+        make(`repair${at}`, () => repair(this, writers.length + at, block)),
+      ),
+    ];
+  }
+
+  // What actors do to it.
+
+  spillRecords(slot: Slot): number {
+    return present(this.plan.spillRecords[slot.index], 'every target has a spill');
+  }
+
   content(chunk: number): Content {
     const [first, second] = LOOKED.map((at) => this.disk[chunk * BLOCKS_PER_CHUNK + at] ?? -1);
     return [first ?? -1, second ?? -1];
   }
 
-  // Actors.
-
-  #actor(name: string, steps: (me: Position) => Actor['steps']): Actor {
-    const me: Position = { seen: 0 };
-    return Object.assign(me, { name, steps: steps(me) });
+  put(block: number, value: number): void {
+    this.disk[block] = value;
+    this.bad.delete(block);
   }
 
-  #writer(index: number): Actor {
-    const core = present(this.#cores[index], 'every writer has a core');
-    return this.#actor(`w${index}`, (me) => this.#write(core, index, me));
+  /** Mask of the looked-at blocks of a chunk that cannot be read. */
+  badIn(chunk: number): number {
+    const bits = LOOKED.map((at, bit) =>
+      this.bad.has(chunk * BLOCKS_PER_CHUNK + at) ? 1 << bit : 0,
+    );
+    return bits.reduce((all, bit) => all | bit, 0);
   }
 
-  /** TrackedDisk.write with its retries. */
-  *#write(core: Core, index: number, me: Position): Steps<void> {
-    const { first, count } = this.plan.writers[index] ?? { first: 0, count: 1 };
-    const io = (): void => {
-      for (let block = first; block < first + count; block += 1) this.disk[block] = 10 + index;
-    };
-    const writeIntent = (): void => void Atomics.store(core.control, FILE_BIT, 1);
-    for (;;) {
-      me.seen = 1;
-      const [offset, length] = [first * BLOCK_BYTES, count * BLOCK_BYTES];
-      const blocked = yield* this.parts.section(core, offset, length, writeIntent, io);
-      if (blocked === null) break;
-      yield* this.#unblock(core, blocked);
-      if (!this.parts.startOver && blocked.why === 'frozen') {
-        io();
-        break;
-      }
-    }
-    this.answered += 1;
-  }
-
-  *#unblock(core: Core, blocked: Blocked): Steps<void> {
-    if (blocked.why === 'closed') yield { word: M.GATE, value: 1 };
-    else if (blocked.why === 'intent-busy') yield { word: M.INTENT_LOCK, value: 1 };
-    else if (blocked.claims.length === 0) {
-      yield { word: M.CLAIM_SEQUENCE, value: blocked.sequence };
-    }
-    for (const claim of blocked.claims) {
-      const old = yield* this.#readDisk(claim.chunk);
-      yield* this.parts.preserve(core, claim, (record) => void this.spill.set(record, old));
-    }
-  }
-
-  /** A read that a write may tear. */
-  *#readDisk(chunk: number): Steps<Content> {
+  /** A read that a write may tear, and what of it could not be read. */
+  *read(chunk: number): Steps<{ readonly content: Content; readonly unreadable: number }> {
     yield;
     const [first] = this.content(chunk);
-    saw(first);
+    const one = this.badIn(chunk) & 1;
+    saw(first + 100 * one);
     yield;
     const [, second] = this.content(chunk);
-    saw(second);
-    return [first, second];
-  }
-
-  /** Volume.cut, FrozenSet.read of every frozen chunk, FrozenSet.end. */
-  *#round(slot: Slot, me: Position): Steps<void> {
-    yield* this.#lock();
-    yield* this.#close();
-    const swapped = swap(this.core, slot);
-    this.cuts[slot.index] = [...this.disk];
-    const frozen = [0, 1].filter((chunk) => slot.frozenByMaps(chunk));
-    yield;
-    openGate(this.core);
-    yield* this.parts.fold(this.core, swapped, slot);
-    this.#unlock();
-    for (const chunk of frozen) {
-      me.seen = 10 + chunk;
-      yield* this.#readOne(slot, chunk);
-    }
-    me.seen = 20;
-    yield* this.#lock();
-    me.seen = 21;
-    yield* this.#end(slot);
-    this.#unlock();
-  }
-
-  *#readOne(slot: Slot, chunk: number): Steps<void> {
-    let into: Content = [-1, -1];
-    const read = Promise.resolve();
-    const fromSpill = (record: number): void => {
-      into = this.spill.get(record) ?? [-2, -2];
-    };
-    const steps = this.parts.readFrozen(this.core, slot, chunk, () => read, fromSpill);
-    let step = steps.next();
-    for (; !step.done; step = steps.next()) {
-      if (step.value === read) into = yield* this.#readDisk(chunk);
-      else yield step.value;
-    }
-    if (step.value === 'failed') {
-      assert.ok(this.plan.spillRecords < CHUNKS, 'a round fails only when the spill is full');
-      return;
-    }
-    const cut = this.cuts[slot.index];
-    const at = LOOKED.map((one) => cut?.[chunk * BLOCKS_PER_CHUNK + one]);
-    assert.deepEqual(into, at, `D2: chunk ${chunk} of target ${slot.index} is not the cut's`);
-    if (this.plan.release) {
-      yield;
-      release(slot, chunk);
-    }
-  }
-
-  /** Volume.#end. */
-  *#end(slot: Slot): Steps<void> {
-    yield* this.#close();
-    Atomics.store(this.core.control, slot.base + M.SLOT_ACTIVE, 0);
-    openGate(this.core);
-    const frozen = Atomics.load(this.core.control, slot.base + M.SLOT_FROZEN);
-    const [map, pending] = [slot.maps[frozen], slot.maps[1 - frozen]];
-    assert.ok(map && pending);
-    for (let chunk = map.nextChunk(0); chunk >= 0; chunk = map.nextChunk(chunk + 1)) {
-      for (;;) {
-        yield;
-        const value = Atomics.load(this.core.control, M.CLAIM_SEQUENCE);
-        yield;
-        if (Atomics.load(slot.states, chunk) !== M.CLAIMED) break;
-        yield { word: M.CLAIM_SEQUENCE, value };
-      }
-      Atomics.store(slot.states, chunk, M.FREE);
-    }
-    yield;
-    if (slot.failed) pending.merge(map);
-    else this.base[slot.index] = [...(this.cuts[slot.index] ?? [])];
-    map.clearAll();
-  }
-
-  *#checkpoint(): Steps<void> {
-    yield* this.#lock();
-    yield* this.#close();
-    const swapped = swap(this.core, null);
-    yield;
-    openGate(this.core);
-    yield* this.parts.fold(this.core, swapped, null);
-    this.#unlock();
-  }
-
-  /** closeGate; looks at words that no thread of this world has are no steps of their own. */
-  *#close(): Steps<void> {
-    let looks = 0;
-    for (const step of this.parts.closeGate(this.core)) {
-      if (step !== undefined || looks <= this.plan.writers.length) yield step;
-      looks += 1;
-    }
+    const two = this.badIn(chunk) & 2;
+    saw(second + 100 * two);
+    return { content: [first, second], unreadable: one | two };
   }
 
   /** Volume's mutex. */
-  *#lock(): Steps<void> {
+  *lock(): Steps<void> {
     yield;
     while (Atomics.load(this.core.control, ORDER) !== 0) yield { word: ORDER, value: 1 };
     Atomics.store(this.core.control, ORDER, 1);
   }
 
-  #unlock(): void {
+  unlock(): void {
     Atomics.store(this.core.control, ORDER, 0);
     Atomics.notify(this.core.control, ORDER);
+  }
+
+  /** closeGate; looks at words that no thread of this world has are no steps of their own. */
+  *close(): Steps<void> {
+    let looks = 0;
+    for (const step of this.parts.closeGate(this.core)) {
+      if (step !== undefined || looks <= this.cores.length) yield step;
+      looks += 1;
+    }
+  }
+
+  open(): void {
+    openGate(this.core);
   }
 
   // Checks.
@@ -293,8 +206,8 @@ export class TinyWorld {
       LOOKED_BLOCKS.map((block) => disk?.[block]),
     );
     const slots = this.core.slots.map((slot) => `${slot.states}/${slot.records}`);
-    const spill = [...this.spill].join('/');
-    const words = this.core.control.subarray(0, M.SLOT_FIRST + 8).join();
-    return [answered, masks, looked, slots, spill, words].join(';');
+    const spills = this.spills.map((spill) => [...spill].join('/'));
+    const words = this.core.control.subarray(0, M.SLOT_FIRST + 2 * M.SLOT_WORDS).join();
+    return [answered, masks, looked, slots, spills, [...this.bad], words].join(';');
   }
 }

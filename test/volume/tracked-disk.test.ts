@@ -11,15 +11,14 @@ import * as M from '../../src/volume/memory.js';
 import { pieces } from '../../src/volume/tracked-disk.js';
 import type { FrozenSet } from '../../src/volume/volume.js';
 import { MemoryDevice } from '../disk/memory-device.js';
-import { memorySpill } from './memory-spill.js';
 import { filled, makeRig, type Rig } from './rig.js';
 
 const SIZE_BYTES = 4 * MIB;
 
 function rigOn(device = new MemoryDevice({ sizeBytes: SIZE_BYTES })): Rig & {
-  readonly memory: MemoryDevice;
+  readonly onMemory: MemoryDevice;
 } {
-  return { ...makeRig(device, memorySpill(), 1, 16 * MIB), memory: device };
+  return { ...makeRig(device), onMemory: device };
 }
 
 async function cut(rig: Rig): Promise<FrozenSet> {
@@ -35,7 +34,7 @@ describe('W3: flush', () => {
     const rig = rigOn();
     const gates = [deferred<void>(), deferred<void>(), deferred<void>()];
     let syncs = 0;
-    rig.memory.sync = () => {
+    rig.onMemory.sync = () => {
       syncs += 1;
       return gates[syncs - 1]?.promise ?? Promise.resolve();
     };
@@ -63,16 +62,16 @@ describe('W3: flush', () => {
   test('H18: after a failed fdatasync every flush fails; it is told once', async () => {
     const rig = rigOn();
     const [one, two] = rig.disks;
-    rig.memory.fail('sync');
+    rig.onMemory.fail('sync');
     const failed = one.flush();
     const shared = one.flush();
     await assert.rejects(failed, (error) => codeOf(error) === 'DISK_FAILED');
     await assert.rejects(shared, suspect);
-    rig.memory.heal('sync');
-    const { sync } = rig.memory.counts;
+    rig.onMemory.heal('sync');
+    const { sync } = rig.onMemory.counts;
     await assert.rejects(one.flush(), suspect);
     await assert.rejects(two.flush(), suspect);
-    assert.equal(rig.memory.counts.sync, sync, 'the kernel is not asked again: it would say yes');
+    assert.equal(rig.onMemory.counts.sync, sync, 'the kernel is not asked again: it would say yes');
     assert.equal(rig.volume.suspect, true);
     assert.deepEqual(rig.troubles, ['flush']);
     assert.equal(one.write(0, filled(4096, 1)), 'done', 'writes go on');
@@ -81,7 +80,7 @@ describe('W3: flush', () => {
   test('H18: a flush during which another thread failed is not answered', async () => {
     const rig = rigOn();
     const gate = deferred<void>();
-    rig.memory.sync = () => gate.promise;
+    rig.onMemory.sync = () => gate.promise;
     const flushing = rig.disks[0].flush();
     rig.volume.setSuspect();
     gate.resolve();
@@ -90,19 +89,28 @@ describe('W3: flush', () => {
 });
 
 describe('W4: preserve in trouble', () => {
-  test('H17: a chunk that cannot be read fails the round, and the write goes on', async () => {
+  test('H21: a chunk that cannot be read is unreadable for the round, no more', async () => {
     const rig = rigOn();
     const [disk] = rig.disks;
     disk.write(0, filled(2 * CHUNK_BYTES, 1));
     const frozen = await cut(rig);
-    rig.memory.cached = false;
-    rig.memory.fail('read', 'EIO', 0, CHUNK_BYTES);
+    rig.onMemory.cached = false;
+    rig.onMemory.fail('read', 'EIO', 0, CHUNK_BYTES);
     await disk.write(0, filled(CHUNK_BYTES, 2));
-    assert.equal(frozen.failed, true);
-    assert.deepEqual(rig.troubles, ['preserve']);
-    rig.memory.heal('read');
-    assert.equal(await frozen.read(0, new Uint8Array(CHUNK_BYTES)), 'failed');
+    assert.equal(frozen.failed, false, 'not H17: nothing was lost that could be had');
+    assert.deepEqual(rig.troubles, []);
+    rig.onMemory.heal('read');
+    const into = filled(CHUNK_BYTES, 0xee);
+    assert.deepEqual(await frozen.read(0, into), { unreadable: 0xffff });
+    assert.deepEqual(into, filled(CHUNK_BYTES, 0xee), 'never what was written since');
+    assert.equal(await frozen.read(1, into), 'read');
+    assert.deepEqual(into, filled(CHUNK_BYTES, 1));
     await frozen.end('merge');
+    const next = await cut(rig);
+    assert.equal(next.map.chunkMask(0), 0xffff, 'those bits stay dirty');
+    assert.equal(await next.read(0, into), 'read');
+    assert.deepEqual(into, filled(CHUNK_BYTES, 2));
+    await next.end('drop');
   });
 
   test('a look into the cache that throws leaves no chunk claimed', async () => {
@@ -110,9 +118,9 @@ describe('W4: preserve in trouble', () => {
     const [disk] = rig.disks;
     disk.write(0, filled(3 * CHUNK_BYTES, 1));
     const frozen = await cut(rig);
-    const real = rig.memory.readCached.bind(rig.memory);
+    const real = rig.onMemory.readCached.bind(rig.onMemory);
     let throws = 1;
-    rig.memory.readCached = (offset, into) => {
+    rig.onMemory.readCached = (offset, into) => {
       throws -= 1;
       if (throws === 0) throw new Error('EIO');
       return real(offset, into);
@@ -135,13 +143,60 @@ describe('W4: preserve in trouble', () => {
     const writeIntent = (): void => {
       if (full) throw new Error('ENOSPC');
     };
-    const rig = makeRig(device, memorySpill(), 1, MIB, writeIntent);
+    const rig = makeRig(device, { writeIntent });
     assert.throws(() => rig.disks[0].write(0, filled(4096, 1)), /ENOSPC/);
     assert.equal(device.counts.write, 0);
     assert.equal(rig.control[M.INTENT_LOCK], 0);
     assert.equal(rig.control[M.OPEN_FIRST], 0, 'the section has ended');
     full = false;
     assert.equal(rig.disks[0].write(0, filled(4096, 1)), 'done');
+  });
+});
+
+describe('zeroes that must be fast', () => {
+  const ones = filled(2 * MIB, 1);
+  const readBack = async (rig: Rig): Promise<Uint8Array> => {
+    const now = filled(ones.length, 0xee);
+    await rig.disks[0].read(0, now);
+    return now;
+  };
+
+  test('are holes, or nothing is done', async () => {
+    const rig = rigOn();
+    const [disk] = rig.disks;
+    await disk.write(0, ones);
+    assert.equal(await disk.zero(0, 2 * MIB, false, true), 'slow', 'no hole is allowed');
+    rig.onMemory.punches = false;
+    assert.equal(await disk.zero(0, 2 * MIB, true, true), 'slow', 'the disk makes none');
+    assert.deepEqual(await readBack(rig), ones);
+    assert.equal(rig.onMemory.counts.zero, 0);
+    rig.onMemory.punches = true;
+    assert.equal(await disk.zero(0, 2 * MIB, true, true), 'done');
+    assert.deepEqual(await readBack(rig), filled(2 * MIB, 0));
+    assert.equal(rig.onMemory.counts.zero, 0, 'nothing was written');
+  });
+
+  test('once begun they are finished, fast or not', async () => {
+    const rig = rigOn();
+    const [disk] = rig.disks;
+    await disk.write(0, ones);
+    const real = rig.onMemory.punchNow.bind(rig.onMemory);
+    rig.onMemory.punchNow = (offset, length) => offset < MIB && real(offset, length);
+    assert.equal(await disk.zero(0, 2 * MIB, true, true), 'done');
+    assert.deepEqual(await readBack(rig), filled(2 * MIB, 0));
+  });
+
+  test('W2: preserve what is frozen', async () => {
+    const rig = rigOn();
+    const [disk] = rig.disks;
+    await disk.write(0, filled(2 * CHUNK_BYTES, 1));
+    const frozen = await cut(rig);
+    rig.onMemory.cached = false;
+    assert.equal(await disk.zero(0, CHUNK_BYTES, true, true), 'done');
+    const into = filled(CHUNK_BYTES, 0);
+    assert.equal(await frozen.read(0, into), 'read');
+    assert.deepEqual(into, filled(CHUNK_BYTES, 1));
+    await frozen.end('drop');
   });
 });
 

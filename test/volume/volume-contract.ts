@@ -16,11 +16,13 @@ import type { FrozenSet } from '../../src/volume/volume.js';
 import { filled, makeRig, type Rig } from './rig.js';
 import { CASES, chunksOf, cut, frozenBytes, ODD_BYTES, type RigOptions } from './volume-cases.js';
 
-/** Null: skipped, with its reason. The spill is empty and the contract's alone. */
+/** Null: skipped, with its reason. The spills, one a target, are empty and the contract's alone. */
 export type MakeVolumeDevice = (
   t: TestContext,
   sizeBytes: number,
-) => Promise<{ readonly device: Device; readonly spill: Spill } | null>;
+) => Promise<{ readonly device: Device; readonly spills: readonly Spill[] } | null>;
+
+export const TARGETS = 2;
 
 const SEED = Number(process.env['HAST_SEED'] ?? 20_260_718);
 
@@ -32,7 +34,8 @@ export function describeVolumeContract(name: string, make: MakeVolumeDevice): vo
       if (made === null) return;
       // A wait on shared memory does not keep the process alive.
       const alive = setInterval(() => {}, 1000);
-      const rig = makeRig(made.device, made.spill, 2, options.spillBytes ?? 64 * MIB);
+      const spillBytes = options.spillBytes ?? 64 * MIB;
+      const rig = makeRig(made.device, { targets: TARGETS, spills: made.spills, spillBytes });
       try {
         await body(rig);
         assert.equal(rig.control[M.GATE], 0, 'the gate is open');
@@ -103,7 +106,8 @@ async function randomOperation(rig: Rig, random: Random): Promise<void> {
   );
   switch (random.below(6)) {
     case 0:
-      return disk.zero(offset, length, random.below(2) === 0);
+      await disk.zero(offset, length, random.below(2) === 0, random.below(4) === 0);
+      return;
     case 1:
       return disk.trim(offset, length);
     default: {

@@ -11,12 +11,18 @@ import { MemoryDevice } from '../disk/memory-device.js';
 import { loopDevice } from '../disk/processes.js';
 import { needRoot, needTool, scratch } from '../real.js';
 import { memorySpill } from './memory-spill.js';
-import { describeVolumeContract } from './volume-contract.js';
+import { describeVolumeContract, TARGETS } from './volume-contract.js';
 
-async function spillIn(t: TestContext, folder: string): Promise<Spill> {
-  const handle = await nodeFiles(() => {}).open(join(folder, 'spill'), 'truncate');
-  t.after(() => handle.close());
-  return fileSpill(handle);
+const slots = Array.from({ length: TARGETS }, (_, slot) => slot);
+
+/** One a target. */
+function spillsIn(t: TestContext, folder: string): Promise<Spill[]> {
+  const open = async (slot: number): Promise<Spill> => {
+    const handle = await nodeFiles(() => {}).open(join(folder, `spill${slot}`), 'truncate');
+    t.after(() => handle.close());
+    return fileSpill(handle);
+  };
+  return Promise.all(slots.map(open));
 }
 
 for (const cached of [true, false]) {
@@ -24,7 +30,7 @@ for (const cached of [true, false]) {
     const device = new MemoryDevice({ sizeBytes });
     device.cached = cached;
     device.punches = cached;
-    return { device, spill: memorySpill() };
+    return { device, spills: slots.map(memorySpill) };
   });
 }
 
@@ -36,7 +42,7 @@ async function fileDevice(folder: string, sizeBytes: number): Promise<Device> {
 
 describeVolumeContract('file', async (t, sizeBytes) => {
   const folder = scratch(t);
-  return { device: await fileDevice(folder, sizeBytes), spill: await spillIn(t, folder) };
+  return { device: await fileDevice(folder, sizeBytes), spills: await spillsIn(t, folder) };
 });
 
 describeVolumeContract('loop device', async (t, sizeBytes) => {
@@ -46,5 +52,5 @@ describeVolumeContract('loop device', async (t, sizeBytes) => {
   await createSparseFile(backing, sizeBytes);
   const path = loopDevice(t, backing);
   const device = openFileDevice(openSync(path, 'r+'), path, 'block', sizeBytes, { ownsFd: true });
-  return { device, spill: await spillIn(t, folder) };
+  return { device, spills: await spillsIn(t, folder) };
 });
