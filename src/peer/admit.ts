@@ -1,6 +1,7 @@
-// Whether two ends may have a session, decided from what both say (pure). Names, roles and sizes
-// are settled here; lineage is the round's business (lineage/lineage.ts), because a session is
-// needed to say that two disks have diverged.
+// Whether two ends may have a session, decided from what both say (pure). Names and roles are
+// settled here. Lineage is the round's business (lineage/lineage.ts), because a session is needed
+// to say that two disks have diverged; sizes are decided by its BEGIN, because a secondary that is
+// smaller than its primary may grow with the next point (H14).
 import { refusalText } from './faults.js';
 import type { PeerFacts, Refusal } from './messages.js';
 
@@ -51,12 +52,6 @@ export function judgePeers(mine: PeerFacts, theirs: PeerFacts): Verdict | null {
   if (roles.includes('init') && roles.includes('secondary')) return null;
   if (!roles.includes('primary') || !roles.includes('secondary')) {
     return verdict('role', { here, resource, ours: mine.role, theirs: theirs.role });
-  }
-  const [primary, secondary] = mine.role === 'primary' ? [mine, theirs] : [theirs, mine];
-  // Larger is allowed, bytes beyond are never touched (H14); 0 is a disk not made yet.
-  if (secondary.sizeBytes !== 0 && secondary.sizeBytes < primary.sizeBytes) {
-    const [ours, other] = [String(mine.sizeBytes), String(theirs.sizeBytes)];
-    return verdict('size', { here, resource, ours, theirs: other });
   }
   return null;
 }

@@ -1,16 +1,26 @@
 // Messages to bytes. Every payload is drawn once, here, in the order of its fields; decode.ts reads
 // the same. Layouts of point, epoch, name and text: cursor.ts.
 import { assert } from '../base/assert.js';
-import { DIGEST_BYTES } from '../base/units.js';
+import { CHUNK_BYTES, type ChunkIndex, DIGEST_BYTES } from '../base/units.js';
 import { FRAME_BYTES_MAX } from '../format/changeset.js';
 import { Writer } from './cursor.js';
 import { encodeHeader } from './header.js';
-import { DIGESTS_CHUNKS_MAX, EPOCHS_MAX, WANT_CHUNKS_MAX } from './limits.js';
+import {
+  COMMIT_DAMAGED_MAX,
+  DIGESTS_CHUNKS_MAX,
+  DOUBTS_CHUNKS_MAX,
+  EPOCHS_MAX,
+  HELD_CHUNKS_MAX,
+  REUSE_CHUNKS_MAX,
+  WANT_CHUNKS_MAX,
+} from './limits.js';
 import {
   BEGIN_KINDS,
+  CONSISTENCIES,
   DIGEST_SOURCES,
   type Envelope,
   type MessageType,
+  NO_ROUND,
   type Of,
   OUTCOMES,
   type PeerFacts,
@@ -53,6 +63,13 @@ function writeFacts(writer: Writer, facts: PeerFacts): void {
   const epochs = facts.epochs.slice(-EPOCHS_MAX);
   writer.u16(epochs.length);
   for (const epoch of epochs) writer.epoch(epoch);
+}
+
+// 4 count, 4 chunk...
+function writeChunks(writer: Writer, chunks: readonly ChunkIndex[], most: number): void {
+  assert(chunks.length <= most, 'a list of chunks is bounded');
+  writer.u32(chunks.length);
+  for (const chunk of chunks) writer.u32(chunk);
 }
 
 type Bodies = { readonly [T in MessageType]: (writer: Writer, message: Of<T>) => void };
@@ -98,7 +115,8 @@ const BODIES: Bodies = {
     w.u32(count);
     w.bytes(m.digests);
   },
-  // 1 kind, 16 resource, 16 round, epoch, 1 has from, 32 from, 32 to, 8 size, 8 space
+  // 1 kind, 16 resource, 16 round, epoch, 1 has from, 32 from, 32 to, 8 size, 8 space,
+  // 4 frames acknowledged before
   begin: (w, { begin }) => {
     w.choice(BEGIN_KINDS, begin.kind);
     w.id(begin.resource);
@@ -108,6 +126,9 @@ const BODIES: Bodies = {
     w.point(begin.to);
     w.u64(begin.sizeBytes);
     w.u64(begin.spaceBytes);
+    w.u32(begin.resumeAt);
+    w.id(begin.fill ?? NO_ROUND);
+    w.flag(begin.again);
   },
   // 16 round, 4 staged frames
   begun: (w, m) => {
@@ -127,12 +148,11 @@ const BODIES: Bodies = {
   },
   // 16 round, 4 count, 4 chunk...
   want: (w, m) => {
-    assert(m.chunks.length <= WANT_CHUNKS_MAX, 'a want-list is bounded');
     w.id(m.round);
-    w.u32(m.chunks.length);
-    for (const chunk of m.chunks) w.u32(chunk);
+    writeChunks(w, m.chunks, WANT_CHUNKS_MAX);
   },
-  // 16 round, 1 has from, 32 from, 32 to, 4 frames, 32 digest of the index
+  // 16 round, 1 has from, 32 from, 32 to, 4 frames, 32 digest of the index, 1 consistency,
+  // 4 damaged chunks, 4 chunk...
   commit: (w, { commit }) => {
     assert(commit.indexDigest.length === 32, 'the digest of the index has 32 bytes');
     w.id(commit.round);
@@ -140,6 +160,8 @@ const BODIES: Bodies = {
     w.point(commit.to);
     w.u32(commit.frames);
     w.bytes(commit.indexDigest);
+    w.choice(CONSISTENCIES, commit.consistency);
+    writeChunks(w, commit.damaged, COMMIT_DAMAGED_MAX);
   },
   // 16 round
   committed: (w, m) => w.id(m.round),
@@ -168,4 +190,54 @@ const BODIES: Bodies = {
   abandon: (w, m) => w.id(m.round),
   // 16 round
   abandoned: (w, m) => w.id(m.round),
+  // 4 first chunk, 4 count
+  held: (w, m) => {
+    assert(m.count >= 1 && m.count <= HELD_CHUNKS_MAX, 'what is held is asked for in pieces');
+    w.u32(m.first);
+    w.u32(m.count);
+  },
+  // 4 first chunk, 4 count, and for each: 4 chunk, 2 mask, 2 zero, 16 digest
+  'held-are': (w, m) => {
+    assert(m.entries.length <= HELD_CHUNKS_MAX, 'a list of what is held is bounded');
+    w.u32(m.first);
+    w.u32(m.entries.length);
+    for (const { chunk, mask, zero, digest } of m.entries) {
+      w.u32(chunk);
+      w.u16(mask);
+      w.u16(zero);
+      w.id(digest);
+    }
+  },
+  // 4 session, 16 round, 4 number, 4 count, and for each: 4 chunk, 16 digest
+  reuse: (w, m) => {
+    const count = m.items.length;
+    assert(count >= 1 && count <= REUSE_CHUNKS_MAX, 'a frame of reused chunks is bounded');
+    w.u32(m.session);
+    w.id(m.round);
+    w.u32(m.number);
+    w.u32(count);
+    for (const { chunk, digest } of m.items) {
+      w.u32(chunk);
+      w.id(digest);
+    }
+  },
+  // 4 first chunk
+  doubts: (w, m) => w.u32(m.first),
+  // 1 complete, 4 count, 4 chunk...
+  'doubts-are': (w, m) => {
+    w.flag(m.complete);
+    writeChunks(w, m.chunks, DOUBTS_CHUNKS_MAX);
+  },
+  // 16 round
+  wanted: (w, m) => w.id(m.round),
+  // 4 chunk, 32 point
+  chunk: (w, m) => {
+    w.u32(m.chunk);
+    w.point(m.at);
+  },
+  // the bytes; none: it cannot be had
+  'chunk-is': (w, m) => {
+    assert(m.bytes.length <= CHUNK_BYTES, 'a chunk has at most 64 KiB');
+    w.bytes(m.bytes);
+  },
 };

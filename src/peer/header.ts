@@ -14,6 +14,7 @@
 // The header check is verified before the length is believed.
 import { assert } from '../base/assert.js';
 import { CHECK_BYTES, checkOf, equalBytes } from '../base/digest.js';
+import { CHUNK_BYTES } from '../base/units.js';
 import { PeerError } from './faults.js';
 import {
   CONTROL_BYTES_MAX,
@@ -44,6 +45,7 @@ assert(TYPES.size === Object.keys(TYPE_NUMBERS).length, 'every type has its own 
 export function payloadBytesMax(type: MessageType): number {
   if (type === 'frame') return FRAME_PAYLOAD_BYTES_MAX;
   if (type === 'hello' || type === 'welcome') return GREETING_BYTES_MAX;
+  if (type === 'chunk-is') return CHUNK_BYTES;
   return type === 'ping' || type === 'pong' ? 0 : CONTROL_BYTES_MAX;
 }
 

@@ -2,7 +2,7 @@
 // from outside is allocated before it was held against one of these.
 
 import { MIB } from '../base/units.js';
-import { FRAME_BYTES_MAX } from '../format/changeset.js';
+import { FRAME_BYTES_MAX, FRAME_ENTRIES_MAX } from '../format/changeset.js';
 
 /** Version of the protocol: of every header, and of all that follows it. */
 export const PROTOCOL_VERSION = 0;
@@ -23,14 +23,24 @@ export const EPOCHS_MAX = 256;
 export const NAME_BYTES_MAX = 255;
 /** Sentences for people, UTF-8; longer ones are cut. */
 export const TEXT_BYTES_MAX = 4096;
-/** Chunks of one DIGESTS or WANT message. */
+/** Chunks of one DIGESTS, HELD, DOUBTS_ARE or WANT message. */
 export const DIGESTS_CHUNKS_MAX = 16_384;
+export const HELD_CHUNKS_MAX = 16_384;
+export const DOUBTS_CHUNKS_MAX = 16_384;
 export const WANT_CHUNKS_MAX = 16_384;
+/** Chunks wanted in a round and not yet taken note of by it: 64 GiB of the disk. */
+export const WANTED_CHUNKS_MAX = 64 * WANT_CHUNKS_MAX;
+/** Chunks of one REUSE: as many as a frame may have. */
+export const REUSE_CHUNKS_MAX = FRAME_ENTRIES_MAX;
+/** Damaged chunks that a COMMIT names; DAMAGED_CHUNKS_MAX of target.ts. */
+export const COMMIT_DAMAGED_MAX = 1024;
 
 /** Questions one side may have open at once. */
 export const REQUESTS_MAX = 64;
 /** Bytes of frames sent and not yet durable at the other side (H31). */
 export const UNSTAGED_BYTES_MAX = 16 * MIB;
+/** What a chunk of a REUSE counts for there: the memory it takes, rather than its bytes. */
+export const REUSE_ITEM_UNSTAGED_BYTES = 256;
 
 /** Something is sent at least this often (or three times in the other side's timeout). */
 export const KEEPALIVE_MS = 10_000;

@@ -3,6 +3,7 @@
 // answer; with 0 it is a push that nobody answers. Ids are 16 bytes, sizes bytes, times
 // milliseconds.
 import type { ChunkIndex } from '../base/units.js';
+import type { FrameEntry } from '../format/changeset.js';
 import type { Epoch, PointRef, RoundId } from '../lineage/lineage.js';
 
 export type PeerRole = 'init' | 'primary' | 'secondary';
@@ -57,6 +58,7 @@ export const REASONS = [
   'bad-frame',
   'busy',
   'size',
+  'gone',
 ] as const;
 export type Reason = (typeof REASONS)[number];
 
@@ -74,7 +76,15 @@ export interface BeginBody {
   readonly to: PointRef;
   readonly sizeBytes: number;
   readonly spaceBytes: number;
+  /** Frames acknowledged on an earlier session; 0 for a new round. */
+  readonly resumeAt: number;
+  /** Id of the first copy that a round without `from` belongs to. */
+  readonly fill: RoundId | null;
+  /** It has begun on an earlier session. */
+  readonly again: boolean;
 }
+
+export const CONSISTENCIES = ['crash', 'quiesced', 'damaged'] as const;
 
 export interface CommitBody {
   readonly round: RoundId;
@@ -83,6 +93,8 @@ export interface CommitBody {
   readonly frames: number;
   /** 32 bytes. */
   readonly indexDigest: Uint8Array;
+  readonly consistency: (typeof CONSISTENCIES)[number];
+  readonly damaged: readonly ChunkIndex[];
 }
 
 export type Greeting =
@@ -112,6 +124,9 @@ export type Question =
       readonly from: (typeof DIGEST_SOURCES)[number];
     }
   | { readonly type: 'begin'; readonly begin: BeginBody }
+  | { readonly type: 'held'; readonly first: ChunkIndex; readonly count: number }
+  | { readonly type: 'doubts'; readonly first: ChunkIndex }
+  | { readonly type: 'chunk'; readonly chunk: ChunkIndex; readonly at: PointRef }
   | { readonly type: 'commit'; readonly commit: CommitBody }
   | { readonly type: 'wait-applied'; readonly point: PointRef }
   | { readonly type: 'abandon'; readonly round: RoundId };
@@ -126,7 +141,21 @@ export type Answer =
       readonly digests: Uint8Array;
     }
   | { readonly type: 'begun'; readonly round: RoundId; readonly staged: number }
+  | {
+      readonly type: 'held-are';
+      readonly first: ChunkIndex;
+      readonly entries: readonly FrameEntry[];
+    }
+  | {
+      readonly type: 'doubts-are';
+      readonly chunks: readonly ChunkIndex[];
+      readonly complete: boolean;
+    }
+  /** No bytes: it cannot be had. */
+  | { readonly type: 'chunk-is'; readonly bytes: Uint8Array }
   | { readonly type: 'committed'; readonly round: RoundId }
+  /** WANT went before it. */
+  | { readonly type: 'wanted'; readonly round: RoundId }
   | { readonly type: 'applied'; readonly point: PointRef }
   | { readonly type: 'apply-failed'; readonly point: PointRef; readonly text: string }
   | { readonly type: 'abandoned'; readonly round: RoundId }
@@ -157,9 +186,17 @@ export type Push =
       /** One encoded frame, which carries its own checksum. */
       readonly bytes: Uint8Array;
     }
+  /** In place of a frame: make it of what is staged from an earlier round. */
+  | {
+      readonly type: 'reuse';
+      readonly session: number;
+      readonly round: RoundId;
+      readonly number: number;
+      readonly items: readonly { readonly chunk: ChunkIndex; readonly digest: Uint8Array }[];
+    }
   /** Frames 0..frames-1 of the round are durable. */
   | { readonly type: 'staged'; readonly round: RoundId; readonly frames: number }
-  /** Whole chunks wanted in the same round. Reserved: nobody sends it yet. */
+  /** Whole chunks wanted in the same round (H28). */
   | { readonly type: 'want'; readonly round: RoundId; readonly chunks: readonly ChunkIndex[] };
 
 export type Beat = { readonly type: 'ping' } | { readonly type: 'pong' };
@@ -200,13 +237,25 @@ export const TYPE_NUMBERS: { readonly [T in MessageType]: number } = {
   'apply-failed': 31,
   abandon: 32,
   abandoned: 33,
+  held: 34,
+  'held-are': 35,
+  reuse: 36,
+  doubts: 37,
+  'doubts-are': 38,
+  wanted: 39,
+  chunk: 40,
+  'chunk-is': 41,
 };
 
 const ANSWERS: ReadonlySet<MessageType> = new Set([
   'outcome-is',
   'digests-are',
   'begun',
+  'held-are',
+  'doubts-are',
+  'chunk-is',
   'committed',
+  'wanted',
   'refused',
   'failed',
   'applied',

@@ -12,8 +12,14 @@ export interface Refused {
   readonly text: string;
 }
 
-/** Null: welcome. `point`: the last committed one. */
-export function admit(state: ResourceState, point: PointRef | null, begin: Begin): Refused | null {
+/** Null: welcome. `point`: the last committed one. `doubtsKnown`: a suspect replica has found out
+ * which of its chunks it must get whole (H28). */
+export function admit(
+  state: ResourceState,
+  point: PointRef | null,
+  begin: Begin,
+  doubtsKnown: boolean,
+): Refused | null {
   const no = (reason: RefusalReason, text: string): Refused => ({ reason, text });
   if (state.role !== 'secondary') {
     return no('not-secondary', `the role of ${state.name} here is ${state.role}`);
@@ -21,11 +27,12 @@ export function admit(state: ResourceState, point: PointRef | null, begin: Begin
   if (state.resource !== null && !equalBytes(state.resource, begin.resource)) {
     return no('wrong-from', 'this replica belongs to another resource');
   }
-  if (state.resource !== null && state.sizeBytes !== begin.sizeBytes && point !== null) {
+  // A round may make the disk larger (H14), never smaller.
+  if (state.resource !== null && begin.sizeBytes < state.sizeBytes && point !== null) {
     const sizes = `${begin.sizeBytes} bytes there, ${state.sizeBytes} here`;
-    return no('size', `the sizes differ: ${sizes}`);
+    return no('size', `a disk is never made smaller: ${sizes}`);
   }
-  if (state.replica.suspect !== null) return no('suspect', state.replica.suspect);
+  if (state.replica.suspect !== null && !doubtsKnown) return no('suspect', state.replica.suspect);
   if (!sameId(point?.id, begin.from?.id)) {
     const stands = point === null ? 'without a point' : `at point ${point.number}`;
     return no('wrong-from', `this replica stands ${stands}`);
@@ -52,15 +59,16 @@ export function admitRange(state: ResourceState, first: ChunkIndex, count: numbe
   return { reason: 'size', text };
 }
 
-/** The state with what an admitted round says of resource, size and epoch; the same object when
- * that is nothing new. Pure. */
+/** The state with what an admitted round says of resource, epoch and, before the first point, size;
+ * the same object when that is nothing new. A later size comes with its point (H14). Pure. */
 export function adopted(state: ResourceState, begin: Begin): ResourceState {
   const known = state.epochs.some((epoch) => equalBytes(epoch.id, begin.epoch.id));
-  if (known && state.resource !== null && state.sizeBytes === begin.sizeBytes) return state;
+  const sizeBytes = state.replica.point === null ? begin.sizeBytes : state.sizeBytes;
+  if (known && state.resource !== null && state.sizeBytes === sizeBytes) return state;
   return {
     ...state,
     resource: begin.resource,
-    sizeBytes: begin.sizeBytes,
+    sizeBytes,
     epochs: known ? state.epochs : [...state.epochs, begin.epoch],
   };
 }

@@ -9,19 +9,21 @@ import { zeroDigest } from '../format/digest-table.js';
 const GROUP_CHUNKS = MIB / CHUNK_BYTES;
 const GROUPS_AHEAD = 3;
 
-/** Calls `each` with every chunk first..first+count-1 in order; the digest is a view. */
+/** Calls `each` with every chunk first..first+count-1 in order; the digest is a view. `sizeBytes`:
+ * of the resource; its disk may be longer (H14). */
 export async function tableOfDisk(
   device: Device,
   compute: Compute,
   first: ChunkIndex,
   count: number,
   each: (chunk: ChunkIndex, digest: Uint8Array) => void,
+  sizeBytes = device.sizeBytes,
 ): Promise<void> {
   const pool = new BufferPool(MIB);
   const work = async (group: { first: ChunkIndex; count: number }) => {
     const bytes = pool.take();
     try {
-      return { ...group, digests: await groupDigests(device, compute, group, bytes) };
+      return { ...group, digests: await groupDigests(device, compute, group, bytes, sizeBytes) };
     } finally {
       pool.give(bytes);
     }
@@ -44,9 +46,10 @@ async function groupDigests(
   compute: Compute,
   group: { first: ChunkIndex; count: number },
   bytes: Uint8Array,
+  sizeBytes: number,
 ): Promise<Uint8Array> {
   const lengths = Array.from({ length: group.count }, (_, at) =>
-    chunkLength(group.first + at, device.sizeBytes),
+    chunkLength(group.first + at, sizeBytes),
   );
   const offset = group.first * CHUNK_BYTES;
   const length = lengths.reduce((sum, next) => sum + next, 0);

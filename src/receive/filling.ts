@@ -11,15 +11,15 @@ import { zeroSpan } from '../history/undo.js';
 import type { Begin, Commit, CommitAnswer } from '../target/target.js';
 import { pointApplied } from './apply.js';
 import { refusal } from './parts.js';
-import type { Replica } from './replica.js';
+import type { Receiving } from './receiving.js';
 import { driftedChunks } from './verify.js';
 
 export class Filling {
-  readonly #replica: Replica;
+  readonly #replica: Receiving;
   readonly #begin: Begin;
   readonly #index = indexAccumulator();
 
-  constructor(replica: Replica, begin: Begin) {
+  constructor(replica: Receiving, begin: Begin) {
     this.#replica = replica;
     this.#begin = begin;
   }
@@ -66,9 +66,12 @@ export class Filling {
         from: null,
         to: this.#begin.to,
         sizeBytes: this.#begin.sizeBytes,
-        consistency: 'crash' as const,
+        consistency: commit.consistency,
       };
-      const next = pointApplied(state, header, { blockBytes: state.sizeBytes }, []);
+      const { round } = this.#begin;
+      const noted = { round, damaged: [...commit.damaged], lost: [], lostChunks: 0 };
+      const known = { ...state, replica: { ...state.replica, noted } };
+      const next = pointApplied(known, header, { blockBytes: state.sizeBytes });
       return { ...next, replica: { ...next.replica, fingerprint } };
     });
     return { outcome: 'committed' };

@@ -15,7 +15,8 @@ export interface ReplicaParts {
   readonly node: string;
   readonly files: Files;
   readonly resourceFile: ResourceFile;
-  /** Opens and locks the disk; makes a sparse file of `sizeBytes` when it is absent. */
+  /** Opens and locks the disk; makes a sparse file of `sizeBytes` when it is absent, and a file
+   * that is shorter that long (H14). A device opened before stays usable. Error DISK_TOO_SMALL. */
   readonly openDevice: (sizeBytes: number) => Promise<Device>;
   readonly fingerprints: Fingerprints;
   readonly compute: Compute;
@@ -29,7 +30,8 @@ export interface ReplicaParts {
 export type ReceiveFault =
   | { code: 'APPLY_FAILED'; resource: string; text: string }
   | { code: 'REPLICA_SUSPECT'; resource: string; text: string }
-  | { code: 'REPLICA_INITIALISING'; resource: string };
+  | { code: 'REPLICA_INITIALISING'; resource: string }
+  | { code: 'REPLICA_CLOSED'; resource: string };
 
 export const ReceiveError = errorClass<ReceiveFault>('ReceiveError', {
   APPLY_FAILED: (f) =>
@@ -38,6 +40,7 @@ export const ReceiveError = errorClass<ReceiveFault>('ReceiveError', {
   REPLICA_SUSPECT: (f) => `${f.resource}: the disk may not be what was received: ${f.text}`,
   REPLICA_INITIALISING: (f) =>
     `${f.resource}: has no whole point yet, the first copy has not ended; it cannot be promoted`,
+  REPLICA_CLOSED: (f) => `${f.resource}: its role as a secondary ends`,
 });
 
 export const refusal = (state: ResourceState, reason: RefusalReason, text: string) =>

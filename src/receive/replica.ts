@@ -4,24 +4,26 @@
 // whose result is missing (RULES.md §1), so the replica opens at a whole point (C1).
 import { present } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
-import { codeOf, describeError, type HastError } from '../base/errors.js';
+import { describeError, HastError } from '../base/errors.js';
 import { Mutex } from '../base/sync.js';
-import { chunkCount } from '../base/units.js';
+import type { ChunkIndex } from '../base/units.js';
 import type { Device } from '../disk/device.js';
-import { openChangeset } from '../format/changeset-reader.js';
-import { KNOWN_POINTS_MAX, type PointEntry, type ReplicaRecord } from '../format/resource-state.js';
-import { rollBack, undoName } from '../history/undo.js';
-import { type PointRef, sameId } from '../lineage/lineage.js';
-import type { Outcome } from '../target/target.js';
+import { KNOWN_POINTS_MAX, type ReplicaRecord } from '../format/resource-state.js';
+import { type PointRef, type RoundId, sameId } from '../lineage/lineage.js';
+import type { Begin, Outcome } from '../target/target.js';
+import type { ChunkSet } from '../tracking/chunk-set.js';
 import { DigestTable } from '../tracking/digest-table.js';
-import { applyCommitted } from './apply.js';
-import { tableOfDisk } from './disk-digests.js';
+import { applyCommitted, noteOf } from './apply.js';
+import { Doubter } from './doubter.js';
+import type { HeldStages } from './held-stages.js';
 import { ReceiveError, type ReplicaParts } from './parts.js';
-import { committedName } from './stage.js';
+import type { Receiving } from './receiving.js';
+import { mendTable, recoverCommitted, removeLeftovers } from './recovery.js';
+import { Staging } from './staging.js';
 
 export const REPLICA_TABLE = 'disk.digests';
 
-export class Replica {
+export class Replica implements Receiving {
   readonly parts: ReplicaParts;
   /** Held by the session that may write; a new one waits for the end of the old (C3). */
   readonly writer = new Mutex();
@@ -33,9 +35,17 @@ export class Replica {
   #applyError: HastError | null = null;
   #work: 'idle' | 'applying' = 'idle';
   #undecided = false;
+  #fill: RoundId | null = null;
+  #refused: { readonly atMs: number; readonly error: HastError } | null = null;
+  readonly staging: Staging;
+  readonly #doubter: Doubter;
+  /** Not yet in the published count. */
+  #drift = 0;
 
   constructor(parts: ReplicaParts) {
     this.parts = parts;
+    this.#doubter = new Doubter(this);
+    this.staging = new Staging(parts.files, parts.resourceFile.directory);
   }
 
   get directory(): string {
@@ -46,17 +56,46 @@ export class Replica {
     return this.parts.resourceFile.state.replica;
   }
 
-  /** Last committed point, applied or not (DESIGN.md §5). */
   get point(): PointRef | null {
     return this.#committed ?? this.record.point;
+  }
+
+  /** Why the last round that wanted to begin could not; null once one has begun. */
+  get refused(): { readonly atMs: number; readonly error: HastError } | null {
+    return this.#refused;
+  }
+
+  noteRefusal(error: unknown): void {
+    if (!(error instanceof HastError)) {
+      this.#refused = null;
+      return;
+    }
+    if (this.#refused?.error.message !== error.message) {
+      this.parts.log.warn('a round could not begin here', { why: error.message });
+    }
+    this.#refused = { atMs: this.parts.clock.wallMs(), error };
   }
 
   get applyError(): HastError | null {
     return this.#applyError;
   }
 
-  get work(): 'idle' | 'applying' {
-    return this.#work;
+  get work(): 'idle' | 'applying' | 'comparing' {
+    return this.comparing === null ? this.#work : 'comparing';
+  }
+
+  get doubts(): ChunkSet | null {
+    return this.#doubter.doubts;
+  }
+
+  /** How far the disk is compared with its table, in words; null: that does not run. */
+  get comparing(): string | null {
+    return this.#doubter.comparing;
+  }
+
+  /** Resolves when a comparison that runs has ended. */
+  compared(): Promise<void> {
+    return this.#doubter.idle();
   }
 
   get device(): Device {
@@ -72,10 +111,43 @@ export class Replica {
     const { state } = this.parts.resourceFile;
     if (state.resource === null || state.sizeBytes === 0) return;
     await this.openDisk();
-    const left = await this.#recover();
-    await this.#mendTable();
-    if (!left) await this.#checkFingerprint();
-    await this.#removeLeftovers();
+    const left = await recoverCommitted(this);
+    await mendTable(this);
+    if (!left || this.record.suspect !== null) await this.#doubter.look();
+    await removeLeftovers(this, this.#applyError !== null);
+  }
+
+  /** The disk has room for `sizeBytes`; it is made larger where it is a file (H14). Errors of
+   * openDevice. */
+  async ensureSize(sizeBytes: number): Promise<void> {
+    if (this.device.sizeBytes >= sizeBytes) return;
+    await this.idle();
+    const larger = await this.parts.openDevice(sizeBytes);
+    await this.#device?.close();
+    this.#device = larger;
+  }
+
+  heldStages(begin: Begin): Promise<HeldStages | null> {
+    return this.staging.held(begin);
+  }
+
+  dropHeld(): Promise<void> {
+    return this.staging.dropHeld();
+  }
+
+  noteDamage(round: Uint8Array, damaged: readonly ChunkIndex[]): Promise<void> {
+    return noteOf(this, round, (noted) => ({ ...noted, damaged: [...damaged] }));
+  }
+
+  /** Counted; published with the next state. */
+  noteDrift(chunks: number): void {
+    this.#drift += chunks;
+    this.parts.log.warn('chunks have changed behind our back; they are to come whole', { chunks });
+  }
+
+  /** Chunks that had changed behind our back, in all (H28). */
+  get driftChunks(): number {
+    return this.record.driftChunks + this.#drift;
   }
 
   /** Opens disk and table; the state has resource id and size. */
@@ -88,14 +160,21 @@ export class Replica {
     this.#table ??= await DigestTable.open(this.parts.files, path, facts);
   }
 
-  /** An empty table whose holes mean zero chunks: a first copy begins. */
-  async freshTable(): Promise<void> {
+  /** The first copy under way in this process; null: none. */
+  get fill(): RoundId | null {
+    return this.record.point === null ? this.#fill : null;
+  }
+
+  /** A first copy begins: an empty table, whose holes mean zero chunks. It lives as long as this
+   * object: what a crash leaves of it is compared anew. */
+  async startFill(fill: RoundId): Promise<void> {
     const { state } = this.parts.resourceFile;
     const resource = present(state.resource, 'the resource has an id');
     await this.#table?.close();
     const path = `${this.directory}/${REPLICA_TABLE}`;
     const facts = { resource, sizeBytes: state.sizeBytes };
     this.#table = await DigestTable.create(this.parts.files, path, facts, true);
+    this.#fill = fill;
   }
 
   /** Step 4 broke off between rename and fsync: a start says what became of the round. */
@@ -114,17 +193,19 @@ export class Replica {
     return knownPoints.length < KNOWN_POINTS_MAX ? 'none' : 'forgotten';
   }
 
-  /** After step 4: applies in the background, one after another (H25). */
   startApply(to: PointRef, name: string): void {
     this.#committed = to;
     this.#work = 'applying';
     this.#applying = this.#applying.then(() => this.#apply(to, name));
   }
 
-  /** Resolves when nothing is being applied; rejects with APPLY_FAILED. */
   async idle(): Promise<void> {
     await this.#applying;
     if (this.#applyError) throw this.#applyError;
+  }
+
+  async applyEnded(): Promise<void> {
+    await this.#applying;
   }
 
   async markSuspect(why: string): Promise<void> {
@@ -135,17 +216,31 @@ export class Replica {
     }));
   }
 
+  async doubtAll(why: string): Promise<void> {
+    await this.markSuspect(why);
+    await this.#doubter.look();
+  }
+
   async close(): Promise<void> {
+    await this.#doubter.stop();
     await this.#applying;
+    await this.staging.end(new ReceiveError({ code: 'REPLICA_CLOSED', resource: this.#name }));
     await this.#table?.close();
     await this.#device?.close();
     this.#table = null;
     this.#device = null;
   }
 
+  get #name(): string {
+    return this.parts.resourceFile.state.name;
+  }
+
   async #apply(to: PointRef, name: string): Promise<void> {
     try {
-      await applyCommitted(this, name);
+      const drift = this.#drift;
+      await applyCommitted(this, name, drift);
+      this.#drift -= drift;
+      this.#doubter.settled();
       this.parts.log.info('point applied', { number: to.number });
     } catch (error) {
       const { name: resource } = this.parts.resourceFile.state;
@@ -160,126 +255,5 @@ export class Replica {
       this.#work = 'idle';
     }
     if (sameId(this.#committed?.id, to.id)) this.#committed = null;
-  }
-
-  /** Repeats the apply of what a crash left committed. True: there was one. */
-  async #recover(): Promise<boolean> {
-    const { files, log } = this.parts;
-    const names = await files.list(this.directory);
-    let found = false;
-    for (const name of names.filter((each) => each.startsWith('committed-'))) {
-      const path = `${this.directory}/${name}`;
-      const from = this.record.point;
-      if (from !== null && name === committedName(from.id)) continue;
-      const header = await readCommitted(this, path);
-      if (header !== 'unreadable' && !sameId(header.from?.id, from?.id)) continue;
-      found = true;
-      if (header === 'unreadable') {
-        await this.#loseCommitted(name, names);
-        continue;
-      }
-      log.info('finishing the apply of a committed point', { number: header.to.number });
-      this.startApply(header.to, name);
-      await this.#applying;
-    }
-    return found;
-  }
-
-  /** Receiver ladder, last line: the committed file cannot be read any more. If its undo stands,
-   * blocks may have been written: back to the point before; either way that point is lost. */
-  async #loseCommitted(name: string, names: readonly string[]): Promise<void> {
-    const path = `${this.directory}/${name}`;
-    const lostPoint = new Uint8Array(Buffer.from(name.slice('committed-'.length), 'hex'));
-    const from = this.record.point;
-    if (from !== null && names.includes(undoName(from))) {
-      const { files, pack } = this.parts;
-      const { device, table, directory } = this;
-      await rollBack({ files, directory, device, table, pack }, from);
-    }
-    this.parts.log.error('a committed point is unreadable and lost', { path });
-    await this.parts.resourceFile.update((state) => ({
-      ...state,
-      replica: { ...state.replica, lostPoint, fingerprint: null },
-    }));
-    await this.parts.files.rename(path, path.replace('/committed-', '/lost-'));
-  }
-
-  /** A power failure may tear a page of the table while it is written (step 8); its entries are
-   * then unknown. They are taken from the disk, which stands at the point since step 7. (H27 wants
-   * an undo's digests never computed from what was read; that holds but for such a page, of which
-   * nothing else is left here.) */
-  async #mendTable(): Promise<void> {
-    const { table, device, parts, record } = this;
-    const { point } = table;
-    if (point === null || record.suspect !== null || !sameId(point.id, record.point?.id)) return;
-    const runs = [...table.unknownRuns()];
-    if (runs.length === 0) return;
-    parts.log.warn('pages of the digest table were torn; read again', { runs: runs.length });
-    await table.beginChange();
-    for (const { first, count } of runs) {
-      await tableOfDisk(device, parts.compute, first, count, (chunk, digest) =>
-        table.set(chunk, digest),
-      );
-    }
-    await table.finishChange(point);
-  }
-
-  /** H28: a disk that changed behind our back is read again against the own table. */
-  async #checkFingerprint(): Promise<void> {
-    const { fingerprints, log } = this.parts;
-    const { fingerprint, point } = this.record;
-    if (point === null || fingerprint === null) return;
-    const differs = fingerprints.differs(fingerprint, await fingerprints.now(), 'untouched');
-    if (differs === null) return;
-    log.warn('the replica disk was touched since; comparing it with its table', { differs });
-    const changed = await this.compareWithTable();
-    if (changed > 0) await this.markSuspect(`${differs}; ${changed} chunks differ from the table`);
-  }
-
-  /** Reads the whole disk; returns the number of chunks that are not the table's. */
-  async compareWithTable(): Promise<number> {
-    const { sizeBytes } = this.parts.resourceFile.state;
-    let changed = 0;
-    await tableOfDisk(
-      this.device,
-      this.parts.compute,
-      0,
-      chunkCount(sizeBytes),
-      (chunk, digest) => {
-        const known = this.table.get(chunk);
-        if (known === null || !equalBytes(known, digest)) changed += 1;
-      },
-    );
-    return changed;
-  }
-
-  /** Staged files of ended sessions, and undos that the published chain does not name (H32). */
-  async #removeLeftovers(): Promise<void> {
-    const { files } = this.parts;
-    const named = new Set(this.record.chain.map((entry: PointEntry) => entry.undo));
-    const failed = this.#applyError !== null;
-    for (const name of await files.list(this.directory)) {
-      const stray =
-        name.startsWith('stage-') ||
-        name.endsWith('.part') ||
-        (!failed && name.startsWith('committed-')) ||
-        (!failed && name.startsWith('undo-') && !named.has(name));
-      if (stray) await files.remove(`${this.directory}/${name}`);
-    }
-  }
-}
-
-async function readCommitted(replica: Replica, path: string) {
-  const handle = await replica.parts.files.open(path, 'read');
-  try {
-    const reader = await openChangeset(handle);
-    for await (const _ of reader.frames());
-    return reader.header;
-  } catch (error) {
-    const code = codeOf(error);
-    if (code === 'FORMAT_BAD' || code === 'FORMAT_VERSION') return 'unreadable' as const;
-    throw error;
-  } finally {
-    await handle.close();
   }
 }

@@ -2,17 +2,19 @@
 // target/remote.ts. Guarantees: messages reach the target one after another in the order of
 // sending, and while one is being worked on the next is not read, so that a slow disk slows the
 // sender (W5); frames of another session are dropped (H36); after a frame that was not taken, no
-// later frame of that round and no commit of it reaches the target; when the session is over and
-// its last call has returned, the target is closed: then no writer of it is left (RULES.md §1).
-import { AssertionError } from '../base/assert.js';
-import { codeOf, describeError, type HastError } from '../base/errors.js';
+// later frame of that round and no commit of it reaches the target; what the target wants whole is
+// told before the answer to COMMIT that says so (H28); when the session is over and its last call
+// has returned, the target is closed: then no writer of it is left (RULES.md §1). What it keeps of
+// a round for the next session is its own business (D3).
+import type { HastError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import { type RoundId, sameId } from '../lineage/lineage.js';
 import { PeerError } from '../peer/faults.js';
-import { REQUESTS_MAX } from '../peer/limits.js';
-import { type Answer, type Envelope, NO_ROUND, type Of, type Trouble } from '../peer/messages.js';
+import { DOUBTS_CHUNKS_MAX, REQUESTS_MAX, WANT_CHUNKS_MAX } from '../peer/limits.js';
+import type { Answer, Envelope, Of, Trouble } from '../peer/messages.js';
 import type { Session } from '../peer/session.js';
-import { type Target, TargetError } from '../target/target.js';
+import type { Target } from '../target/target.js';
+import { applyTrouble, endedOnly, roundOf, trouble } from './trouble.js';
 
 export interface ServeMachinery {
   readonly log: Log;
@@ -64,7 +66,7 @@ class Serving {
   /** One message; settles when the next may be read. */
   async take(envelope: Envelope): Promise<void> {
     const { request, message } = envelope;
-    if (message.type === 'frame') return this.#frame(message);
+    if (message.type === 'frame' || message.type === 'reuse') return this.#frame(message);
     if (message.type === 'wait-applied') return this.#waitApplied(request, message);
     const answer = await this.#answer(message).catch((error: unknown) => {
       if (error instanceof PeerError) throw error;
@@ -86,6 +88,16 @@ class Serving {
       }
       case 'begin':
         return this.#begin(message);
+      case 'held': {
+        const { first, count } = message;
+        return { type: 'held-are', first, entries: await receiver.held(first, count) };
+      }
+      case 'doubts':
+        return this.#doubts(message);
+      case 'chunk': {
+        const bytes = await receiver.chunk(message.chunk, message.at);
+        return { type: 'chunk-is', bytes: bytes ?? new Uint8Array(0) };
+      }
       case 'commit':
         return this.#commit(message);
       case 'abandon':
@@ -113,10 +125,25 @@ class Serving {
     const answer = await this.#receiver.commit(commit);
     const { round } = commit;
     if (answer.outcome === 'committed') return { type: 'committed', round };
+    if (answer.outcome === 'wanted') {
+      await this.#tellWanted(round);
+      return { type: 'wanted', round };
+    }
     return { type: 'refused', round, reason: answer.reason, text: answer.text };
   }
 
-  async #frame(frame: Of<'frame'>): Promise<void> {
+  async #doubts({ first }: Of<'doubts'>): Promise<Answer> {
+    const { chunks, complete } = await this.#receiver.doubts(first);
+    const told = chunks.slice(0, DOUBTS_CHUNKS_MAX);
+    return {
+      type: 'doubts-are',
+      chunks: told,
+      complete: complete && told.length === chunks.length,
+    };
+  }
+
+  /** A frame, or what to make it of: both keep one order. */
+  async #frame(frame: Of<'frame' | 'reuse'>): Promise<void> {
     if (frame.session !== this.#session.facts.number) {
       this.#foreignFrames += 1;
       return;
@@ -124,10 +151,12 @@ class Serving {
     const running = this.#isRunning(frame.round) ? this.#round : null;
     if (!running || running.broken) return; // given up meanwhile: the sender has been told
     try {
-      await this.#receiver.put(frame.number, frame.bytes);
+      if (frame.type === 'frame') await this.#receiver.put(frame.number, frame.bytes);
+      else await this.#receiver.reuse(frame.number, frame.items);
     } catch (error) {
-      await this.#break(running, error);
+      return this.#break(running, error);
     }
+    await this.#tellWanted(running.id);
   }
 
   /** May take as long as an apply: answered aside, so that frames of the next round are staged
@@ -142,12 +171,7 @@ class Serving {
       .applied(point)
       .then(
         (): Answer => ({ type: 'applied', point }),
-        (error: unknown): Answer => {
-          const why = trouble(error, point.id);
-          const plain = why.type === 'refused' && why.reason !== 'apply-failed';
-          if (plain || isLost(error)) return why;
-          return { type: 'apply-failed', point, text: why.text };
-        },
+        (error: unknown): Answer => applyTrouble(error, point),
       )
       .then((answer) => this.#session.answer(request, answer))
       .catch(endedOnly)
@@ -170,6 +194,14 @@ class Serving {
     });
   }
 
+  async #tellWanted(round: RoundId): Promise<void> {
+    const wanted = this.#receiver.takeWanted();
+    for (let at = 0; at < wanted.length; at += WANT_CHUNKS_MAX) {
+      const chunks = wanted.slice(at, at + WANT_CHUNKS_MAX);
+      await this.#session.push({ type: 'want', round, chunks });
+    }
+  }
+
   async #break(running: Running, error: unknown): Promise<void> {
     if (running.broken) return;
     running.broken = trouble(error, running.id);
@@ -181,30 +213,4 @@ class Serving {
   #isRunning(round: RoundId): boolean {
     return this.#round !== null && sameId(this.#round.id, round);
   }
-}
-
-/** An answer that cannot leave because the session has ended: nobody is there to tell. */
-function endedOnly(error: unknown): void {
-  if (error instanceof AssertionError) throw error;
-}
-
-const isLost = (error: unknown): boolean =>
-  error instanceof TargetError && error.fault.code === 'TARGET_LOST';
-
-const textOf = (error: unknown): string =>
-  error instanceof TargetError ? error.fault.text : describeError(error);
-
-/** The error of a target as the other side is told it; our own mistakes stop the program. */
-function trouble(error: unknown, round: RoundId): Trouble {
-  if (error instanceof AssertionError) throw error;
-  if (error instanceof TargetError && error.fault.code === 'TARGET_REFUSED') {
-    return { type: 'refused', round, reason: error.fault.reason, text: error.fault.text };
-  }
-  return { type: 'failed', round, code: codeOf(error) ?? 'UNEXPECTED', text: textOf(error) };
-}
-
-function roundOf(message: Envelope['message']): RoundId {
-  if (message.type === 'begin') return message.begin.round;
-  if (message.type === 'commit') return message.commit.round;
-  return 'round' in message ? message.round : NO_ROUND;
 }

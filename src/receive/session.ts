@@ -1,47 +1,43 @@
 // One primary's session with a replica: the Target interface over the receiver's ladder. A session
 // holds the resource's writer lock from its first begin until it is closed (receiver step 1, H36);
 // so does the question for an outcome; digests need no lock. A round that cannot be committed is
-// refused before anything of it is staged, wherever that can be known (H29).
-import { assert } from '../base/assert.js';
-import { equalBytes } from '../base/digest.js';
+// refused before anything of it is staged, wherever that can be known (H29). The round itself is
+// the replica's (incoming.ts): a session that ends leaves it there (D3).
 import { codeOf, describeError } from '../base/errors.js';
 import { deferred } from '../base/sync.js';
-import { CHUNK_BYTES, type ChunkIndex, DIGEST_BYTES, humanBytes } from '../base/units.js';
-import { decodeFrame } from '../format/frame.js';
-import { unpack } from '../format/pack.js';
+import { CHUNK_BYTES, type ChunkIndex, DIGEST_BYTES } from '../base/units.js';
+import type { FrameEntry } from '../format/changeset.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
 import {
   type Begin,
   type Commit,
   type CommitAnswer,
   type DigestsAnswer,
+  type DoubtsAnswer,
   type Outcome,
-  type RefusalReason,
+  type ReuseItem,
   type Target,
   TargetError,
   type TargetState,
 } from '../target/target.js';
 import { admit, admitRange, adopted } from './admit.js';
 import { tableOfDisk } from './disk-digests.js';
-import { Filling } from './filling.js';
+import { Incoming, no } from './incoming.js';
 import { refusal } from './parts.js';
 import type { Replica } from './replica.js';
-import { committedName, Stage } from './stage.js';
-import { driftedChunks } from './verify.js';
-import { Watermark } from './watermark.js';
+import { roomFor } from './room.js';
+import { wholeChunk } from './whole-chunk.js';
+
+/** Doubtful chunks of one answer. */
+const DOUBTS_MAX = 16_384;
 
 export class ReplicaSession implements Target {
   readonly name: string;
   readonly #replica: Replica;
   #release: (() => void) | null = null;
   #closed = false;
-  #stage: Stage | null = null;
-  #begin: Begin | null = null;
-  /** Frames 0..verified-1 of the stage have been verified (step 3). */
-  #verified = 0;
-  #filling: Filling | null = null;
-  #freshTable = false;
-  readonly #watermark = new Watermark();
+  /** The round this session works on; the replica has it too. */
+  #incoming: Incoming | null = null;
 
   constructor(replica: Replica) {
     this.#replica = replica;
@@ -62,7 +58,8 @@ export class ReplicaSession implements Target {
     };
   }
 
-  /** Waits until the writer before has ended: 'none' is for ever (D4). */
+  /** Waits until the writer before has ended: 'none' is for ever (D4), but for the round that is
+   * parked here and may still be gone on with. */
   async outcome(round: Uint8Array): Promise<Outcome> {
     await this.#lock();
     return this.#replica.outcome(round);
@@ -83,7 +80,6 @@ export class ReplicaSession implements Target {
       return { at: null, first, digests: new Uint8Array(count * DIGEST_BYTES) };
     }
     const filling = replica.record.point === null;
-    if (filling) await this.#takeTable();
     const digests = new Uint8Array(count * DIGEST_BYTES);
     const { device, parts } = replica;
     // H18: what an fdatasync gave up is in the cache only, so the first copy asks the medium.
@@ -91,75 +87,135 @@ export class ReplicaSession implements Target {
       const length = Math.min(count * CHUNK_BYTES, device.sizeBytes - first * CHUNK_BYTES);
       device.dropCached(first * CHUNK_BYTES, length);
     }
-    await tableOfDisk(device, parts.compute, first, count, (chunk, digest) => {
-      digests.set(digest, (chunk - first) * DIGEST_BYTES);
-      if (filling) replica.table.set(chunk, digest);
-    });
+    await tableOfDisk(
+      device,
+      parts.compute,
+      first,
+      count,
+      (chunk, digest) => {
+        digests.set(digest, (chunk - first) * DIGEST_BYTES);
+        if (replica.fill !== null) replica.table.set(chunk, digest);
+      },
+      state.sizeBytes,
+    );
     return { at: replica.record.point, first, digests };
   }
 
   async begin(begin: Begin): Promise<void> {
     await this.#lock();
     if (this.#closed) throw this.#over();
-    await this.#forget();
-    const replica = this.#replica;
-    const { state } = replica.parts.resourceFile;
-    const refused = admit(state, replica.point, begin);
-    if (refused !== null) throw refusal(state, refused.reason, refused.text);
-    if (replica.applyError) throw refusal(state, 'apply-failed', replica.applyError.message);
-    if (adopted(state, begin) !== state) {
-      await replica.parts.resourceFile.update((old) => adopted(old, begin));
+    try {
+      await this.#begin(begin);
+      this.#replica.noteRefusal(null);
+    } catch (error) {
+      // 'gone' is no trouble: the next round takes over.
+      const refusedFor =
+        error instanceof TargetError && 'reason' in error.fault ? error.fault.reason : '';
+      if (refusedFor !== 'gone') this.#replica.noteRefusal(error);
+      throw error;
     }
-    await replica.openDisk();
-    this.#begin = begin;
-    if (begin.from === null) {
-      await this.#takeTable();
-      this.#filling = new Filling(replica, begin);
-      return;
-    }
-    this.#stage = await this.#openStage(begin, begin.from);
-    this.#verified = 0;
   }
 
-  async put(number: number, bytes: Uint8Array): Promise<void> {
+  async #begin(begin: Begin): Promise<void> {
+    const replica = this.#replica;
+    const { staging } = replica;
+    const { state } = replica.parts.resourceFile;
+    const no = (reason: Parameters<typeof refusal>[1], text: string) =>
+      refusal(state, reason, text);
+    if ((begin.from === null) !== (begin.fill !== null)) {
+      throw no(
+        'wrong-from',
+        'a round without a point to begin from is of a first copy, and names it',
+      );
+    }
+    if (replica.comparing !== null) throw no('busy', replica.comparing);
+    const refused = admit(state, replica.point, begin, replica.doubts !== null);
+    if (refused !== null) throw no(refused.reason, refused.text);
+    if (replica.applyError) throw no('apply-failed', replica.applyError.message);
+    if (staging.incoming?.is(begin.round)) return this.#goOn(staging.incoming, begin);
+    if (begin.resumeAt > 0 || (await staging.has(begin.round)) || this.#isOfLostFill(begin)) {
+      throw no(
+        'gone',
+        'the round is not under way here any more; what is staged can be taken over',
+      );
+    }
+    await staging.end(this.#over());
+    this.#incoming = null;
+    if (adopted(state, begin) !== state) {
+      await replica.dropHeld();
+      await replica.parts.resourceFile.update((old) => adopted(old, begin));
+    }
+    await roomFor(replica, begin.sizeBytes);
+    if (begin.fill !== null && sameId(begin.fill, begin.round)) await replica.startFill(begin.fill);
+    this.#incoming = await Incoming.open(replica, begin);
+    staging.begun(this.#incoming);
+  }
+
+  put(number: number, bytes: Uint8Array): Promise<void> {
+    return this.#running().put(number, bytes);
+  }
+
+  reuse(number: number, items: readonly ReuseItem[]): Promise<void> {
+    return this.#running().reuse(number, items);
+  }
+
+  /** Only while a round runs: the files belong to whoever has the writer lock. */
+  async held(first: ChunkIndex, count: number): Promise<readonly FrameEntry[]> {
+    const { begin } = this.#running();
+    return (await this.#replica.heldStages(begin))?.entries(first, count) ?? [];
+  }
+
+  async doubts(first: ChunkIndex): Promise<DoubtsAnswer> {
+    const { doubts, comparing } = this.#replica;
     const { state } = this.#replica.parts.resourceFile;
-    const place = `frame ${number}`;
-    const wanted = this.#filling?.frames ?? this.#stage?.frames;
-    if (wanted === undefined) throw refusal(state, 'bad-frame', 'no round has begun');
-    if (number !== wanted) throw refusal(state, 'bad-frame', `${place} came, ${wanted} is next`);
-    const frame = decodeFrame(bytes, place, unpack, state.sizeBytes);
-    if (frame.number !== number) throw refusal(state, 'bad-frame', `${place} says ${frame.number}`);
-    if (this.#filling) {
-      await this.#filling.write(bytes, frame);
-      this.#watermark.durable(this.#filling.frames);
-      return;
+    if (comparing !== null) throw refusal(state, 'busy', comparing);
+    const chunks: ChunkIndex[] = [];
+    for (const chunk of doubts?.from(first) ?? []) {
+      if (chunks.length === DOUBTS_MAX) return { chunks, complete: false };
+      chunks.push(chunk);
     }
-    assert(this.#stage !== null, 'a round is staged or fills the disk');
-    await this.#stage.append(bytes, frame);
-    if (this.#verified === number && this.#replica.work === 'idle') {
-      await this.#checkDrift(await driftedChunks(this.#replica.device, frame, state.sizeBytes));
-      this.#verified = number + 1;
-    }
+    return { chunks, complete: true };
+  }
+
+  takeWanted(): readonly ChunkIndex[] {
+    return this.#incoming?.takeWanted() ?? [];
+  }
+
+  chunk(chunk: ChunkIndex, at: PointRef): Promise<Uint8Array | null> {
+    return wholeChunk(this.#replica, chunk, at);
   }
 
   staged(atLeast: number): Promise<number> {
-    const now = this.#filling?.frames ?? this.#stage?.durable ?? 0;
-    if (now >= atLeast) return Promise.resolve(now);
-    const failure = this.#stage?.failure;
-    if (failure) return Promise.reject(failure.error);
-    return this.#watermark.wait(atLeast);
+    if (this.#incoming) return this.#incoming.staged(atLeast);
+    return atLeast === 0 ? Promise.resolve(0) : Promise.reject(this.#over());
   }
 
   async commit(commit: Commit): Promise<CommitAnswer> {
     if (this.#replica.outcome(commit.round) === 'committed') return { outcome: 'committed' };
+    const incoming = this.#incoming;
+    if (!incoming?.is(commit.round)) return no('busy', 'this round has not begun here');
     try {
-      return await this.#commit(commit);
+      const answer = await incoming.commit(commit);
+      if (answer.outcome === 'committed') await this.#tidy();
+      if (answer.outcome !== 'wanted') this.#incoming = null;
+      if (answer.outcome === 'refused') await this.#replica.staging.end(this.#over());
+      return answer;
     } catch (error) {
-      if (this.#stage?.undecided) throw await this.#cannotTell(error);
-      await this.#forget(error);
+      this.#incoming = null;
+      if (incoming.undecided) throw this.#cannotTell(incoming, error);
+      await this.#replica.staging.end(error);
       if (codeOf(error) === 'TARGET_REFUSED') throw error;
-      return { outcome: 'refused', reason: 'apply-failed', text: describeError(error) };
+      return no('apply-failed', describeError(error));
     }
+  }
+
+  /** What was staged before belongs to another point now; that it cannot be removed changes nothing
+   * of the commit. */
+  async #tidy(): Promise<void> {
+    const { staging, parts } = this.#replica;
+    await staging.committed().catch((error: unknown) => {
+      parts.log.warn('staged files could not be removed', { why: describeError(error) });
+    });
   }
 
   async applied(point: PointRef): Promise<void> {
@@ -170,100 +226,54 @@ export class ReplicaSession implements Target {
     throw refusal(state, 'wrong-from', `point ${point.number} was never committed here`);
   }
 
+  /** What is staged of it stays, for the next round to take over. */
   async abandon(round: Uint8Array): Promise<void> {
-    if (this.#begin && equalBytes(this.#begin.round, round)) await this.#forget();
+    if (!this.#incoming?.is(round)) return;
+    this.#incoming = null;
+    await this.#replica.staging.end(this.#over());
   }
 
   wireBytes(): { readonly up: number; readonly down: number } {
     return { up: 0, down: 0 };
   }
 
-  /** Ends the session: drops what is staged, gives the writer lock back. Can be called twice. */
+  /** Ends the session: gives the writer lock back; its round stays. Can be called twice. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#forget();
+    this.#incoming?.park(this.#over());
+    this.#incoming = null;
     this.#release?.();
     this.#release = null;
   }
 
-  async #commit(commit: Commit): Promise<CommitAnswer> {
+  /** D3: the sender has come back for the round it was in the middle of. */
+  async #goOn(incoming: Incoming, begin: Begin): Promise<void> {
     const { state } = this.#replica.parts.resourceFile;
-    const begin = this.#begin;
-    if (begin === null || !equalBytes(begin.round, commit.round)) {
-      return no('busy', 'this round has not begun here');
+    if (incoming.frames < begin.resumeAt) {
+      throw refusal(state, 'gone', `${begin.resumeAt} frames were acknowledged, fewer are here`);
     }
-    if (this.#filling) return this.#filling.commit(commit);
-    const stage = this.#stage;
-    assert(stage !== null && begin.from !== null, 'a round is staged');
-    await this.#replica.idle();
-    await stage.allDurable();
-    for await (const frame of stage.framesFrom(this.#verified)) {
-      await this.#checkDrift(await driftedChunks(this.#replica.device, frame, state.sizeBytes));
-    }
-    // Compare and swap: nothing of what admitted the round may have changed since.
-    const refused = admit(this.#replica.parts.resourceFile.state, this.#replica.point, begin);
-    if (refused !== null) return no(refused.reason, refused.text);
-    if (!sameId(commit.from?.id, begin.from.id) || !equalBytes(commit.to.id, begin.to.id)) {
-      return no('wrong-from', 'the commit names other points than the round began with');
-    }
-    const totals = await stage.commit(commit.frames, commit.indexDigest);
-    if (totals === null) {
-      await this.#forget();
-      return no('bad-frame', 'the index received is not the index sent');
-    }
-    this.#stage = null;
-    this.#begin = null;
-    this.#replica.startApply(begin.to, committedName(begin.round));
-    return { outcome: 'committed' };
+    await incoming.resume();
+    this.#incoming = incoming;
   }
 
-  /** H29: what cannot be kept is refused with numbers before anything is sent. */
-  async #openStage(begin: Begin, from: PointRef): Promise<Stage> {
-    const { files, resourceFile } = this.#replica.parts;
-    try {
-      return await Stage.create(
-        files,
-        this.#replica.directory,
-        { ...begin, from },
-        this.#watermark,
-      );
-    } catch (error) {
-      const text =
-        `the round may need ${humanBytes(begin.spaceBytes)} in ${this.#replica.directory} ` +
-        `for what is sent and its undo: ${describeError(error)}`;
-      throw refusal(resourceFile.state, 'no-space', text);
-    }
+  /** A pass or the last round of a first copy stands on all its passes before: what of them is not
+   * on the medium is lost with the process that had them (H29). */
+  #isOfLostFill({ fill, round, again }: Begin): boolean {
+    if (fill === null) return false;
+    const isFirst = sameId(fill, round) && !again;
+    return !isFirst && !sameId(this.#replica.fill, fill);
   }
 
-  async #checkDrift(drifted: readonly ChunkIndex[]): Promise<void> {
-    if (drifted.length === 0) return;
-    const why = `${drifted.length} chunks of a round do not fit, first at chunk ${drifted[0]}`;
-    await this.#replica.markSuspect(why);
-    const refused = refusal(this.#replica.parts.resourceFile.state, 'drift', why);
-    await this.#forget(refused);
-    throw refused;
-  }
-
-  /** The first copy starts with an empty table, once a session. */
-  async #takeTable(): Promise<void> {
-    if (this.#freshTable) return;
-    this.#freshTable = true;
-    await this.#replica.freshTable();
-  }
-
-  async #forget(error: unknown = this.#over()): Promise<void> {
-    this.#watermark.failed(error);
-    const stage = this.#stage;
-    this.#stage = null;
-    this.#filling = null;
-    this.#begin = null;
-    await stage?.drop();
+  #running(): Incoming {
+    if (this.#incoming) return this.#incoming;
+    const { state } = this.#replica.parts.resourceFile;
+    throw refusal(state, 'bad-frame', 'no round has begun');
   }
 
   /** Step 4 broke off: the answer is unknown, and stays so until a start finds out (H23). */
-  async #cannotTell(cause: unknown) {
+  #cannotTell(incoming: Incoming, cause: unknown) {
     this.#replica.cannotTell(cause);
-    await this.#forget(cause);
+    incoming.park(cause);
     const text = describeError(cause);
     return new TargetError({ code: 'TARGET_LOST', target: this.name, text }, { cause });
   }
@@ -287,9 +297,3 @@ export class ReplicaSession implements Target {
     if (this.#closed) this.#release();
   }
 }
-
-const no = (reason: RefusalReason, text: string): CommitAnswer => ({
-  outcome: 'refused',
-  reason,
-  text,
-});

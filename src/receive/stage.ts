@@ -5,7 +5,7 @@ import { assert } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
 import type { FileHandle, Files } from '../base/files.js';
 import { hex } from '../base/random.js';
-import type { ChangesetHeader, ChangesetTotals, Frame } from '../format/changeset.js';
+import type { ChangesetHeader, ChangesetTotals, Consistency, Frame } from '../format/changeset.js';
 import { CHANGESET_HEADER_BYTES } from '../format/changeset-file.js';
 import { scanFrames } from '../format/changeset-reader.js';
 import { ChangesetWriter } from '../format/changeset-writer.js';
@@ -28,7 +28,7 @@ export class Stage {
   readonly #directory: string;
   readonly #handle: FileHandle;
   readonly #writer: ChangesetWriter;
-  readonly #watch: StageWatch;
+  #watch: StageWatch;
   #written = 0;
   #synced = 0;
   #syncing: Promise<void> | null = null;
@@ -87,6 +87,11 @@ export class Stage {
     this.#syncing ??= this.#syncAll();
   }
 
+  /** The session that goes on with the round is told from now on. */
+  watchBy(watch: StageWatch): void {
+    this.#watch = watch;
+  }
+
   /** What ended the watermark; null while it can grow. */
   get failure(): { readonly error: unknown } | null {
     return this.#failure;
@@ -123,10 +128,14 @@ export class Stage {
 
   /** Step 4: index, trailer, fdatasync, rename, directory. After it the round is irrevocable.
    * Null when the totals are not what the sender says: nothing has been renamed then. */
-  async commit(frames: number, indexDigest: Uint8Array): Promise<ChangesetTotals | null> {
+  async commit(
+    frames: number,
+    indexDigest: Uint8Array,
+    consistency: Consistency,
+  ): Promise<ChangesetTotals | null> {
     assert(!this.#closed, 'a stage is committed once');
     this.#throwFailure();
-    const totals = await this.#writer.finish();
+    const totals = await this.#writer.finish(consistency);
     if (totals.frames !== frames || !equalBytes(totals.indexDigest, indexDigest)) return null;
     await this.#handle.truncate(await this.#handle.size());
     await this.#handle.sync();
@@ -141,13 +150,27 @@ export class Stage {
     return totals;
   }
 
-  /** Forgets a round that will not be committed. */
+  /** Forgets a round that will not be committed and of which nothing can be taken over. */
   async drop(): Promise<void> {
+    if (!(await this.#end())) return;
+    await this.#files.remove(`${this.#directory}/${stageName(this.header.round)}`);
+  }
+
+  /** Ends a round that will not be committed; its file stays, for a later round to take its chunks
+   * over (H31), and gives back the space that it did not use. */
+  async setAside(): Promise<void> {
     if (this.#closed || this.#undecided) return;
+    await this.#syncing;
+    if (!this.#closed) await this.#handle.truncate(this.#writer.endOffset).catch(() => undefined);
+    await this.#end();
+  }
+
+  async #end(): Promise<boolean> {
+    if (this.#closed || this.#undecided) return false;
     this.#closed = true;
     await this.#syncing;
     await this.#handle.close();
-    await this.#files.remove(`${this.#directory}/${stageName(this.header.round)}`);
+    return true;
   }
 
   async #syncAll(): Promise<void> {

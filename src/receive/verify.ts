@@ -11,7 +11,7 @@ import {
   chunkLength,
   chunkMask,
 } from '../base/units.js';
-import type { Device } from '../disk/device.js';
+import { type Device, DiskError } from '../disk/device.js';
 import type { Frame, FrameEntry } from '../format/changeset.js';
 
 /** Chunks read at once: the pool's cap per device. */
@@ -33,27 +33,37 @@ export async function driftedChunks(
       const length = chunkLength(entry.chunk, sizeBytes);
       return present(buffers[index], 'a buffer for each read').subarray(0, length);
     });
-    await Promise.all(bases.map((base, index) => readBase(device, group[index], base, sizeBytes)));
+    const read = await Promise.all(
+      bases.map((base, index) => readBase(device, group[index], base, sizeBytes)),
+    );
     group.forEach((entry, index) => {
       const chunk = present(bases[index], 'a base for each entry');
       at = overlay(chunk, entry, frame.blocks, at);
-      if (!equalBytes(digestOf(chunk), entry.digest)) drifted.push(entry.chunk);
+      const fits = read[index] === true && equalBytes(digestOf(chunk), entry.digest);
+      if (!fits) drifted.push(entry.chunk);
     });
   }
   return drifted;
 }
 
-/** Fills `base` with the chunk as it is; not read when all of its blocks were sent. */
+/** Fills `base` with the chunk as it is; not read when all of its blocks were sent. False: it
+ * cannot be read, and is wanted whole as one that has changed (H28). */
 async function readBase(
   device: Device,
   entry: FrameEntry | undefined,
   base: Buffer,
   sizeBytes: number,
-): Promise<void> {
+): Promise<boolean> {
   const { chunk, mask } = present(entry, 'an entry for each base');
-  if (mask === chunkMask(chunk, sizeBytes)) return;
-  const offset = chunk * CHUNK_BYTES;
-  if (!device.readCached(offset, base)) await device.read(offset, base);
+  if (mask === chunkMask(chunk, sizeBytes)) return true;
+  try {
+    const offset = chunk * CHUNK_BYTES;
+    if (!device.readCached(offset, base)) await device.read(offset, base);
+    return true;
+  } catch (error) {
+    if (!(error instanceof DiskError)) throw error;
+    return false;
+  }
 }
 
 /** Lays the entry's blocks, which begin at `at` of `blocks`, over the chunk; returns their end. */

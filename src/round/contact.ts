@@ -6,16 +6,24 @@ import { EMPTY_TARGET, KNOWN_POINTS_MAX, type TargetRecord } from '../format/res
 import { mayReplicate, type PointRef, type Relation, relate, sameId } from '../lineage/lineage.js';
 import type { Outcome, Target } from '../target/target.js';
 import type { ResourceFile } from '../tracking/resource-file.js';
-import { RoundError, type RoundParts } from './parts.js';
+import { type RoundCounts, RoundError, type RoundParts } from './parts.js';
 
-/** 'ready': stands at our last point, a round may run. 'fill': has no point yet (H43). */
-export type Contact = 'ready' | 'fill';
+/** 'ready': stands at our last point, a round may run. 'fill': has no point yet (H43). 'committed':
+ * the round that is running here is committed there. */
+export type Contact = 'ready' | 'fill' | 'committed';
 
 export const recordOf = (file: ResourceFile, target: string): TargetRecord =>
   file.state.targets[target] ?? EMPTY_TARGET;
 
-/** Decides, and settles a proposed round. Error TARGET_DIVERGED when no data may move. */
-export async function contact(parts: RoundParts, target: Target): Promise<Contact> {
+/** Decides, and settles a proposed round. `running`: this process is in the middle of a first copy
+ * or round (H31), and this is a new session of it. What is proposed then was proposed by it, for
+ * the contact before it began settled what was left; it stays, or the answer to its COMMIT could
+ * not be asked for. Error TARGET_DIVERGED when no data may move. */
+export async function contact(
+  parts: RoundParts,
+  target: Target,
+  running = false,
+): Promise<Contact> {
   const { resourceFile } = parts;
   const { state } = resourceFile;
   const record = recordOf(resourceFile, parts.target);
@@ -30,6 +38,11 @@ export async function contact(parts: RoundParts, target: Target): Promise<Contac
   // than its answer: a commit of the session before may have been under way.
   const outcome = await outcomeOf(parts, target);
   const relation = relate(mine, target.state);
+  if (running && mayReplicate(relation)) {
+    if (relation === 'lost-ack' || outcome === 'committed') return 'committed';
+    if (relation === 'same') return 'ready';
+    if (relation === 'empty' && record.point === null) return 'fill';
+  }
   if (relation === 'lost-ack' || (mayReplicate(relation) && outcome === 'committed')) {
     const { point } = present(record.proposed, 'a lost answer is about a proposed round');
     await adopt(parts, sameId(target.state.point?.id, point.id) ? target.state.point : point);
@@ -81,9 +94,24 @@ async function outcomeOf(parts: RoundParts, target: Target): Promise<Outcome> {
   return target.outcome(proposed.point.id);
 }
 
-/** The target has made `point`: ladder step 8. */
-export async function setPoint(parts: RoundParts, point: PointRef): Promise<void> {
-  await updateTarget(parts, (record) => ({ ...record, point, proposed: null }), point.id);
+/** The target has made `point`: ladder step 8. `counts`: of the round that made it, if it ran here.
+ */
+export async function setPoint(
+  parts: RoundParts,
+  point: PointRef,
+  counts: Pick<RoundCounts, 'driftChunks' | 'damagedChunks'> | null = null,
+): Promise<void> {
+  const drift = counts?.driftChunks ?? 0;
+  const damagedChunks = counts?.damagedChunks ?? 0;
+  const change = (record: TargetRecord): TargetRecord => ({
+    ...record,
+    point,
+    proposed: null,
+    failedRounds: 0,
+    driftChunks: record.driftChunks + drift,
+    damagedChunks,
+  });
+  await updateTarget(parts, change, point.id);
 }
 
 /** Publishes a changed record of this target; `known` joins the ids of the lineage. */

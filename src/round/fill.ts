@@ -18,10 +18,13 @@ import {
   MIB,
 } from '../base/units.js';
 import { zeroDigest } from '../format/digest-table.js';
+import type { RoundId } from '../lineage/lineage.js';
 import type { Target } from '../target/target.js';
+import { isMediumError } from '../volume/repair.js';
 import { fetchDigests, WINDOW_CHUNKS } from './known-digests.js';
 import { isUnchanged, Outflow } from './outflow.js';
 import { type RoundCounts, RoundError, type RoundParts } from './parts.js';
+import { markBlocks } from './send.js';
 
 /** A pass that leaves at most this many chunks is the last one: 64 MiB. */
 const LITTLE_CHUNKS = 1024;
@@ -30,25 +33,43 @@ const SHRINK_MIN = 0.75;
 const PASSES_MAX = 20;
 const GROUP_CHUNKS = MIB / CHUNK_BYTES;
 const GROUPS_AHEAD = 4;
+/** Of a chunk that is not known (format/digest-table.ts). */
+const UNKNOWN_DIGEST = new Uint8Array(DIGEST_BYTES);
 
 /** Runs the passes. Afterwards the target has everything but what the pending and live maps mark,
- * and the table what was sent; the caller runs the round that makes the first point. */
+ * and the table what was sent; the caller runs the round that makes the first point. Returns the id
+ * of this first copy, for that round: the target must still have all of it. */
 export async function fillByPasses(
   parts: RoundParts,
   target: Target,
   counts: RoundCounts,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<RoundId> {
   const { volume, slot } = parts;
+  const fill = parts.random.bytes(ID_BYTES);
   await parts.table.beginChange();
+  // What was marked before is part of the first pass, and not of a second one.
+  await checkpoint(parts, signal);
   volume.pending(slot).markAll();
   let left = Number.POSITIVE_INFINITY;
   for (let pass = 0; pass < PASSES_MAX; pass += 1) {
-    await runPass(parts, target, counts, signal, pass === 0);
-    while ((await volume.checkpoint()) === 'busy') await parts.clock.sleep(1000, signal);
+    // A file system may call a page that was only written a hole; what is written from here on is
+    // marked again.
+    await volume.sync();
+    await runPass(parts, target, counts, signal, { fill, first: pass === 0 });
+    await checkpoint(parts, signal);
     const now = volume.pending(slot).count().chunks;
-    if (now <= LITTLE_CHUNKS || now >= left * SHRINK_MIN) return;
+    if (now <= LITTLE_CHUNKS || now >= left * SHRINK_MIN) break;
     left = now;
+  }
+  return fill;
+}
+
+/** Folds the marks of the live map into the pending ones. */
+async function checkpoint(parts: RoundParts, signal: AbortSignal): Promise<void> {
+  while ((await parts.volume.checkpoint()) === 'busy') {
+    if (signal.aborted) throw new RoundError({ code: 'ROUND_STOPPED', target: parts.target });
+    await parts.clock.sleep(1000, signal);
   }
 }
 
@@ -57,14 +78,14 @@ async function runPass(
   target: Target,
   counts: RoundCounts,
   signal: AbortSignal,
-  first: boolean,
+  { fill, first }: { readonly fill: RoundId; readonly first: boolean },
 ): Promise<void> {
   const { state } = parts.resourceFile;
   const pending = parts.volume.pending(parts.slot);
   counts.totalBytes = Math.min(pending.count().chunks * CHUNK_BYTES, state.sizeBytes);
   counts.dirtyBytes = Math.max(counts.dirtyBytes, counts.totalBytes);
   counts.doneBytes = 0;
-  const id = parts.random.bytes(ID_BYTES);
+  const id = first ? fill : parts.random.bytes(ID_BYTES);
   await target.begin({
     kind: 'pass',
     resource: present(state.resource, 'a primary has a resource id'),
@@ -74,6 +95,9 @@ async function runPass(
     to: { id, number: 0, timeMs: Math.floor(parts.clock.wallMs()) },
     sizeBytes: state.sizeBytes,
     spaceBytes: 0,
+    resumeAt: 0,
+    fill,
+    again: false,
   });
   const outflow = new Outflow(target, parts.compute);
   const pool = new BufferPool(GROUP_CHUNKS * CHUNK_BYTES);
@@ -158,9 +182,30 @@ async function readGroup(
     });
     return { chunks, bytes, digests, data: false };
   }
-  await parts.volume.device.read(offset, bytes.subarray(0, length));
+  try {
+    await parts.volume.device.readAside(offset, bytes.subarray(0, length));
+  } catch (error) {
+    if (!isMediumError(error)) throw error;
+    return leaveToRound(parts, chunks, bytes);
+  }
   const digests = await parts.compute.digests(bytes, lengths);
   return { chunks, bytes, digests, data: true };
+}
+
+/** A group with a chunk that cannot be read is marked again: the round at the end of the passes
+ * reads it block by block (H21). */
+function leaveToRound(
+  parts: RoundParts,
+  chunks: readonly ChunkIndex[],
+  bytes: Uint8Array,
+): ReadGroup {
+  const { sizeBytes } = parts.resourceFile.state;
+  for (const chunk of chunks) {
+    markBlocks(parts, chunk, chunkMask(chunk, sizeBytes));
+    // What the table says of it is of an earlier life of the target, if anything (H7).
+    parts.table.set(chunk, UNKNOWN_DIGEST);
+  }
+  return { chunks: [], bytes, digests: new Uint8Array(0), data: false };
 }
 
 async function sendGroup(

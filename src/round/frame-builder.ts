@@ -13,7 +13,6 @@ export interface BuiltFrame {
 }
 
 export class FrameBuilder {
-  #number = 0;
   #entries: FrameEntry[] = [];
   readonly #blocks = new Uint8Array(FRAME_BLOCK_BYTES_MAX);
   #filled = 0;
@@ -24,13 +23,13 @@ export class FrameBuilder {
     return room < CHUNK_BYTES || this.#entries.length >= FRAME_ENTRIES_MAX;
   }
 
-  get empty(): boolean {
-    return this.#entries.length === 0;
+  /** True when a frame may have `chunk` next: chunks ascend within a frame. */
+  follows(chunk: ChunkIndex): boolean {
+    return chunk > (this.#entries.at(-1)?.chunk ?? -1);
   }
 
-  /** Number of frames taken so far. */
-  get frames(): number {
-    return this.#number;
+  get empty(): boolean {
+    return this.#entries.length === 0;
   }
 
   /** Adds the blocks `mask` of a chunk that holds `bytes`; returns the raw bytes packed. */
@@ -50,11 +49,10 @@ export class FrameBuilder {
     return this.#filled - before;
   }
 
-  /** The frame built so far; its blocks are valid until the next `add`. */
-  take(): BuiltFrame {
+  /** The frame built so far, as number `number`; its blocks are valid until the next `add`. */
+  take(number: number): BuiltFrame {
     const blocks = this.#blocks.subarray(0, this.#filled);
-    const built = { number: this.#number, entries: this.#entries, blocks };
-    this.#number += 1;
+    const built = { number, entries: this.#entries, blocks };
     this.#entries = [];
     this.#filled = 0;
     return built;

@@ -39,6 +39,16 @@ export interface RoundCounts {
   sentBytes: number;
   doneBytes: number;
   totalBytes: number;
+  /** Sent again after the link was lost; encoded bytes. The driver keeps it. */
+  resentBytes: number;
+  /** Raw bytes that the target still had staged from an earlier round (H31). */
+  reusedBytes: number;
+  /** Chunks sent whole because the target asked for them, or doubts them (H28). */
+  driftChunks: number;
+  /** Chunks that lost content because it could not be read (H21). */
+  damagedChunks: number;
+  /** All of it is durable at the target; what is waited for is its commit (H25). */
+  staged: boolean;
 }
 
 export const newCounts = (kind: RoundCounts['kind']): RoundCounts => ({
@@ -49,6 +59,11 @@ export const newCounts = (kind: RoundCounts['kind']): RoundCounts => ({
   sentBytes: 0,
   doneBytes: 0,
   totalBytes: 0,
+  resentBytes: 0,
+  reusedBytes: 0,
+  driftChunks: 0,
+  damagedChunks: 0,
+  staged: false,
 });
 
 export type RoundFault =
@@ -57,7 +72,8 @@ export type RoundFault =
   | { code: 'ROUND_HARDEN_FAILED'; resource: string }
   | { code: 'ROUND_REFUSED'; target: string; reason: string; text: string }
   | { code: 'ROUND_SUSPECT'; resource: string }
-  | { code: 'TARGET_SUSPECT'; target: string }
+  | { code: 'ROUND_DRIFT'; target: string; chunks: number }
+  | { code: 'ROUND_UNREADABLE'; target: string; chunk: number }
   | { code: 'ROUND_STOPPED'; target: string }
   | { code: 'TARGET_DIVERGED'; target: string; relation: Relation; text: string };
 
@@ -73,9 +89,12 @@ export const RoundError = errorClass<RoundFault>('RoundError', {
   ROUND_SUSPECT: (f) =>
     `${f.resource}: an fdatasync of the local disk has failed since hastd started; ` +
     'restart hastd after looking at the disk',
-  TARGET_SUSPECT: (f) =>
-    `target ${f.target}: says that its disk is suspect and takes no rounds ` +
-    '(its own status says why; on it: hastctl create --force, then it is compared and filled)',
+  ROUND_DRIFT: (f) =>
+    `target ${f.target}: ${f.chunks} chunks had changed there, and here a guest has overwritten ` +
+    'them meanwhile; the next round sends them whole',
+  ROUND_UNREADABLE: (f) =>
+    `the local disk cannot read chunk ${f.chunk} and target ${f.target} cannot give what it had ` +
+    'before; look at the disk, then run the round again',
   ROUND_STOPPED: (f) => `target ${f.target}: stopped`,
   TARGET_DIVERGED: (f) => `target ${f.target}: ${f.relation}: ${f.text}`,
 });

@@ -2,7 +2,7 @@
 // gone before any guest can write (H8). After a clean stop the maps are exact; after a crash of the
 // daemon TARGET.dirty and the intent extents say it (H9); in every other case all is doubted
 // (H11, H12): marked dirty, then settled while the guest is served.
-import { present } from '../base/assert.js';
+import { assert, present } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import { codeOf, describeError } from '../base/errors.js';
 import type { FileHandle, Files } from '../base/files.js';
@@ -11,7 +11,7 @@ import type { Random } from '../base/random.js';
 import type { Device } from '../disk/device.js';
 import type { Fingerprints } from '../disk/fingerprints.js';
 import type { Compute } from '../format/compute.js';
-import type { ResourceState } from '../format/resource-state.js';
+import type { IntentHeader } from '../format/intent-file.js';
 import { DigestTable } from '../tracking/digest-table.js';
 import { loadDirty } from '../tracking/dirty-map.js';
 import { EntryLog } from '../tracking/entry-log.js';
@@ -25,6 +25,7 @@ import type { Waiter } from '../volume/waiter.js';
 import { recordOf } from './contact.js';
 import { DirtyKeeper } from './dirty-keeper.js';
 import type { RoundParts } from './parts.js';
+import { withDrained, withPresent } from './target-records.js';
 
 export interface PrimaryParts {
   readonly files: Files;
@@ -36,7 +37,10 @@ export interface PrimaryParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Of each target. */
   readonly spillBytes: number;
+  /** An intent bit is durable before the first write to its extent (H10). */
+  readonly metaflush: boolean;
   /** Names, in the order of their slots. */
   readonly targets: readonly string[];
 }
@@ -52,7 +56,8 @@ export interface Primary {
   readonly rounds: readonly RoundParts[];
   /** Paths that data threads open themselves. */
   readonly intentPath: string;
-  readonly spillPath: string;
+  /** One a target, by slot. */
+  readonly spillPaths: readonly string[];
   /** After the writers have ended: flushes, publishes, leaves the clean mark (H8). */
   closeClean(): Promise<void>;
 }
@@ -66,15 +71,16 @@ export async function openPrimary(parts: PrimaryParts): Promise<Primary> {
     extentBytes: state.extentBytes,
     targets: parts.targets.length,
     spillBytes: parts.spillBytes,
+    metaflush: parts.metaflush,
   });
   const core = new Core(memory, THREADS_MAX - 1);
-  const spillPath = `${directory}/spill`;
-  const spillHandle = await files.open(spillPath, 'truncate');
+  const spillPaths = parts.targets.map((target) => `${directory}/${target}.spill`);
+  const handles: FileHandle[] = [];
+  for (const path of spillPaths) handles.push(await files.open(path, 'truncate'));
+  const spills = handles.map(fileSpill);
   const { device, waiter, clock } = parts;
-  const spill = fileSpill(spillHandle);
   const onSuspect = (error: unknown): Promise<void> => doubtDurably(parts, describeError(error));
-  const volume = new Volume(core, { device, spill, waiter, clock, onSuspect });
-  const handles: FileHandle[] = [spillHandle];
+  const volume = new Volume(core, { device, spills, waiter, clock, onSuspect });
   const intentPath = `${directory}/intent.map`;
   const found = await openIntent(parts, core, intentPath);
   handles.push(found.handle);
@@ -96,8 +102,8 @@ export async function openPrimary(parts: PrimaryParts): Promise<Primary> {
     ...old,
     clean: null,
     doubt: null,
-    targets: withDrained(old.targets, () => false),
-    running: { bootId: parts.fingerprints.bootId, fingerprint },
+    targets: withDrained(withPresent(old.targets, parts.targets), () => false),
+    running: { bootId: parts.fingerprints.bootId, fingerprint, metaflush: parts.metaflush },
   }));
   const rounds = await Promise.all(
     parts.targets.map((target, slot) => openRound(parts, volume, dirty, resource, target, slot)),
@@ -112,7 +118,7 @@ export async function openPrimary(parts: PrimaryParts): Promise<Primary> {
     }
     for (const handle of handles) await handle.close();
   };
-  return { memory, volume, dirty, belief, rounds, intentPath, spillPath, closeClean };
+  return { memory, volume, dirty, belief, rounds, intentPath, spillPaths, closeClean };
 }
 
 /** H18: the next start compares everything, even in this boot. */
@@ -141,8 +147,10 @@ async function believe(parts: PrimaryParts): Promise<Belief> {
     log.warn('the disk was touched while hastd was down; everything is compared', { differs });
     return 'all';
   }
-  if (state.running !== null && state.running.bootId === fingerprints.bootId) {
-    const differs = fingerprints.differs(state.running.fingerprint, now, 'same-disk');
+  // With metaflush the intent map is as durable as the data: a power failure leaves extents too.
+  const { running } = state;
+  if (running !== null && (running.metaflush || running.bootId === fingerprints.bootId)) {
+    const differs = fingerprints.differs(running.fingerprint, now, 'same-disk');
     if (differs === null) return 'extents';
     log.warn('another disk stands in its place; everything is compared', { differs });
   }
@@ -159,8 +167,8 @@ async function recoverDirty(
   const resource = present(resourceFile.state.resource, 'a primary has a resource id');
   for (const [slot, target] of parts.targets.entries()) {
     const pending = volume.pending(slot);
-    const known = recordOf(resourceFile, target).point !== null;
-    if (belief === 'all' || !known) {
+    const { point, away } = recordOf(resourceFile, target);
+    if (belief === 'all' || point === null || away) {
       pending.markAll();
       continue;
     }
@@ -199,24 +207,29 @@ async function openIntent(parts: PrimaryParts, core: Core, path: string) {
     sizeBytes: state.sizeBytes,
     extentBytes: state.extentBytes,
   };
-  let whole = false;
-  if (await files.exists(path)) {
-    const handle = await files.open(path, 'write');
-    const intent = new IntentOwner(core, handle, state.keepdirty);
-    try {
-      whole = await intent.load(header);
-    } catch (error) {
-      parts.log.warn('the intent map is not whole', { code: codeOf(error) });
-    }
-    if (whole) return { handle, intent, whole };
-    await handle.close();
+  const found = (await files.exists(path)) ? await loadIntent(parts, core, path, header) : null;
+  if (found?.load === 'whole') {
+    // What a daemon that was killed left may be in the page cache only (H10).
+    await found.handle.sync();
+    return { ...found, whole: true };
   }
-  await createIntentFile(files, path, header);
-  await files.syncDirectory(resourceFile.directory);
-  const handle = await files.open(path, 'write');
-  const intent = new IntentOwner(core, handle, state.keepdirty);
-  await intent.load(header);
-  return { handle, intent, whole: false };
+  await found?.handle.close();
+  const grown = found?.load === 'smaller';
+  await createIntentFile(files, path, header, grown ? core.memory.intent : null);
+  const made = await loadIntent(parts, core, path, header);
+  assert(made.load === 'whole', 'what was just made is whole');
+  return { ...made, whole: grown };
+}
+
+async function loadIntent(parts: PrimaryParts, core: Core, path: string, header: IntentHeader) {
+  const handle = await parts.files.open(path, 'write');
+  const intent = new IntentOwner(core, handle, parts.resourceFile.state.keepdirty);
+  try {
+    return { handle, intent, load: await intent.load(header) };
+  } catch (error) {
+    parts.log.warn('the intent map is not whole', { code: codeOf(error) });
+    return { handle, intent, load: 'foreign' as const };
+  }
 }
 
 async function openRound(
@@ -256,7 +269,10 @@ async function publishClean(
     await volume.sync();
     if ((await dirty.checkpoint()) === 'busy') return 'busy';
     const fingerprint = await parts.fingerprints.now();
-    const drained = (name: string): boolean => volume.dirtyBytes(parts.targets.indexOf(name)) === 0;
+    const drained = (name: string): boolean => {
+      const slot = parts.targets.indexOf(name);
+      return slot >= 0 && volume.dirtyBytes(slot) === 0;
+    };
     await parts.resourceFile.update((state) => ({
       ...state,
       clean: { fingerprint },
@@ -267,12 +283,4 @@ async function publishClean(
     parts.log.error('no clean stop', { error: String(error), suspect: volume.suspect });
     return 'unclean';
   }
-}
-
-type Targets = ResourceState['targets'];
-
-function withDrained(targets: Targets, drained: (name: string) => boolean): Targets {
-  return Object.fromEntries(
-    Object.entries(targets).map(([name, record]) => [name, { ...record, drained: drained(name) }]),
-  );
 }

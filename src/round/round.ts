@@ -1,18 +1,19 @@
 // One round of one target: the sender's ladder of RULES.md §1, step by step. Each numbered comment
 // is a step and a crash point; any error leaves the bits set (D1), an unknown answer leaves
 // `proposed` set for the next contact (H23). What a guest waits for is never in here (W4).
-import { present } from '../base/assert.js';
+import { assert, present } from '../base/assert.js';
 import { codeOf, describeError } from '../base/errors.js';
-import { BLOCK_BYTES, CHUNK_BYTES, ID_BYTES } from '../base/units.js';
+import { BLOCK_BYTES, CHUNK_BYTES, chunkCount, chunkMask, ID_BYTES } from '../base/units.js';
 import { INDEX_ENTRY_BYTES } from '../format/changeset-index.js';
 import { RECORD_BYTES } from '../format/frame-header.js';
 import { EMPTY_TARGET } from '../format/resource-state.js';
-import type { PointRef } from '../lineage/lineage.js';
+import type { PointRef, RoundId } from '../lineage/lineage.js';
 import type { Target } from '../target/target.js';
+import { ChunkSet } from '../tracking/chunk-set.js';
 import { CUT_TIMEOUT_MS, type FrozenSet } from '../volume/volume.js';
 import { recordOf, setPoint } from './contact.js';
 import { type RoundCounts, RoundError, type RoundParts, spillFull } from './parts.js';
-import { sendFrozen } from './send.js';
+import { markBlocks, Sending } from './send.js';
 
 const CUT_TRIES_MAX = 10;
 /** Room for headers, trailer and rounding in the space a round asks for. */
@@ -25,19 +26,23 @@ export interface RoundResult {
   readonly endedMs: number;
 }
 
-/** Runs a round to its end. The target has been contacted and answers 'ready', or is filled up to
+/** Runs a round to its end. `fill`: what fillByPasses returned, for the round that makes a first
+ * point. The target has been contacted and answers 'ready', or is filled up to
  * its first point. Rejects with RoundError, TargetError, FilesError or DiskError. */
 export async function runRound(
   parts: RoundParts,
   target: Target,
   counts: RoundCounts,
   signal: AbortSignal,
+  fill: RoundId | null = null,
 ): Promise<RoundResult> {
   const { volume, resourceFile } = parts;
   const { name } = resourceFile.state;
   if (volume.suspect) throw new RoundError({ code: 'ROUND_SUSPECT', resource: name });
   const from = recordOf(resourceFile, parts.target).point;
   const done = stepTimes(parts);
+  // What a suspect target doubts is dirty for it, before the cut (H28).
+  const forced = await takeDoubts(parts, target, from, counts);
   // 1. Reserve.
   const reserved = await reserve(parts, from);
   // 2. Cut.
@@ -52,21 +57,32 @@ export async function runRound(
     const hardened = harden(parts);
     const to: PointRef = { ...reserved, timeMs: Math.floor(frozen.endedMs) };
     // 5. Send.
-    const sent = await send(parts, target, frozen, { from, to }, counts, signal);
+    const sending = new Sending(parts, target, { frozen, from, forced, counts, signal });
+    await begin(parts, target, frozen, { from, to, fill }, counts);
+    let sent = await sending.all();
+    counts.staged = true;
     done('send');
     if (!(await hardened)) throw new RoundError({ code: 'ROUND_HARDEN_FAILED', resource: name });
     if (frozen.failed) throw spillFull(parts);
     done('harden');
     // 6. Ask for commit.
-    const answer = await target.commit({ round: to.id, from, to, ...sent });
-    if (answer.outcome === 'refused') throw refused(parts, answer);
+    for (;;) {
+      const damaged = sending.damage.named;
+      const consistency = sending.damage.count > 0 ? ('damaged' as const) : ('crash' as const);
+      const commit = { round: to.id, from, to, ...sent, consistency, damaged };
+      const answer = await target.commit(commit);
+      if (answer.outcome === 'refused') throw refused(parts, answer);
+      if (answer.outcome === 'committed') break;
+      sent = await sending.again();
+      if (frozen.failed) throw spillFull(parts);
+    }
     done('commit');
     // 7. Table.
     await parts.table.beginChange();
     await parts.entries.replay((chunk, digest) => parts.table.set(chunk, digest));
     await parts.table.finishChange(to);
     // 8. Publish.
-    await setPoint(parts, to);
+    await setPoint(parts, to, counts);
     // 9. Drop.
     await parts.dirty.drop(parts.slot, frozen);
     ended = true;
@@ -111,7 +127,8 @@ async function cut(parts: RoundParts, resource: string, signal: AbortSignal): Pr
     if (frozen !== 'busy') return frozen;
     await parts.clock.sleep(CUT_TIMEOUT_MS, signal);
   }
-  const seconds = (CUT_TRIES_MAX * CUT_TIMEOUT_MS) / 1000;
+  // Each try, and the pause after it.
+  const seconds = (2 * CUT_TRIES_MAX * CUT_TIMEOUT_MS) / 1000;
   throw new RoundError({ code: 'ROUND_CUT_BUSY', resource, seconds });
 }
 
@@ -126,22 +143,20 @@ async function harden(parts: RoundParts): Promise<boolean> {
   }
 }
 
-async function send(
+async function begin(
   parts: RoundParts,
   target: Target,
   frozen: FrozenSet,
-  points: { from: PointRef | null; to: PointRef },
+  { fill, ...points }: { from: PointRef | null; to: PointRef; fill: RoundId | null },
   counts: RoundCounts,
-  signal: AbortSignal,
-): Promise<{ frames: number; indexDigest: Uint8Array }> {
+): Promise<void> {
+  assert((points.from === null) === (fill !== null), 'a first point is made of its passes');
   const { state } = parts.resourceFile;
   const dirty = frozen.map.count();
   const dirtyBytes = Math.min(dirty.blocks * BLOCK_BYTES, state.sizeBytes);
   counts.dirtyBytes = Math.max(counts.dirtyBytes, dirtyBytes);
   counts.totalBytes = Math.min(dirty.chunks * CHUNK_BYTES, state.sizeBytes);
   counts.doneBytes = 0;
-  const perChunk = RECORD_BYTES + INDEX_ENTRY_BYTES;
-  const spaceBytes = 2 * (dirtyBytes + dirty.chunks * perChunk) + SPACE_SLACK_BYTES;
   await target.begin({
     kind: 'round',
     resource: present(state.resource, 'a primary has a resource id'),
@@ -149,9 +164,45 @@ async function send(
     epoch: present(state.epochs.at(-1), 'a primary has an epoch'),
     ...points,
     sizeBytes: state.sizeBytes,
-    spaceBytes,
+    spaceBytes: spaceOf(dirty, state.sizeBytes),
+    resumeAt: 0,
+    fill,
+    again: false,
   });
-  return sendFrozen(parts, target, frozen, points.from, counts, signal);
+}
+
+/** Most bytes that a round of so much dirt may need at the target: staged, and as undo (H29). */
+export function spaceOf(dirty: { blocks: number; chunks: number }, sizeBytes: number): number {
+  const dirtyBytes = Math.min(dirty.blocks * BLOCK_BYTES, sizeBytes);
+  const perChunk = RECORD_BYTES + INDEX_ENTRY_BYTES;
+  return 2 * (dirtyBytes + dirty.chunks * perChunk) + SPACE_SLACK_BYTES;
+}
+
+/** Marks what a suspect target must have whole; its other chunks are as its table says (H28). */
+async function takeDoubts(
+  parts: RoundParts,
+  target: Target,
+  from: PointRef | null,
+  counts: RoundCounts,
+): Promise<ChunkSet> {
+  const { sizeBytes } = parts.resourceFile.state;
+  const forced = new ChunkSet(sizeBytes);
+  if (!target.state.suspect || from === null) return forced;
+  const chunks = chunkCount(sizeBytes);
+  for (let first = 0; ; ) {
+    const answer = await target.doubts(first);
+    for (const chunk of answer.chunks) {
+      if (chunk >= chunks) continue;
+      markBlocks(parts, chunk, chunkMask(chunk, sizeBytes));
+      forced.add(chunk);
+    }
+    const last = answer.chunks.at(-1);
+    if (answer.complete || last === undefined || last < first) break;
+    first = last + 1;
+  }
+  counts.driftChunks += forced.count;
+  parts.log.warn('the target is suspect; what it doubts is sent whole', { chunks: forced.count });
+  return forced;
 }
 
 const refused = (parts: RoundParts, answer: { reason: string; text: string }) =>

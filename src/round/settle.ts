@@ -18,6 +18,7 @@ import {
 } from '../base/units.js';
 import { sameId } from '../lineage/lineage.js';
 import type { BlockMap } from '../tracking/block-map.js';
+import { isMediumError } from '../volume/repair.js';
 import { recordOf } from './contact.js';
 import { isUnchanged } from './outflow.js';
 import type { RoundCounts, RoundParts } from './parts.js';
@@ -90,14 +91,21 @@ async function readGroup(
   const bytes = pool.take();
   try {
     const lengths = chunks.map((chunk) => chunkLength(chunk, sizeBytes));
+    const unread = new Set<ChunkIndex>();
     await Promise.all(
-      chunks.map((chunk, at) => {
+      chunks.map(async (chunk, at) => {
         const into = bytes.subarray(at * CHUNK_BYTES, at * CHUNK_BYTES + (lengths[at] ?? 0));
-        return parts.volume.device.read(chunk * CHUNK_BYTES, into);
+        try {
+          await parts.volume.device.readAside(chunk * CHUNK_BYTES, into);
+        } catch (error) {
+          if (!isMediumError(error)) throw error;
+          unread.add(chunk); // stays dirty: the round reads it block by block (H21)
+        }
       }),
     );
     const digests = await parts.compute.digests(bytes, lengths);
     return chunks.filter((chunk, at) => {
+      if (unread.has(chunk)) return false;
       const digest = digests.subarray(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES);
       return isUnchanged(digest, parts.table.get(chunk));
     });

@@ -1,45 +1,39 @@
 // A target across a session: `Target` on the primary's side of a peer session; receive/serve.ts is
 // the other end. Guarantees: at most UNSTAGED_BYTES_MAX of frames are sent and not known to be
-// durable (H31, W5); frames leave in the order of put; a commit whose answer did not come is
-// TARGET_LOST, never refused (H23).
+// durable (H31, W5); frames leave in the order of put and reuse; a commit whose answer did not come
+// is TARGET_LOST, never refused (H23). When the session is gone, so is this target: who wants to go
+// on with a round on the next one talks to it through resuming.ts.
 import { AssertionError, assert } from '../base/assert.js';
 import { describeError, type HastError } from '../base/errors.js';
 import { type Deferred, deferred, Mutex } from '../base/sync.js';
 import { type ChunkIndex, DIGEST_BYTES } from '../base/units.js';
+import type { FrameEntry } from '../format/changeset.js';
 import { type PointRef, type RoundId, sameId } from '../lineage/lineage.js';
 import { PeerError } from '../peer/faults.js';
-import { DIGESTS_CHUNKS_MAX, UNSTAGED_BYTES_MAX } from '../peer/limits.js';
-import type { Answer, Envelope, PeerFacts, Question, Trouble } from '../peer/messages.js';
+import { COMMIT_DAMAGED_MAX, DIGESTS_CHUNKS_MAX, HELD_CHUNKS_MAX } from '../peer/limits.js';
+import type { Answer, Envelope, PeerFacts, Push, Question, Trouble } from '../peer/messages.js';
 import type { Session } from '../peer/session.js';
+import { inPieces } from './pieces.js';
+import { RunningRound, reuseBytes } from './running.js';
 import {
   type Begin,
   type Commit,
   type CommitAnswer,
+  DAMAGED_CHUNKS_MAX,
   type DigestsAnswer,
+  type DoubtsAnswer,
   type Outcome,
+  type ReuseItem,
   type Target,
   TargetError,
   type TargetState,
 } from './target.js';
 
-/** Questions for digests that are open at once, so that none waits a round trip (D5). */
-const DIGEST_QUESTIONS_MAX = 4;
+assert(COMMIT_DAMAGED_MAX === DAMAGED_CHUNKS_MAX, 'a COMMIT names all that a point may');
 
 /** Makes the session, not yet started, a target. Whoever closes the target closes the session. */
 export function remoteTarget(session: Session, name: string): Target {
   return new RemoteTarget(session, name);
-}
-
-/** The round begun last. */
-interface Running {
-  readonly round: RoundId;
-  /** Frames 0..staged-1 are durable there. */
-  staged: number;
-  /** Sent and not known to be durable, oldest first. */
-  readonly unstaged: { readonly number: number; readonly bytes: number }[];
-  unstagedBytes: number;
-  /** Why nothing more of this round is taken. */
-  broken: HastError | null;
 }
 
 class RemoteTarget implements Target {
@@ -47,7 +41,7 @@ class RemoteTarget implements Target {
   readonly state: TargetState;
   readonly #session: Session;
   readonly #putting = new Mutex();
-  #running: Running | null = null;
+  #running: RunningRound | null = null;
   #lost: HastError | null = null;
   #changed: Deferred<void> = deferred();
 
@@ -65,29 +59,17 @@ class RemoteTarget implements Target {
   async digests(first: ChunkIndex, count: number, from: 'table' | 'disk'): Promise<DigestsAnswer> {
     assert(count > 0, 'digests of at least one chunk are asked for');
     const digests = new Uint8Array(count * DIGEST_BYTES);
-    const points: (PointRef | null)[] = [];
-    let next = 0;
-    const lane = async (): Promise<void> => {
-      while (next < count) {
-        const start = next;
-        const part = Math.min(DIGESTS_CHUNKS_MAX, count - start);
-        next += part;
-        const answer = await this.#ask({
-          type: 'digests',
-          first: first + start,
-          count: part,
-          from,
-        });
-        if (answer.type !== 'digests-are') throw this.#wrong(answer, 'DIGESTS');
-        if (answer.first !== first + start || answer.digests.length !== part * DIGEST_BYTES) {
-          throw this.#broke('it answered DIGESTS for other chunks than those asked for');
-        }
-        digests.set(answer.digests, start * DIGEST_BYTES);
-        points.push(answer.at);
+    const ask = async (start: ChunkIndex, part: number): Promise<PointRef | null> => {
+      const question = { type: 'digests', first: start, count: part, from } as const;
+      const answer = await this.#ask(question);
+      if (answer.type !== 'digests-are') throw this.#wrong(answer, 'DIGESTS');
+      if (answer.first !== start || answer.digests.length !== part * DIGEST_BYTES) {
+        throw this.#broke('it answered DIGESTS for other chunks than those asked for');
       }
+      digests.set(answer.digests, (start - first) * DIGEST_BYTES);
+      return answer.at;
     };
-    const lanes = Math.min(DIGEST_QUESTIONS_MAX, Math.ceil(count / DIGESTS_CHUNKS_MAX));
-    await Promise.all(Array.from({ length: lanes }, lane));
+    const points = await inPieces(first, count, DIGESTS_CHUNKS_MAX, ask);
     const at = points[0] ?? null;
     if (points.some((point) => !sameId(point?.id, at?.id))) {
       const text = 'its point changed while digests were read (the next round asks again)';
@@ -104,19 +86,13 @@ class RemoteTarget implements Target {
 
   async begin(begin: Begin): Promise<void> {
     // Known before the question leaves: STAGED may come right behind the answer.
-    const running: Running = {
-      round: begin.round,
-      staged: 0,
-      unstaged: [],
-      unstagedBytes: 0,
-      broken: null,
-    };
+    const running = new RunningRound(begin.round);
     this.#dropRunning();
     this.#running = running;
     try {
       const answer = await this.#ask({ type: 'begin', begin });
       if (answer.type !== 'begun') throw this.#wrong(answer, 'BEGIN');
-      running.staged = Math.max(running.staged, answer.staged);
+      running.begun(answer.staged);
       this.#wake();
     } catch (error) {
       if (this.#running === running) this.#running = null;
@@ -124,18 +100,50 @@ class RemoteTarget implements Target {
     }
   }
 
-  async put(number: number, frame: Uint8Array): Promise<void> {
-    await this.#putting.run(async () => {
-      const running = this.#current();
-      const full = (): boolean =>
-        running.unstagedBytes > 0 && running.unstagedBytes + frame.length > UNSTAGED_BYTES_MAX;
-      for (this.#check(running); full(); this.#check(running)) await this.#changed.promise;
-      running.unstaged.push({ number, bytes: frame.length });
-      running.unstagedBytes += frame.length;
-      const { number: session } = this.#session.facts;
-      const message = { type: 'frame', session, round: running.round, number } as const;
-      await this.#orLost(this.#session.push({ ...message, bytes: frame }));
-    });
+  put(number: number, frame: Uint8Array): Promise<void> {
+    const bytes = frame;
+    return this.#send(number, bytes.length, (facts) => ({ type: 'frame', ...facts, bytes }));
+  }
+
+  reuse(number: number, items: readonly ReuseItem[]): Promise<void> {
+    return this.#send(number, reuseBytes(items), (facts) => ({ type: 'reuse', ...facts, items }));
+  }
+
+  async held(first: ChunkIndex, count: number): Promise<readonly FrameEntry[]> {
+    assert(count > 0, 'what is held of at least one chunk is asked for');
+    const ask = async (start: ChunkIndex, part: number): Promise<readonly FrameEntry[]> => {
+      const answer = await this.#ask({ type: 'held', first: start, count: part });
+      if (answer.type !== 'held-are') throw this.#wrong(answer, 'HELD');
+      const last = answer.entries.at(-1)?.chunk ?? start;
+      if (answer.first !== start || last >= start + part) {
+        throw this.#broke('it answered HELD for other chunks than those asked for');
+      }
+      return answer.entries;
+    };
+    return (await inPieces(first, count, HELD_CHUNKS_MAX, ask)).flat();
+  }
+
+  async doubts(first: ChunkIndex): Promise<DoubtsAnswer> {
+    const answer = await this.#ask({ type: 'doubts', first });
+    if (answer.type !== 'doubts-are') throw this.#wrong(answer, 'DOUBTS');
+    const { chunks, complete } = answer;
+    let least = first;
+    for (const chunk of chunks) {
+      if (chunk < least) throw this.#broke('its doubts do not ascend');
+      least = chunk + 1;
+    }
+    if (complete || chunks.length > 0) return { chunks, complete };
+    throw this.#broke('it has more doubts and names none');
+  }
+
+  takeWanted(): readonly ChunkIndex[] {
+    return this.#running?.takeWanted() ?? [];
+  }
+
+  async chunk(chunk: ChunkIndex, at: PointRef): Promise<Uint8Array | null> {
+    const answer = await this.#ask({ type: 'chunk', chunk, at });
+    if (answer.type !== 'chunk-is') throw this.#wrong(answer, 'CHUNK');
+    return answer.bytes.length === 0 ? null : answer.bytes;
   }
 
   async staged(atLeast: number): Promise<number> {
@@ -149,6 +157,7 @@ class RemoteTarget implements Target {
   async commit(commit: Commit): Promise<CommitAnswer> {
     const answer = await this.#question({ type: 'commit', commit });
     if (answer.type === 'committed') return { outcome: 'committed' };
+    if (answer.type === 'wanted') return { outcome: 'wanted' };
     if (answer.type === 'refused') {
       return { outcome: 'refused', reason: answer.reason, text: answer.text };
     }
@@ -166,7 +175,7 @@ class RemoteTarget implements Target {
   }
 
   async abandon(round: RoundId): Promise<void> {
-    if (this.#running && sameId(this.#running.round, round)) this.#dropRunning();
+    if (this.#running && sameId(this.#running.id, round)) this.#dropRunning();
     const answer = await this.#ask({ type: 'abandon', round });
     if (answer.type !== 'abandoned') throw this.#wrong(answer, 'ABANDON');
   }
@@ -180,32 +189,38 @@ class RemoteTarget implements Target {
     await this.#session.finished();
   }
 
-  #arrived({ message, request }: Envelope): void {
-    const running = this.#running;
-    switch (message.type) {
-      case 'staged':
-        if (running && sameId(running.round, message.round)) this.#staged(running, message.frames);
-        return;
-      case 'refused':
-      case 'failed':
-        if (running && sameId(running.round, message.round)) {
-          running.broken ??= this.#trouble(message);
-          this.#wake();
-        }
-        return;
-      case 'want': // reserved: whoever sends it also refuses the commit
-        return;
-      default:
-        throw this.#broke(`${message.type} message (${request}), which only a primary may send`);
-    }
+  /** Frame `number` in whatever form, once there is room for what it counts. */
+  async #send(
+    number: number,
+    bytes: number,
+    message: (facts: { session: number; round: RoundId; number: number }) => Push,
+  ): Promise<void> {
+    await this.#putting.run(async () => {
+      const running = this.#current();
+      for (this.#check(running); running.full(bytes); this.#check(running)) {
+        await this.#changed.promise;
+      }
+      running.sends(number, bytes);
+      const { number: session } = this.#session.facts;
+      await this.#orLost(this.#session.push(message({ session, round: running.id, number })));
+    });
   }
 
-  #staged(running: Running, frames: number): void {
-    if (frames <= running.staged) return;
-    running.staged = frames;
-    for (let sent = running.unstaged[0]; sent && sent.number < frames; sent = running.unstaged[0]) {
-      running.unstaged.shift();
-      running.unstagedBytes -= sent.bytes;
+  #arrived({ message, request }: Envelope): void {
+    const { type } = message;
+    if (type !== 'staged' && type !== 'want' && type !== 'refused' && type !== 'failed') {
+      throw this.#broke(`${type} message (${request}), which only a primary may send`);
+    }
+    const running = this.#running;
+    if (!running || !sameId(running.id, message.round)) return; // of a round that is over
+    if (type === 'staged') {
+      const { frames } = message;
+      if (!running.acknowledge(frames))
+        throw this.#broke(`it has staged ${frames} frames, not sent`);
+    } else if (type === 'want') {
+      if (!running.want(message.chunks)) throw this.#broke('it wants more chunks than it may');
+    } else {
+      running.broken ??= this.#trouble(message);
     }
     this.#wake();
   }
@@ -228,13 +243,13 @@ class RemoteTarget implements Target {
     });
   }
 
-  #current(): Running {
+  #current(): RunningRound {
     if (this.#lost) throw this.#lost;
     assert(this.#running !== null, 'a round is begun before its frames are put');
     return this.#running;
   }
 
-  #check(running: Running): void {
+  #check(running: RunningRound): void {
     if (this.#lost) throw this.#lost;
     if (running.broken) throw running.broken;
   }

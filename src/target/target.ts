@@ -3,6 +3,7 @@
 // Words: DESIGN.md §2. Order: RULES.md §1. Chunk ranges are chunk indices; ids are 16 bytes.
 import { errorClass } from '../base/errors.js';
 import type { ChunkIndex } from '../base/units.js';
+import type { FrameEntry } from '../format/changeset.js';
 import type { Epoch, PointRef, RoundId } from '../lineage/lineage.js';
 
 export type RefusalReason =
@@ -15,7 +16,9 @@ export type RefusalReason =
   | 'drift'
   | 'bad-frame'
   | 'busy'
-  | 'size';
+  | 'size'
+  /** A round to be gone on with is not here any more; the next one takes over what is staged. */
+  | 'gone';
 
 export type TargetFault =
   | { code: 'TARGET_REFUSED'; target: string; reason: RefusalReason; text: string }
@@ -47,6 +50,11 @@ export interface DigestsAnswer {
   readonly digests: Uint8Array;
 }
 
+export interface DoubtsAnswer {
+  readonly chunks: readonly ChunkIndex[];
+  readonly complete: boolean;
+}
+
 /** 'pass': filling a target without a point (H43). 'round': up to a cut. */
 export interface Begin {
   readonly kind: 'pass' | 'round';
@@ -58,6 +66,21 @@ export interface Begin {
   readonly sizeBytes: number;
   /** Upper bound of bytes the round may need staged plus undo (H29). */
   readonly spaceBytes: number;
+  /** Frames of this very round that the target has acknowledged on an earlier session; 0: it is
+   * new, or nothing was acknowledged. More than 0 and not there any more: refused, 'gone' (H31). */
+  readonly resumeAt: number;
+  /** Where `from` is null: the first copy that this pass, or its last round, belongs to, named by
+   * the round id of its first pass. Without what the target has of that copy it is refused, 'gone'.
+   */
+  readonly fill: RoundId | null;
+  /** This very round has begun on an earlier session. */
+  readonly again: boolean;
+}
+
+/** A chunk that is staged at the target and may be taken over by what comes out (H31). */
+export interface ReuseItem {
+  readonly chunk: ChunkIndex;
+  readonly digest: Uint8Array;
 }
 
 export interface Commit {
@@ -67,13 +90,23 @@ export interface Commit {
   readonly frames: number;
   /** BLAKE3, 32 bytes, of the index in order of sending; both sides compute it. */
   readonly indexDigest: Uint8Array;
+  readonly consistency: 'crash' | 'quiesced' | 'damaged';
+  /** Chunks with blocks that could not be read and kept older content (H21); at most
+   * DAMAGED_CHUNKS_MAX, further ones are not named. */
+  readonly damaged: readonly ChunkIndex[];
 }
+
+/** Damaged chunks that a point names. */
+export const DAMAGED_CHUNKS_MAX = 1024;
 
 export type CommitAnswer =
   | { readonly outcome: 'committed' }
+  /** Chunks do not come out: `takeWanted` names them; send them whole, then ask again. */
+  | { readonly outcome: 'wanted' }
   | { readonly outcome: 'refused'; readonly reason: RefusalReason; readonly text: string };
 
-/** What became of a round. 'none': never committed here and never will be. */
+/** What became of a round. 'none': never committed here and never will be, unless the sender that
+ * is in the middle of it begins it again. */
 export type Outcome = 'committed' | 'none' | 'forgotten';
 
 export interface Target {
@@ -82,10 +115,28 @@ export interface Target {
   /** Bulk digests of chunks first..first+count-1; 'table' or, past the page cache, 'disk'. */
   digests(first: ChunkIndex, count: number, from: 'table' | 'disk'): Promise<DigestsAnswer>;
   outcome(round: RoundId): Promise<Outcome>;
-  /** Reserves space; error TARGET_REFUSED with numbers. A second begin drops the first. */
+  /** Reserves space; error TARGET_REFUSED with numbers. A begin of another round ends the one
+   * before, whose staged chunks may be taken over; a begin of the same round goes on with it: all
+   * that was handed over is durable when it returns, and `staged(0)` is the next frame's number
+   * (D3, H31). */
   begin(begin: Begin): Promise<void>;
   /** Hands over one encoded frame; resolves when there is room for the next (D5, W5). */
   put(number: number, frame: Uint8Array): Promise<void>;
+  /** What is staged from earlier rounds with the same `from`, of chunks first..first+count-1,
+   * ascending. Verified when it is taken over. */
+  held(first: ChunkIndex, count: number): Promise<readonly FrameEntry[]>;
+  /** As `put`: frame `number` is made there of chunks that `held` has named, with the masks it
+   * named, in the order given, which ascends; at most FRAME_ENTRIES_MAX chunks and
+   * FRAME_BLOCK_BYTES_MAX of blocks. */
+  reuse(number: number, items: readonly ReuseItem[]): Promise<void>;
+  /** Chunks that a suspect target must get whole before it commits again (H28), from `first` on,
+   * ascending; `complete`: there are no more. */
+  doubts(first: ChunkIndex): Promise<DoubtsAnswer>;
+  /** Chunks of the running round that were asked for whole since the last call (H28). */
+  takeWanted(): readonly ChunkIndex[];
+  /** The whole content of a chunk as of point `at`, verified against the target's table; null when
+   * it does not stand there, or cannot tell (H20, H21). */
+  chunk(chunk: ChunkIndex, at: PointRef): Promise<Uint8Array | null>;
   /** Frames 0..staged-1 are durable there; resolves when `staged` >= `atLeast`. */
   staged(atLeast: number): Promise<number>;
   /** Committed or refused. Rejects with TARGET_LOST when the answer is unknown (H23). */

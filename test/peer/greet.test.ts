@@ -59,7 +59,6 @@ const REFUSED: readonly [string, Host, Partial<PeerFacts>, Proof, string][] = [
   ['plain to TLS only', welcoming, {}, { identity: null }, 'secret-needed'],
   ['wrong resource', welcoming, {}, { identity: 'vm2' }, 'wrong-resource'],
   ['other role', welcoming, { role: 'secondary' }, SECURE, 'role'],
-  ['size mismatch', welcoming, { sizeBytes: 2 ** 40 }, SECURE, 'size'],
   ['itself', welcoming, { node: 'b' }, SECURE, 'same-node'],
   ['busy', hostOf({ refusal: 'busy', text: 'vm1 is being promoted' }), {}, SECURE, 'busy'],
 ];

@@ -4,10 +4,12 @@ import type { TestContext } from 'node:test';
 import fc from 'fast-check';
 import { systemClock } from '../../src/base/clock.js';
 import { CHUNK_BYTES, DISK_BYTES_MAX } from '../../src/base/units.js';
+import type { FrameEntry } from '../../src/format/changeset.js';
 import type { Epoch, PointRef } from '../../src/lineage/lineage.js';
 import type { ByteStream } from '../../src/net/stream.js';
 import {
   BEGIN_KINDS,
+  CONSISTENCIES,
   DIGEST_SOURCES,
   type Envelope,
   type Message,
@@ -82,6 +84,21 @@ const facts: fc.Arbitrary<PeerFacts> = fc.record({
   timeoutMs: fc.integer({ min: 1000, max: 0xffff_ffff }),
 });
 
+const held: fc.Arbitrary<FrameEntry> = fc
+  .record({ mask: fc.integer({ min: 1, max: 0xffff }), zero: fc.nat(0xffff), digest: id })
+  .map(({ mask, zero, digest }) => ({ chunk: 0, mask, zero: zero & mask, digest }));
+
+/** Entries from `first` on, in steps that differ. */
+function ascending(message: Of<'held-are'>): Of<'held-are'> {
+  const first = message.first % 2 ** 31;
+  let chunk = first - 1;
+  const entries = message.entries.map((entry) => {
+    chunk += 1 + (entry.mask % 3) * 1000;
+    return { ...entry, chunk };
+  });
+  return { ...message, first, entries };
+}
+
 const is = <T extends MessageType>(type: T) => fc.constant(type);
 
 const KINDS: { readonly [T in MessageType]: fc.Arbitrary<Of<T>> } = {
@@ -115,6 +132,9 @@ const KINDS: { readonly [T in MessageType]: fc.Arbitrary<Of<T>> } = {
       to: point,
       sizeBytes: size,
       spaceBytes: u64,
+      resumeAt: u32,
+      fill: maybe(id.filter((bytes) => bytes.some((byte) => byte !== 0))),
+      again: fc.boolean(),
     }),
   }),
   begun: fc.record({ type: is('begun'), round: id, staged: u32 }),
@@ -135,6 +155,8 @@ const KINDS: { readonly [T in MessageType]: fc.Arbitrary<Of<T>> } = {
       to: point,
       frames: u32,
       indexDigest: bytes(32),
+      consistency: fc.constantFrom(...CONSISTENCIES),
+      damaged: fc.array(u32, { maxLength: 20 }),
     }),
   }),
   committed: fc.record({ type: is('committed'), round: id }),
@@ -150,6 +172,30 @@ const KINDS: { readonly [T in MessageType]: fc.Arbitrary<Of<T>> } = {
   'apply-failed': fc.record({ type: is('apply-failed'), point, text }),
   abandon: fc.record({ type: is('abandon'), round: id }),
   abandoned: fc.record({ type: is('abandoned'), round: id }),
+  held: fc.record({
+    type: is('held'),
+    first: fc.integer({ min: 0, max: 2 ** 31 }),
+    count: fc.integer({ min: 1, max: 16_384 }),
+  }),
+  'held-are': fc
+    .record({ type: is('held-are'), first: u32, entries: fc.array(held) })
+    .map(ascending),
+  reuse: fc.record({
+    type: is('reuse'),
+    session: u32,
+    round: id,
+    number: u32,
+    items: fc.array(fc.record({ chunk: u32, digest: id }), { minLength: 1, maxLength: 40 }),
+  }),
+  doubts: fc.record({ type: is('doubts'), first: u32 }),
+  'doubts-are': fc.record({
+    type: is('doubts-are'),
+    chunks: fc.array(u32, { maxLength: 50 }),
+    complete: fc.boolean(),
+  }),
+  wanted: fc.record({ type: is('wanted'), round: id }),
+  chunk: fc.record({ type: is('chunk'), chunk: u32, at: point }),
+  'chunk-is': fc.record({ type: is('chunk-is'), bytes: fc.uint8Array({ maxLength: 3000 }) }),
 };
 
 /** Every kind of message, by type. */

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { checkOf } from '../../src/base/digest.js';
 import { codeOf, HastError } from '../../src/base/errors.js';
 import { hex } from '../../src/base/random.js';
+import { CHUNK_BYTES } from '../../src/base/units.js';
 import { FRAME_BYTES_MAX } from '../../src/format/changeset.js';
 import { encodeMessage } from '../../src/peer/encode.js';
 import {
@@ -16,10 +17,15 @@ import {
   payloadBytesMax,
 } from '../../src/peer/header.js';
 import {
+  COMMIT_DAMAGED_MAX,
   CONTROL_BYTES_MAX,
   DIGESTS_CHUNKS_MAX,
+  DOUBTS_CHUNKS_MAX,
   EPOCHS_MAX,
   GREETING_BYTES_MAX,
+  HELD_CHUNKS_MAX,
+  REUSE_CHUNKS_MAX,
+  WANT_CHUNKS_MAX,
 } from '../../src/peer/limits.js';
 import { type Envelope, type Message, TYPE_NUMBERS } from '../../src/peer/messages.js';
 import { MessageReader } from '../../src/peer/reader.js';
@@ -186,6 +192,66 @@ test('a count that the payload does not hold is refused before it is believed', 
   );
 });
 
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, at) => at);
+const heldAt = (chunk: number) => ({ chunk, mask: 3, zero: 2, digest: idOf(chunk % 256) });
+
+/** `good` with 4 bytes of its payload at `offset` replaced, and checks that hold. */
+function edited(good: Message, offset: number, value: number): Buffer {
+  const payload = Buffer.from(encoded(good).subarray(HEADER_BYTES));
+  payload.writeUInt32BE(value, offset);
+  const header = encodeHeader(good.type, 1, payload.length, payload);
+  return Buffer.concat([header, payload]);
+}
+
+const COMMIT: Message = {
+  type: 'commit',
+  commit: {
+    round: idOf(1),
+    from: pointOf(1),
+    to: pointOf(2),
+    frames: 1,
+    indexDigest: new Uint8Array(32),
+    consistency: 'crash',
+    damaged: [7],
+  },
+};
+const REUSE: Message = {
+  type: 'reuse',
+  session: 1,
+  round: idOf(1),
+  number: 0,
+  items: [{ chunk: 5, digest: idOf(5) }],
+};
+const HELD: Message = { type: 'held-are', first: 10, entries: [heldAt(10), heldAt(12)] };
+
+/** Message, offset in its payload of 4 bytes, what is written there, what is said. */
+const EDITS: readonly [Message, number, number, RegExp][] = [
+  [{ type: 'held', first: 0, count: 1 }, 4, 0, /asks for no chunk/],
+  [{ type: 'held', first: 0, count: 1 }, 4, 16_385, /count is 16385; 16384 are allowed/],
+  [{ type: 'held', first: 0xffff_ffff, count: 1 }, 4, 2, /beyond any disk/],
+  [HELD, 4, 16_385, /count is 16385; 16384 are allowed/],
+  [HELD, 4, 16_384, /not as many chunks as it says/],
+  [HELD, 0, 11, /chunk 10 comes too late/],
+  [HELD, 32, 10, /chunk 10 comes too late/],
+  [HELD, 12, 0, /chunk 10 has impossible masks/],
+  [HELD, 12, 0x0001_0002, /chunk 10 has impossible masks/],
+  [REUSE, 24, 16_385, /count is 16385; 16384 are allowed/],
+  [REUSE, 24, 16_384, /not as many chunks as it says/],
+  [REUSE, 24, 0, /names no chunk/],
+  [{ type: 'doubts-are', chunks: [1], complete: true }, 1, 16_385, /16384 are allowed/],
+  [{ type: 'doubts-are', chunks: [1], complete: true }, 1, 2, /not as many chunks/],
+  [{ type: 'doubts-are', chunks: [1], complete: true }, 0, 0x0200_0000, /neither 0 nor 1/],
+  [COMMIT, 118, 1025, /count is 1025; 1024 are allowed/],
+  [COMMIT, 118, 1024, /not as many chunks as it says/],
+  [COMMIT, 117, 0x0300_0000, /consistency is 3, which means nothing here/],
+];
+
+test('what a message of the second step says of its length is held against limits', async () => {
+  for (const [good, offset, value, why] of EDITS) {
+    await assert.rejects(readAll(edited(good, offset, value)), protocolError(why));
+  }
+});
+
 test('an unknown type names its number; another version names both', () => {
   assert.throws(() => decodeHeader(headerSaying(63, 0), 'b:1'), protocolError(/unknown type 63/));
   assert.throws(
@@ -221,7 +287,29 @@ test('the largest of each fits its limit', async () => {
     { type: 'hello', features: 0, nonce: idOf(1), facts },
     { type: 'welcome', features: 0, nonce: idOf(1), session: 1, facts },
     { type: 'digests-are', at: pointOf(1), first: 0, digests },
-    { type: 'want', round: idOf(1), chunks: Array.from({ length: 16_384 }, (_, at) => at) },
+    { type: 'want', round: idOf(1), chunks: upTo(WANT_CHUNKS_MAX) },
+    { type: 'doubts-are', chunks: upTo(DOUBTS_CHUNKS_MAX), complete: false },
+    { type: 'held-are', first: 0, entries: upTo(HELD_CHUNKS_MAX).map(heldAt) },
+    {
+      type: 'reuse',
+      session: 1,
+      round: idOf(1),
+      number: 0,
+      items: upTo(REUSE_CHUNKS_MAX).map((chunk) => ({ chunk, digest: idOf(chunk % 256) })),
+    },
+    { type: 'chunk-is', bytes: new Uint8Array(CHUNK_BYTES) },
+    {
+      type: 'commit',
+      commit: {
+        round: idOf(1),
+        from: pointOf(1),
+        to: pointOf(2),
+        frames: 1,
+        indexDigest: new Uint8Array(32),
+        consistency: 'damaged',
+        damaged: upTo(COMMIT_DAMAGED_MAX),
+      },
+    },
     {
       type: 'frame',
       session: 1,

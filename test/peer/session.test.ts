@@ -210,7 +210,15 @@ test('a handler that takes long is not taken for a silent peer, at either end', 
   const point = { id: idOf(1), number: 1, timeMs: 1 };
   const asked = a.session.ask({
     type: 'commit',
-    commit: { round: idOf(1), from: null, to: point, frames: 0, indexDigest: new Uint8Array(32) },
+    commit: {
+      round: idOf(1),
+      from: null,
+      to: point,
+      frames: 0,
+      indexDigest: new Uint8Array(32),
+      consistency: 'crash' as const,
+      damaged: [],
+    },
   });
   for (let at = 0; at < 60; at += 1) await clock.advance(10_000);
   gate.resolve();

@@ -1,18 +1,23 @@
-// A target in memory that keeps the rules of target.ts and nothing else: it stages, commits by
-// compare-and-swap, remembers outcomes. A test may hold any step, make it fail, and see what came.
+// A target in memory that keeps the rules of target.ts and nothing else: it stages, parks a round
+// whose session ends and goes on with it, commits by compare-and-swap, remembers outcomes. A test
+// may hold any step, make it fail, restart it, say what is held, in doubt and wanted, and see what
+// came. It serves one session after another.
 import { assert } from '../../src/base/assert.js';
 import { equalBytes, runningDigest } from '../../src/base/digest.js';
 import { hex } from '../../src/base/random.js';
 import { type Deferred, deferred } from '../../src/base/sync.js';
 import { DIGEST_BYTES } from '../../src/base/units.js';
+import type { FrameEntry } from '../../src/format/changeset.js';
 import { type PointRef, type RoundId, sameId } from '../../src/lineage/lineage.js';
 import {
   type Begin,
   type Commit,
   type CommitAnswer,
   type DigestsAnswer,
+  type DoubtsAnswer,
   type Outcome,
   type RefusalReason,
+  type ReuseItem,
   type Target,
   TargetError,
   type TargetState,
@@ -24,6 +29,9 @@ export type Step = 'begin' | 'put' | 'commit' | 'applied' | 'digests' | 'outcome
 export const refusal = (reason: RefusalReason, text: string): Error =>
   new TargetError({ code: 'TARGET_REFUSED', target: 'fake', reason, text });
 
+const lost = (text: string): Error =>
+  new TargetError({ code: 'TARGET_LOST', target: 'fake', text });
+
 /** What the fake takes for the digest of the index: that of all frames. */
 export function indexOf(frames: readonly Uint8Array[]): Uint8Array {
   const digest = runningDigest();
@@ -31,14 +39,25 @@ export function indexOf(frames: readonly Uint8Array[]): Uint8Array {
   return digest.done();
 }
 
+/** What the fake stages for a frame that is made of held chunks. */
+export const reusedFrame = (items: readonly ReuseItem[]): Uint8Array =>
+  Buffer.from(items.map(({ chunk, digest }) => `${chunk} ${hex(digest)}`).join());
+
 export class FakeTarget implements Target {
   readonly name = 'fake';
   readonly calls: string[] = [];
+  /** Frames of the round begun last, in order. */
   readonly frames: Uint8Array[] = [];
   /** Frames become durable only by `stage`. */
   holdStaging = false;
-  /** Watermark that the next begin finds, as after a reconnect. */
-  resumeAt = 0;
+  /** What is staged from earlier rounds, ascending. */
+  holds: FrameEntry[] = [];
+  /** Chunks in doubt, ascending, and how many an answer names. */
+  doubtful: number[] = [];
+  doubtsAtOnce = 3;
+  /** Wanted at COMMIT until a frame more has come; told again to every session. */
+  wantsAtCommit: readonly number[] = [];
+  readonly chunks = new Map<number, Uint8Array>();
   closed = 0;
   /** Calls that have not returned. */
   running = 0;
@@ -47,7 +66,9 @@ export class FakeTarget implements Target {
   readonly #gates = new Map<Step, Deferred<void>>();
   readonly #failures = new Map<Step, Error>();
   #begun: Begin | null = null;
-  #first = 0;
+  #parked: Begin | null = null;
+  #wanted: number[] = [];
+  #wantedAt = -1;
   #staged = 0;
   #changed = deferred<void>();
 
@@ -57,16 +78,8 @@ export class FakeTarget implements Target {
 
   get state(): TargetState {
     const { resourceId: resource, sizeBytes, role, suspect, node } = factsOf('b');
-    return {
-      resource,
-      sizeBytes,
-      role,
-      suspect,
-      node,
-      epochs: [EPOCH],
-      point: this.point,
-      lost: null,
-    };
+    const facts = { resource, sizeBytes, role, suspect, node };
+    return { ...facts, epochs: [EPOCH], point: this.point, lost: null };
   }
 
   /** `step` waits until the returned function is called. */
@@ -92,6 +105,17 @@ export class FakeTarget implements Target {
     changed.resolve();
   }
 
+  /** Asks for chunks whole, with the next answer. */
+  want(chunks: readonly number[]): void {
+    this.#wanted.push(...chunks);
+  }
+
+  /** As if its daemon had died: no round is parked any more. */
+  restart(): void {
+    assert(this.#begun === null, 'its session has ended');
+    this.#parked = null;
+  }
+
   digests(first: number, count: number, from: 'table' | 'disk'): Promise<DigestsAnswer> {
     return this.#step('digests', `digests ${first}+${count} ${from}`, () => {
       const digests = new Uint8Array(count * DIGEST_BYTES);
@@ -106,32 +130,58 @@ export class FakeTarget implements Target {
   }
 
   begin(begin: Begin): Promise<void> {
-    return this.#step('begin', 'begin', () => {
+    return this.#step('begin', `begin at ${begin.resumeAt}`, () => {
+      const goesOn = sameId((this.#begun ?? this.#parked)?.round, begin.round);
+      if (!goesOn && begin.resumeAt > 0) throw refusal('gone', 'nothing is staged here');
       if (!sameId(begin.from?.id, this.point?.id)) throw refusal('wrong-from', 'stands elsewhere');
+      this.#parked = null;
       this.#begun = begin;
-      this.frames.length = 0;
-      this.#first = this.resumeAt;
-      this.stage(this.resumeAt);
+      // What was not durable has to come again.
+      this.frames.length = goesOn ? this.#staged : 0;
+      this.#wanted = goesOn && this.#wantedAt >= 0 ? [...this.wantsAtCommit] : [];
+      if (!goesOn) this.#wantedAt = -1;
+      this.stage(this.frames.length);
     });
   }
 
   put(number: number, frame: Uint8Array): Promise<void> {
-    return this.#step('put', `put ${number}`, () => {
-      const expected = this.#first + this.frames.length;
-      if (!this.#begun || number !== expected) {
-        throw refusal('bad-frame', `frame ${number} in place of ${expected}`);
+    return this.#step('put', `put ${number}`, () => this.#take(number, frame));
+  }
+
+  async held(first: number, count: number): Promise<readonly FrameEntry[]> {
+    this.calls.push(`held ${first}+${count}`);
+    return this.holds.filter(({ chunk }) => chunk >= first && chunk < first + count);
+  }
+
+  reuse(number: number, items: readonly ReuseItem[]): Promise<void> {
+    return this.#step('put', `reuse ${number}`, () => {
+      for (const { chunk, digest } of items) {
+        const held = this.holds.find((entry) => entry.chunk === chunk);
+        if (!held || !equalBytes(held.digest, digest)) throw refusal('bad-frame', 'not held');
       }
-      this.frames.push(frame);
-      if (!this.holdStaging) this.stage(number + 1);
+      this.#take(number, reusedFrame(items));
     });
   }
 
+  async doubts(first: number): Promise<DoubtsAnswer> {
+    const left = this.doubtful.filter((chunk) => chunk >= first);
+    const chunks = left.slice(0, this.doubtsAtOnce);
+    return { chunks, complete: chunks.length === left.length };
+  }
+
+  takeWanted(): readonly number[] {
+    return this.#wanted.splice(0);
+  }
+
+  async chunk(chunk: number, at: PointRef): Promise<Uint8Array | null> {
+    return sameId(at.id, this.point?.id) ? (this.chunks.get(chunk) ?? null) : null;
+  }
+
   async staged(atLeast: number): Promise<number> {
+    const { closed } = this;
     while (this.#staged < atLeast) {
       await this.#changed.promise;
-      if (this.closed > 0) {
-        throw new TargetError({ code: 'TARGET_LOST', target: 'fake', text: 'closed' });
-      }
+      if (this.closed > closed) throw lost('closed');
     }
     return this.#staged;
   }
@@ -148,8 +198,12 @@ export class FakeTarget implements Target {
       const begun = this.#begun;
       if (!begun || !sameId(begun.round, commit.round)) return no('bad-frame', 'not this round');
       if (!sameId(commit.from?.id, this.point?.id)) return no('wrong-from', 'stands elsewhere');
-      const frames = this.#first + this.frames.length;
-      if (commit.frames !== frames) return no('bad-frame', `${frames} frames`);
+      if (this.#wantedAt < 0) this.#wantedAt = this.frames.length;
+      if (this.wantsAtCommit.length > 0 && this.frames.length === this.#wantedAt) {
+        this.#wanted = [...this.wantsAtCommit];
+        return { outcome: 'wanted' };
+      }
+      if (commit.frames !== this.frames.length) return no('bad-frame', `${this.frames.length}`);
       if (!equalBytes(commit.indexDigest, indexOf(this.frames))) return no('drift', 'other index');
       this.point = commit.to;
       this.#outcomes.set(hex(commit.round), 'committed');
@@ -173,10 +227,22 @@ export class FakeTarget implements Target {
     return { up: 0, down: 0 };
   }
 
+  /** The session ends; its round is parked. */
   async close(): Promise<void> {
     assert(this.running === 0, 'a target is closed when no call of it runs');
     this.closed += 1;
+    this.#parked = this.#begun ?? this.#parked;
+    this.#begun = null;
     this.stage(this.#staged);
+  }
+
+  #take(number: number, frame: Uint8Array): void {
+    const expected = this.frames.length;
+    if (!this.#begun || number !== expected) {
+      throw refusal('bad-frame', `frame ${number} in place of ${expected}`);
+    }
+    this.frames.push(frame);
+    if (!this.holdStaging) this.stage(number + 1);
   }
 
   async #step<T>(step: Step, call: string, work: () => T): Promise<T> {

@@ -7,18 +7,20 @@ import { codeOf } from '../../src/base/errors.js';
 import { seededRandom } from '../../src/base/random.js';
 import { DiskError } from '../../src/disk/device.js';
 import { encodeMessage } from '../../src/peer/encode.js';
-import { UNSTAGED_BYTES_MAX } from '../../src/peer/limits.js';
+import { UNSTAGED_BYTES_MAX, WANT_CHUNKS_MAX, WANTED_CHUNKS_MAX } from '../../src/peer/limits.js';
 import type { Message } from '../../src/peer/messages.js';
+import { type Commit, DAMAGED_CHUNKS_MAX } from '../../src/target/target.js';
 import { tlsPair } from '../net/pairs.js';
 import { pointOf } from '../peer/material.js';
 import { FakeClock } from '../world/fake-clock.js';
-import { FakeTarget, indexOf, refusal } from './fake-target.js';
+import { FakeTarget, refusal } from './fake-target.js';
 import { describeTargetContract, lost, refused } from './target-contract.js';
-import { remoteWorld, roundsFrom } from './worlds.js';
+import { remoteWorld, roundsFrom, storesOf } from './worlds.js';
 
 describeTargetContract('fake in this process', async () => {
   const target = new FakeTarget();
-  return { target, round: roundsFrom(target, seededRandom(1)) };
+  const stores = () => storesOf(target);
+  return { target, round: roundsFrom(target, seededRandom(1)), stores };
 });
 describeTargetContract('across a session in memory', (t) => remoteWorld(t));
 describeTargetContract('across a session over TLS', (t) => remoteWorld(t, { pair: tlsPair }));
@@ -112,11 +114,16 @@ test('every call on a lost session is TARGET_LOST, those waiting included', asyn
     () => target.commit(commit),
     () => target.outcome(begin.round),
     () => target.digests(0, 1, 'table'),
+    () => target.held(0, 1),
+    () => target.reuse(0, [{ chunk: 0, digest: frame.subarray(0, 16) }]),
+    () => target.doubts(0),
+    () => target.chunk(0, commit.to),
     () => target.applied(commit.to),
     () => target.abandon(begin.round),
   ]) {
     await assert.rejects(call(), lost());
   }
+  assert.deepEqual(target.takeWanted(), []);
   await target.close();
 });
 
@@ -175,18 +182,170 @@ test('a commit the target itself cannot tell the end of is unknown, not refused'
   await assert.rejects(target.commit(commit), lost(/no such disk/));
 });
 
-test('a reconnect goes on at the watermark', async (t) => {
-  const fake = new FakeTarget();
-  fake.resumeAt = 7;
-  const { target, round } = await remoteWorld(t, { fake });
-  const { begin, frames, commit } = round(2);
+test('a round is parked when its session ends, and goes on at the watermark (D3)', async (t) => {
+  const first = await remoteWorld(t);
+  const { fake } = first;
+  const { begin, frames, commit } = first.round(6);
+  await first.target.begin(begin);
+  fake.holdStaging = true;
+  for (const [at, frame] of frames.slice(0, 4).entries()) await first.target.put(at, frame);
+  await turns(20);
+  fake.stage(3);
+  await first.target.staged(3);
+  first.far.destroy('pulled the cable');
+  await first.served;
+  fake.holdStaging = false;
+  const { target } = await remoteWorld(t, { fake });
+  await target.begin({ ...begin, resumeAt: 3 });
+  assert.equal(await target.staged(0), 3);
+  for (const [at, frame] of frames.slice(3).entries()) await target.put(3 + at, frame);
+  assert.equal(await target.staged(6), 6);
+  assert.deepEqual(await target.commit(commit), { outcome: 'committed' });
+});
+
+test('a round that is not parked any more is refused as gone', async (t) => {
+  const first = await remoteWorld(t);
+  const { begin, frames } = first.round(1);
+  await first.target.begin(begin);
+  for (const [at, frame] of frames.entries()) await first.target.put(at, frame);
+  await first.target.staged(1);
+  first.far.destroy('pulled the cable');
+  await first.served;
+  first.fake.restart();
+  const { target } = await remoteWorld(t, { fake: first.fake });
+  await assert.rejects(target.begin({ ...begin, resumeAt: 1 }), refused('gone'));
+});
+
+test('what is reused counts little and keeps its place among the frames', async (t) => {
+  const { target, fake, round, stores } = await remoteWorld(t);
+  const { held } = stores();
+  const { begin, frames } = round(1, MIB);
+  const [frame] = frames;
+  assert.ok(frame);
+  fake.holdStaging = true;
   await target.begin(begin);
-  assert.equal(await target.staged(0), 7);
-  for (const [at, frame] of frames.entries()) await target.put(7 + at, frame);
-  assert.equal(await target.staged(9), 9);
-  const indexDigest = indexOf(frames);
-  const answer = await target.commit({ ...commit, frames: 9, indexDigest });
-  assert.deepEqual(answer, { outcome: 'committed' });
+  for (let at = 0; at < 15; at += 1) await target.put(at, frame);
+  for (let at = 15; at < 500; at += 1) await target.reuse(at, held);
+  let accepted = false;
+  const putting = target.put(500, frame).then(() => {
+    accepted = true;
+  });
+  await turns(200);
+  assert.equal(accepted, false, 'a 16th MiB has no room beside the reused');
+  assert.deepEqual(fake.calls.slice(-1), ['reuse 499']);
+  fake.stage(16);
+  await putting;
+});
+
+test('chunks wanted at COMMIT are known when it is answered (H28)', async (t) => {
+  const { target, fake, round } = await remoteWorld(t);
+  const { begin, frames, commit } = round(3);
+  fake.wantsAtCommit = Array.from({ length: 40_000 }, (_, at) => 2 * at);
+  await target.begin(begin);
+  for (const [at, frame] of frames.slice(0, 2).entries()) await target.put(at, frame);
+  await target.staged(2);
+  assert.deepEqual(await target.commit({ ...commit, frames: 2 }), { outcome: 'wanted' });
+  assert.deepEqual(target.takeWanted(), fake.wantsAtCommit);
+  const [, , last] = frames;
+  assert.ok(last);
+  await target.put(2, last);
+  assert.deepEqual(await target.commit(commit), { outcome: 'committed' });
+  assert.deepEqual(target.takeWanted(), []);
+});
+
+test('a target that wants without end breaks the protocol', async (t) => {
+  const { target, far, round } = await remoteWorld(t);
+  const { begin } = round(1);
+  await target.begin(begin);
+  const chunks = Array.from({ length: WANT_CHUNKS_MAX }, (_, at) => at);
+  const want: Message = { type: 'want', round: begin.round, chunks };
+  const other: Message = { ...want, round: pointOf(9).id };
+  for (let at = 0; at < 64; at += 1) {
+    await far.write(encodeMessage({ request: 0, message: want }));
+    await far.write(encodeMessage({ request: 0, message: other }));
+  }
+  await target.outcome(begin.round);
+  assert.equal(target.takeWanted().length, WANTED_CHUNKS_MAX, 'those of another round are not');
+  for (let at = 0; at < 65; at += 1) {
+    await far.write(encodeMessage({ request: 0, message: want })).catch(() => {});
+  }
+  await assert.rejects(target.staged(1), lost(/broke the protocol: it wants more chunks/));
+});
+
+test('a target that says more is staged than was sent breaks the protocol', async (t) => {
+  const { target, far, round } = await remoteWorld(t);
+  const { begin, frames } = round(1);
+  const [frame] = frames;
+  assert.ok(frame);
+  await target.begin(begin);
+  await target.put(0, frame);
+  const message: Message = { type: 'staged', round: begin.round, frames: 2 };
+  await far.write(encodeMessage({ request: 0, message }));
+  await assert.rejects(target.staged(2), lost(/broke the protocol: it has staged 2 frames/));
+});
+
+test('answers to HELD and DOUBTS that cannot be end the session', async (t) => {
+  const entry = (chunk: number) => ({ chunk, mask: 1, zero: 0, digest: new Uint8Array(16) });
+  const wrong: readonly (readonly ['held' | 'doubts', Message])[] = [
+    ['held', { type: 'held-are', first: 0, entries: [] }],
+    ['held', { type: 'held-are', first: 10, entries: [entry(10), entry(15)] }],
+    ['held', { type: 'doubts-are', chunks: [], complete: true }],
+    ['doubts', { type: 'doubts-are', chunks: [10, 12, 12], complete: true }],
+    ['doubts', { type: 'doubts-are', chunks: [9], complete: true }],
+    ['doubts', { type: 'doubts-are', chunks: [], complete: false }],
+  ];
+  for (const [call, message] of wrong) {
+    const { target, fake, sender, far } = await remoteWorld(t);
+    t.after(fake.hold('outcome'));
+    // Holds up the serving side, so that our answer is the first.
+    const held = assert.rejects(target.outcome(pointOf(1).id), lost());
+    const asked = call === 'held' ? target.held(10, 5) : target.doubts(10);
+    const failed = assert.rejects(asked, lost(/broke the protocol/));
+    await turns(10);
+    await far.write(encodeMessage({ request: 2, message }));
+    await failed;
+    await held;
+    assert.equal(codeOf(await sender.closed), 'PEER_PROTOCOL');
+  }
+});
+
+test('what is held of many chunks is asked for in pieces', async (t) => {
+  const { target, fake } = await remoteWorld(t);
+  const digest = new Uint8Array(16).fill(3);
+  fake.holds = Array.from({ length: 1000 }, (_, at) => ({
+    chunk: 77 * at,
+    mask: 5,
+    zero: 4,
+    digest,
+  }));
+  const held = await target.held(0, 77_000);
+  assert.deepEqual(held, fake.holds);
+  assert.equal(fake.calls.length, 5);
+});
+
+test('more doubts than a message holds are cut, and not complete', async (t) => {
+  const { target, fake } = await remoteWorld(t);
+  fake.doubtful = Array.from({ length: 20_000 }, (_, at) => at);
+  fake.doubtsAtOnce = 20_000;
+  const first = await target.doubts(0);
+  assert.deepEqual([first.chunks.length, first.complete], [16_384, false]);
+  const rest = await target.doubts(16_384);
+  assert.deepEqual([rest.chunks.length, rest.complete], [20_000 - 16_384, true]);
+});
+
+test('a commit names its consistency and what is damaged (H21)', async (t) => {
+  const { target, fake, round } = await remoteWorld(t);
+  const { begin, commit } = round(0);
+  await target.begin(begin);
+  let seen: Commit | null = null;
+  const inner = fake.commit.bind(fake);
+  fake.commit = (given) => {
+    seen = given;
+    return inner(given);
+  };
+  const damaged = Array.from({ length: DAMAGED_CHUNKS_MAX }, (_, at) => at * 3);
+  await target.commit({ ...commit, consistency: 'damaged', damaged });
+  assert.deepEqual(seen, { ...commit, consistency: 'damaged', damaged });
 });
 
 test('frames of another session are dropped (H36)', async (t) => {

@@ -1,13 +1,16 @@
 // The contract of `Target`, run against every implementation: the fake, the fake across a session
-// in memory and across TLS, and whatever other target a test file brings. What it asserts is what
+// in memory and across TLS, both behind a target that resumes, and whatever other target a test
+// file brings. What it asserts is what
 // the sender's ladder (RULES.md §1) relies on.
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { seededRandom } from '../../src/base/random.js';
+import type { FrameEntry } from '../../src/format/changeset.js';
 import {
   type Begin,
   type Commit,
   type RefusalReason,
+  type ReuseItem,
   type Target,
   TargetError,
 } from '../../src/target/target.js';
@@ -19,8 +22,21 @@ export interface RoundMaterial {
   readonly commit: Commit;
 }
 
+/** What a world that can say more of its target lets it have; null: it cannot. */
+export interface TargetStores {
+  readonly held: readonly FrameEntry[];
+  readonly doubts: readonly number[];
+  /** Made of `held`, in that order, the frame that a reuse stages. */
+  readonly reused: (items: readonly ReuseItem[]) => Uint8Array;
+  readonly indexOf: (frames: readonly Uint8Array[]) => Uint8Array;
+  want(chunks: readonly number[]): void;
+  readonly chunk: { readonly number: number; readonly bytes: Uint8Array };
+}
+
 export interface TargetUnderTest {
   readonly target: Target;
+  /** Prepares the target with what the contract then reads. */
+  readonly stores?: () => TargetStores;
   /** A new round from the target's present point; ids differ from call to call. */
   round(frames: number): RoundMaterial | Promise<RoundMaterial>;
 }
@@ -180,6 +196,100 @@ export function describeTargetContract(name: string, make: MakeTarget): void {
       const after = await target.digests(1, 2, 'disk');
       assert.deepEqual(after.at, material.commit.to);
       assert.deepEqual([after.first, after.digests.length], [1, 32]);
+    });
+
+    contract('a round begun again goes on at the watermark', async ({ target, round }) => {
+      const { begin, frames, commit } = await round(4);
+      await target.begin(begin);
+      await putAll(target, frames.slice(0, 2));
+      await target.staged(2);
+      await target.begin({ ...begin, resumeAt: 2 });
+      assert.equal(await target.staged(0), 2);
+      await putAll(target, frames.slice(2), 2);
+      await target.staged(4);
+      assert.deepEqual(await target.commit(commit), { outcome: 'committed' });
+    });
+
+    contract('a round it knows nothing of cannot be gone on with', async ({ target, round }) => {
+      const { begin } = await round(2);
+      await assert.rejects(target.begin({ ...begin, resumeAt: 1 }), refused('gone'));
+      await run(target, await round(1));
+    });
+
+    contract('what is held is named, and made into frames', async ({ target, round, stores }) => {
+      if (!stores) return;
+      const { held, reused, indexOf } = stores();
+      const [one, two] = held;
+      assert.ok(one && two && held.length >= 3);
+      const { begin, frames, commit } = await round(1);
+      await target.begin(begin);
+      assert.deepEqual(await target.held(0, 100_000), held);
+      assert.deepEqual(await target.held(one.chunk + 1, two.chunk - one.chunk), [two]);
+      assert.deepEqual(await target.held(one.chunk + 1, 1), []);
+      const [frame] = frames;
+      assert.ok(frame);
+      await target.reuse(0, [two, one]);
+      await target.put(1, frame);
+      await target.reuse(2, held);
+      assert.equal(await target.staged(3), 3);
+      const indexDigest = indexOf([reused([two, one]), frame, reused(held)]);
+      const answer = await target.commit({ ...commit, frames: 3, indexDigest });
+      assert.deepEqual(answer, { outcome: 'committed' });
+    });
+
+    contract('what is not held cannot be reused', async ({ target, round, stores }) => {
+      if (!stores) return;
+      const [one] = stores().held;
+      assert.ok(one);
+      await target.begin((await round(1)).begin);
+      const wrong = { chunk: one.chunk, digest: new Uint8Array(16) };
+      await assert.rejects(async () => {
+        await target.reuse(0, [wrong]);
+        await target.staged(1);
+      }, refused('bad-frame'));
+    });
+
+    contract('doubts are named in parts, to the end', async ({ target, stores }) => {
+      if (!stores) return;
+      const { doubts } = stores();
+      const seen: number[] = [];
+      for (let first = 0, done = false; !done; ) {
+        const { chunks, complete } = await target.doubts(first);
+        assert.ok(complete || chunks.length > 0);
+        seen.push(...chunks);
+        first = (chunks.at(-1) ?? 0) + 1;
+        done = complete;
+      }
+      assert.deepEqual(seen, doubts);
+      assert.deepEqual(await target.doubts(0xffff_ffff), { chunks: [], complete: true });
+    });
+
+    contract(
+      'chunks wanted are told once, before the commit',
+      async ({ target, round, stores }) => {
+        if (!stores) return;
+        const { want } = stores();
+        const { begin, frames } = await round(2);
+        await target.begin(begin);
+        assert.deepEqual(target.takeWanted(), []);
+        want([9, 4, 77]);
+        await putAll(target, frames);
+        await target.staged(2);
+        // A question that is answered came behind it.
+        await target.outcome(begin.round);
+        assert.deepEqual(target.takeWanted(), [9, 4, 77]);
+        assert.deepEqual(target.takeWanted(), []);
+      },
+    );
+
+    contract('a chunk is had as of its point or not at all', async ({ target, stores }) => {
+      const { point } = target.state;
+      if (!stores || !point) return;
+      const { number, bytes } = stores().chunk;
+      assert.deepEqual(new Uint8Array((await target.chunk(number, point)) ?? []), bytes);
+      assert.equal(await target.chunk(number + 1, point), null);
+      const elsewhere = { ...point, id: seededRandom(5).bytes(16) };
+      assert.equal(await target.chunk(number, elsewhere), null);
     });
 
     contract('it can be closed twice, and counts bytes', async ({ target, round }) => {

@@ -4,6 +4,7 @@ import { type Clock, systemClock } from '../../src/base/clock.js';
 import type { HastError } from '../../src/base/errors.js';
 import { silentLog } from '../../src/base/log.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
+import type { FrameEntry } from '../../src/format/changeset.js';
 import type { PointRef } from '../../src/lineage/lineage.js';
 import type { ByteStream } from '../../src/net/stream.js';
 import { greet, receiveGreeting } from '../../src/peer/greet.js';
@@ -13,8 +14,8 @@ import { remoteTarget } from '../../src/target/remote.js';
 import type { Target } from '../../src/target/target.js';
 import { type MakePair, memoryPair } from '../net/pairs.js';
 import { EPOCH, factsOf } from '../peer/material.js';
-import { FakeTarget, indexOf } from './fake-target.js';
-import type { RoundMaterial } from './target-contract.js';
+import { FakeTarget, indexOf, reusedFrame } from './fake-target.js';
+import type { RoundMaterial, TargetStores } from './target-contract.js';
 
 export interface RemoteWorld {
   readonly target: Target;
@@ -28,6 +29,27 @@ export interface RemoteWorld {
   /** Settles when the serving side is through. */
   readonly served: Promise<HastError>;
   round(frames: number, frameBytes?: number): RoundMaterial;
+  stores(): TargetStores;
+}
+
+/** Gives `fake` something of everything a target may be asked for. */
+export function storesOf(fake: FakeTarget): TargetStores {
+  const random = seededRandom(8);
+  const entry = (chunk: number, mask: number, zero: number): FrameEntry => {
+    return { chunk, mask, zero, digest: random.bytes(16) };
+  };
+  fake.holds = [entry(3, 0xffff, 0), entry(40, 0x0101, 0x0100), entry(90_000, 1, 1)];
+  fake.doubtful = [0, 5, 6, 7, 40, 41, 1000];
+  const chunk = { number: 7, bytes: random.bytes(65_536) };
+  fake.chunks.set(chunk.number, chunk.bytes);
+  return {
+    held: fake.holds,
+    doubts: fake.doubtful,
+    reused: reusedFrame,
+    indexOf,
+    want: (chunks) => fake.want(chunks),
+    chunk,
+  };
 }
 
 /** Rounds from wherever `fake` stands. */
@@ -50,8 +72,19 @@ export function roundsFrom(fake: FakeTarget, random: Random) {
         to,
         sizeBytes: facts.sizeBytes,
         spaceBytes: count * frameBytes,
+        resumeAt: 0,
+        fill: null,
+        again: false,
       },
-      commit: { round: to.id, from, to, frames: count, indexDigest: indexOf(frames) },
+      commit: {
+        round: to.id,
+        from,
+        to,
+        frames: count,
+        indexDigest: indexOf(frames),
+        consistency: 'crash',
+        damaged: [],
+      },
     };
   };
 }
@@ -85,5 +118,6 @@ export async function remoteWorld(
   t.after(() => far.destroy('the test is over'));
   t.after(() => near.destroy('the test is over'));
   const round = roundsFrom(fake, random);
-  return { target, fake, near, far, sender, receiver, served, round };
+  const stores = () => storesOf(fake);
+  return { target, fake, near, far, sender, receiver, served, round, stores };
 }

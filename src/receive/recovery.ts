@@ -1,0 +1,119 @@
+// What a start finds of a replica that crashed: a committed round to be applied (again), a
+// committed file that cannot be read any more, a torn page of the table, files that nothing names.
+// A crash repeats from the first step whose result is missing (RULES.md §1, receiver).
+import { codeOf } from '../base/errors.js';
+import { openChangeset } from '../format/changeset-reader.js';
+import type { PointEntry } from '../format/resource-state.js';
+import { rollBack, undoName } from '../history/undo.js';
+import { sameId } from '../lineage/lineage.js';
+import { tableOfDisk } from './disk-digests.js';
+import type { Receiving } from './receiving.js';
+import { committedName } from './stage.js';
+
+/** A replica that is being opened. */
+export interface Recovering extends Receiving {
+  ensureSize(sizeBytes: number): Promise<void>;
+  /** Resolves when what was started to be applied has ended, well or not. */
+  applyEnded(): Promise<void>;
+}
+
+/** Repeats the apply of what a crash left committed. True: there was one. */
+export async function recoverCommitted(replica: Recovering): Promise<boolean> {
+  const { files, log } = replica.parts;
+  const names = await files.list(replica.directory);
+  let found = false;
+  for (const name of names.filter((each) => each.startsWith('committed-'))) {
+    const path = `${replica.directory}/${name}`;
+    const from = replica.record.point;
+    if (from !== null && name === committedName(from.id)) continue;
+    const header = await readCommitted(replica, path);
+    if (header !== 'unreadable' && !sameId(header.from?.id, from?.id)) continue;
+    found = true;
+    if (header === 'unreadable') {
+      await loseCommitted(replica, name, names);
+      continue;
+    }
+    log.info('finishing the apply of a committed point', { number: header.to.number });
+    await replica.ensureSize(header.sizeBytes);
+    replica.startApply(header.to, name);
+    await replica.applyEnded();
+  }
+  return found;
+}
+
+/** Receiver ladder, last line: the committed file cannot be read any more. If its undo stands,
+ * blocks may have been written: back to the point before; either way that point is lost. */
+async function loseCommitted(
+  replica: Recovering,
+  name: string,
+  names: readonly string[],
+): Promise<void> {
+  const path = `${replica.directory}/${name}`;
+  const lostPoint = new Uint8Array(Buffer.from(name.slice('committed-'.length), 'hex'));
+  const from = replica.record.point;
+  if (from !== null && names.includes(undoName(from))) {
+    const { files, pack } = replica.parts;
+    const { device, table, directory } = replica;
+    await rollBack({ files, directory, device, table, pack }, from);
+  }
+  replica.parts.log.error('a committed point is unreadable and lost', { path });
+  await replica.parts.resourceFile.update((state) => ({
+    ...state,
+    replica: { ...state.replica, lostPoint, fingerprint: null },
+  }));
+  await replica.parts.files.rename(path, path.replace('/committed-', '/lost-'));
+}
+
+/** A power failure may tear a page of the table while it is written (step 8); its entries are
+ * then unknown. They are taken from the disk, which stands at the point since step 7. (H27 wants
+ * an undo's digests never computed from what was read; that holds but for such a page, of which
+ * nothing else is left here.) */
+export async function mendTable(replica: Recovering): Promise<void> {
+  const { table, device, parts, record } = replica;
+  const { point } = table;
+  if (point === null || record.suspect !== null || !sameId(point.id, record.point?.id)) return;
+  const runs = [...table.unknownRuns(parts.resourceFile.state.sizeBytes)];
+  if (runs.length === 0) return;
+  parts.log.warn('pages of the digest table were torn; read again', { runs: runs.length });
+  await table.beginChange();
+  for (const { first, count } of runs) {
+    await tableOfDisk(
+      device,
+      parts.compute,
+      first,
+      count,
+      (chunk, digest) => table.set(chunk, digest),
+      parts.resourceFile.state.sizeBytes,
+    );
+  }
+  await table.finishChange(point);
+}
+
+/** Undos that the published chain does not name (H32) and committed files that are applied. What
+ * is staged stays: a round from the same point may take it over. */
+export async function removeLeftovers(replica: Recovering, failed: boolean): Promise<void> {
+  const { files } = replica.parts;
+  const named = new Set(replica.record.chain.map((entry: PointEntry) => entry.undo));
+  for (const name of await files.list(replica.directory)) {
+    const stray =
+      name.endsWith('.part') ||
+      (!failed && name.startsWith('committed-')) ||
+      (!failed && name.startsWith('undo-') && !named.has(name));
+    if (stray) await files.remove(`${replica.directory}/${name}`);
+  }
+}
+
+async function readCommitted(replica: Recovering, path: string) {
+  const handle = await replica.parts.files.open(path, 'read');
+  try {
+    const reader = await openChangeset(handle);
+    for await (const _ of reader.frames());
+    return reader.header;
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'FORMAT_BAD' || code === 'FORMAT_VERSION') return 'unreadable' as const;
+    throw error;
+  } finally {
+    await handle.close();
+  }
+}
