@@ -2,98 +2,21 @@
 // same. Field names are relied on by scripts: they change only with a CHANGELOG entry.
 // Sizes are bytes, times ISO 8601 UTC, durations seconds. Absent facts are null.
 import { errorClass } from '../base/errors.js';
+import type { Role, StatusAnswer } from './status.js';
 
-export type Role = 'init' | 'primary' | 'secondary';
-export type LinkState = 'up' | 'down' | 'none';
-export type WorkState = 'idle' | 'settling' | 'sending' | 'staged' | 'applying' | 'paused';
-export type DataState = 'initialising' | 'clean' | 'dirty' | 'suspect' | 'diverged';
-
-export interface PointStatus {
-  readonly id: string;
-  readonly number: number;
-  readonly time: string;
-}
-
-/** A running round or initial copy. */
-export interface RoundProgress {
-  readonly id: string;
-  readonly kind: 'round' | 'pass' | 'settle';
-  readonly doneBytes: number;
-  readonly totalBytes: number;
-  readonly sentBytes: number;
-  readonly wireUpBytes: number;
-  /** Bytes of `doneBytes` a second, averaged over the last ten seconds. */
-  readonly bytesPerSecond: number;
-  readonly etaSeconds: number | null;
-}
-
-export interface TargetStatus {
-  readonly name: string;
-  readonly kind: 'replica';
-  readonly remote: string | null;
-  readonly link: LinkState;
-  readonly work: WorkState;
-  readonly data: DataState;
-  /** The derived word: see `stateWord`. */
-  readonly state: string;
-  readonly dirtyBytes: number;
-  readonly lastPoint: PointStatus | null;
-  /** Age of the last point's cut if anything is dirty, else 0; null without a point. */
-  readonly lagSeconds: number | null;
-  readonly nextRun: string | null;
-  readonly skippedFirings: number;
-  readonly round: RoundProgress | null;
-  readonly lastError: {
-    readonly time: string;
-    readonly code: string;
-    readonly text: string;
-  } | null;
-  readonly verifiedAt: string | null;
-}
-
-export interface ResourceCounters {
-  readonly reads: number;
-  readonly writes: number;
-  readonly deletes: number;
-  readonly flushes: number;
-  readonly activemapUpdates: number;
-  readonly readErrors: number;
-  readonly writeErrors: number;
-  readonly deleteErrors: number;
-  readonly flushErrors: number;
-  readonly writtenBytes: number;
-  readonly preservedChunks: number;
-  /** Gate hold times since start, microseconds. */
-  readonly gateHoldMicrosMax: number;
-  readonly gateHoldMicrosP99: number;
-}
-
-export interface ResourceStatus {
-  readonly name: string;
-  readonly role: Role;
-  readonly state: string;
-  readonly exportName: string;
-  readonly local: string;
-  readonly sizeBytes: number | null;
-  readonly extentBytes: number | null;
-  readonly keepdirty: number | null;
-  readonly replication: 'periodic';
-  /** URI for NBD clients, null unless primary. */
-  readonly nbdUri: string | null;
-  /** Size of the spill used by the running round and its limit. */
-  readonly spillBytes: number;
-  readonly spillBytesMax: number;
-  readonly counters: ResourceCounters | null;
-  readonly error: string | null;
-  readonly targets: readonly TargetStatus[];
-}
-
-export interface StatusAnswer {
-  readonly node: string;
-  readonly version: string;
-  readonly pid: number;
-  readonly resources: readonly ResourceStatus[];
-}
+export type {
+  Alarm,
+  DataState,
+  LinkState,
+  PointStatus,
+  ResourceCounters,
+  ResourceStatus,
+  Role,
+  RoundProgress,
+  StatusAnswer,
+  TargetStatus,
+  WorkState,
+} from './status.js';
 
 export interface RoundRecord {
   readonly id: string;
@@ -111,6 +34,14 @@ export interface RoundRecord {
   readonly wireDownBytes: number;
   /** Guest bytes written since the round before; coalescing = this / sentBytes. */
   readonly guestBytes: number;
+  /** Of wireUpBytes, what was sent again after the link was lost. */
+  readonly resentBytes: number;
+  /** Raw bytes that the target still had staged from an earlier round and that were not sent. */
+  readonly reusedBytes: number;
+  /** Chunks the target asked for whole (H28). */
+  readonly driftChunks: number;
+  /** Chunks with blocks that could not be read here (H21). */
+  readonly damagedChunks: number;
   readonly error: string | null;
 }
 
@@ -136,6 +67,10 @@ export interface CreateRequest {
 export interface RoleRequest {
   readonly role: Role;
   readonly acceptLoss: boolean;
+  /** Promote though the disk was changed behind our back (H28). */
+  readonly acceptDrift: boolean;
+  /** Become primary again though the peer was not reached (H38). */
+  readonly alone: boolean;
 }
 
 export interface RoleAnswer {
@@ -173,6 +108,49 @@ export interface VerifyAnswer {
   }[];
 }
 
+/** `sync --dry-run`: what a round would cost now, by target. Estimates, but for the dirty counts.
+ */
+export interface EstimateAnswer {
+  readonly targets: readonly {
+    readonly target: string;
+    readonly dirtyBytes: number;
+    readonly dirtyChunks: number;
+    /** Bytes on the link, by the compression of the last committed rounds. */
+    readonly wireBytes: number;
+    /** At the rate that the last committed rounds achieved, or the limit; null: none known. */
+    readonly seconds: number | null;
+    readonly bytesPerSecond: number | null;
+    /** Most the spill may need here. */
+    readonly spillBytes: number;
+    readonly spillBytesMax: number;
+    /** Most that is staged and kept as undo there. */
+    readonly targetBytes: number;
+  }[];
+}
+
+/** `target` null: every target of the resource. */
+export interface TargetRequest {
+  readonly target: string | null;
+}
+
+/** What is changed at once; absent: left as it is. */
+export interface SetRequest extends TargetRequest {
+  /** Null: back to what the configuration says; 0: no limit. */
+  readonly rateBitsPerSecond?: number | null;
+}
+
+export interface ResizeRequest {
+  /** New size; null: that of the disk. */
+  readonly sizeBytes: number | null;
+  /** Close the connections of guests for a moment; else their presence is an error. */
+  readonly disconnect: boolean;
+}
+
+export interface NotesAnswer {
+  /** Sentences for the operator. */
+  readonly notes: readonly string[];
+}
+
 /** What the daemon does for an operator. Errors are HastError; the server turns them into
  * `{ error: { code, message, exitStatus, facts } }` with a 4xx or 5xx status. */
 export interface ControlApi {
@@ -183,6 +161,17 @@ export interface ControlApi {
   rounds(name: string): Promise<{ readonly rounds: readonly RoundRecord[] }>;
   points(name: string): Promise<{ readonly points: readonly PointRecord[] }>;
   verify(name: string, deep: boolean, signal: AbortSignal): Promise<VerifyAnswer>;
+  /** Holds the schedule; a running round goes on. Kept over restarts. */
+  pause(name: string, request: TargetRequest): Promise<NotesAnswer>;
+  resume(name: string, request: TargetRequest): Promise<NotesAnswer>;
+  /** Ends the running round, which fails and loses nothing; the schedule goes on. */
+  cancel(name: string, request: TargetRequest): Promise<NotesAnswer>;
+  estimate(name: string): Promise<EstimateAnswer>;
+  set(name: string, request: SetRequest): Promise<NotesAnswer>;
+  resize(name: string, request: ResizeRequest): Promise<NotesAnswer>;
+  /** As SIGHUP: reads the configuration again; what it cannot change without touching a guest is
+   * named in the notes. Error CONFIG_INVALID: everything stays as it was. */
+  reload(): Promise<NotesAnswer>;
   stop(): Promise<void>;
 }
 
@@ -193,6 +182,11 @@ export type ControlFault =
   | { code: 'CONTROL_UNREACHABLE'; path: string; text: string }
   | { code: 'CONTROL_LOST'; path: string }
   | { code: 'CONTROL_FAILED'; text: string }
+  | { code: 'CONTROL_NO_TARGET'; name: string; target: string; known: string }
+  | { code: 'NOTHING_TO_CANCEL'; name: string }
+  | { code: 'RESIZE_GUESTS'; name: string; guests: number }
+  | { code: 'RESIZE_SMALLER'; name: string; sizeBytes: number; wantedBytes: number }
+  | { code: 'RESIZE_DISK'; name: string; path: string; diskBytes: number; wantedBytes: number }
   | { code: 'STATE_EXISTS'; name: string; path: string }
   | { code: 'LOSS_NOT_ACCEPTED'; name: string; text: string };
 
@@ -203,6 +197,16 @@ export const ControlError = errorClass<ControlFault>('ControlError', {
   CONTROL_UNREACHABLE: (f) => `${f.path}: cannot reach hastd: ${f.text} (is it running?)`,
   CONTROL_LOST: (f) => `${f.path}: hastd went away before it answered`,
   CONTROL_FAILED: (f) => f.text,
+  CONTROL_NO_TARGET: (f) => `${f.name}: no target ${f.target} (there is: ${f.known})`,
+  NOTHING_TO_CANCEL: (f) => `${f.name}: no round is running`,
+  RESIZE_GUESTS: (f) =>
+    `${f.name}: ${f.guests} NBD clients are connected and would lose their connection; ` +
+    'stop them first, or add --disconnect',
+  RESIZE_SMALLER: (f) =>
+    `${f.name}: has ${f.sizeBytes} bytes; a resource is never made smaller (${f.wantedBytes})`,
+  RESIZE_DISK: (f) =>
+    `${f.name}: ${f.path} has ${f.diskBytes} bytes, ${f.wantedBytes} are wanted; ` +
+    'make the disk larger first',
   STATE_EXISTS: (f) =>
     `${f.name}: has state in ${f.path}; --force keeps it aside and starts anew ` +
     '(the next contact then compares or copies the whole disk)',

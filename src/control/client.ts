@@ -7,14 +7,13 @@ import { codeOf, type Fault, HastError } from '../base/errors.js';
 import {
   type ControlApi,
   ControlError,
-  type CreateRequest,
+  type EstimateAnswer,
+  type NotesAnswer,
   type PointRecord,
   type RoleAnswer,
-  type RoleRequest,
   type RoundRecord,
   type StatusAnswer,
   type SyncAnswer,
-  type SyncRequest,
   type VerifyAnswer,
 } from './api.js';
 import { exitStatusOf } from './exit-status.js';
@@ -36,6 +35,8 @@ export class RemoteError extends HastError {
 }
 
 export interface ControlClient extends ControlApi {
+  /** The signal gives up waiting, and then it rejects. */
+  status(names: readonly string[], signal?: AbortSignal): Promise<StatusAnswer>;
   /** What the daemon runs with: effective settings and origins. */
   config(): Promise<unknown>;
 }
@@ -58,18 +59,26 @@ export function controlClient(
   };
   const at = (name: string, verb: string): string =>
     `/v1/resources/${encodeURIComponent(name)}/${verb}`;
+  const noted = async (target: string, body: object): Promise<NotesAnswer> =>
+    (await ask('POST', target, body)) as NotesAnswer;
   return {
-    status: async (names) => (await ask('GET', `/v1/status${nameQuery(names)}`)) as StatusAnswer,
-    create: async (name, body: CreateRequest) =>
-      (await ask('POST', at(name, 'create'), body)) as { notes: readonly string[] },
-    role: async (name, body: RoleRequest) =>
-      (await ask('POST', at(name, 'role'), body)) as RoleAnswer,
-    sync: async (name, body: SyncRequest, signal) =>
+    status: async (names, signal) =>
+      (await ask('GET', `/v1/status${nameQuery(names)}`, undefined, signal)) as StatusAnswer,
+    create: (name, body) => noted(at(name, 'create'), body),
+    role: async (name, body) => (await ask('POST', at(name, 'role'), body)) as RoleAnswer,
+    sync: async (name, body, signal) =>
       (await ask('POST', at(name, 'sync'), body, signal)) as SyncAnswer,
     verify: async (name, deep, signal) =>
       (await ask('POST', at(name, 'verify'), { deep }, signal)) as VerifyAnswer,
     rounds: async (name) => (await ask('GET', at(name, 'rounds'))) as { rounds: RoundRecord[] },
     points: async (name) => (await ask('GET', at(name, 'points'))) as { points: PointRecord[] },
+    pause: (name, body) => noted(at(name, 'pause'), body),
+    resume: (name, body) => noted(at(name, 'resume'), body),
+    cancel: (name, body) => noted(at(name, 'cancel'), body),
+    estimate: async (name) => (await ask('GET', at(name, 'estimate'))) as EstimateAnswer,
+    set: (name, body) => noted(at(name, 'set'), body),
+    resize: (name, body) => noted(at(name, 'resize'), body),
+    reload: () => noted('/v1/reload', {}),
     config: () => ask('GET', '/v1/config'),
     stop: async () => void (await ask('POST', '/v1/stop', {})),
   };

@@ -26,12 +26,16 @@ export function errorBody(error: unknown): ErrorBody {
   };
 }
 
-const CONFLICTS = ['CONTROL_WRONG_ROLE', 'STATE_EXISTS', 'LOSS_NOT_ACCEPTED'];
+const ABSENT = ['CONTROL_NO_RESOURCE', 'CONTROL_NO_TARGET'];
+const CONFLICTS = [
+  ...['CONTROL_WRONG_ROLE', 'STATE_EXISTS', 'LOSS_NOT_ACCEPTED', 'NOTHING_TO_CANCEL'],
+  ...['RESIZE_GUESTS', 'RESIZE_SMALLER', 'RESIZE_DISK', 'CONFIG_INVALID'],
+];
 
-/** 404 unknown resource, 400 bad request, 409 not possible in this state, else 500. */
+/** 404 unknown resource or target, 400 bad request, 409 not possible in this state, else 500. */
 export function httpStatusOf(error: unknown): number {
   const code = codeOf(error) ?? '';
-  if (code === 'CONTROL_NO_RESOURCE') return 404;
+  if (ABSENT.includes(code)) return 404;
   if (code === 'CONTROL_BAD_REQUEST') return 400;
   return CONFLICTS.includes(code) ? 409 : 500;
 }

@@ -24,10 +24,20 @@ export const EXIT = {
   config: 78,
 } as const;
 
+/** `hastctl status --check`: the statuses of monitoring plug-ins (Nagios, Icinga and their kin),
+ * which know no others. */
+export const CHECK_STATUS = { OK: 0, WARNING: 1, CRITICAL: 2, UNKNOWN: 3 } as const;
+export type CheckWord = keyof typeof CHECK_STATUS;
+
 /** By exact code; it goes before the families. */
 export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   CONTROL_NO_RESOURCE: EXIT.noResource,
+  CONTROL_NO_TARGET: EXIT.noResource,
   CONTROL_WRONG_ROLE: EXIT.invalid,
+  NOTHING_TO_CANCEL: EXIT.invalid,
+  RESIZE_GUESTS: EXIT.invalid,
+  RESIZE_SMALLER: EXIT.data,
+  RESIZE_DISK: EXIT.data,
   CONTROL_BAD_REQUEST: EXIT.data,
   CONTROL_UNREACHABLE: EXIT.unreachable,
   CONTROL_LOST: EXIT.lostDaemon,
@@ -45,12 +55,18 @@ export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   SECRET_UNWRITABLE: EXIT.cannotCreate,
   ROUND_NOT_COMMITTED: EXIT.roundFailed,
   VERIFY_DIFFERS: EXIT.differs,
+  NO_WHOLE_POINT: EXIT.invalid,
+  STATUS_TIMEOUT: EXIT.lostDaemon,
   STOP_TIMEOUT: EXIT.tryLater,
   ROLE_WAS_PRIMARY: EXIT.invalid,
+  PEER_IS_NEWER: EXIT.invalid,
+  PEER_NOT_ASKED: EXIT.invalid,
+  NOT_A_REPLICA: EXIT.invalid,
   REPLICA_INITIALISING: EXIT.invalid,
   REPLICA_SUSPECT: EXIT.invalid,
   DAEMON_RUNNING: EXIT.tryLater,
   STATEDIR_UNUSABLE: EXIT.io,
+  STATEDIR_VOLATILE: EXIT.config,
   STATE_MISSING: EXIT.io,
   STATE_UNREADABLE: EXIT.io,
   LISTEN_FAILED: EXIT.unreachable,

@@ -3,7 +3,14 @@
 // a misspelt `acceptloss` is not taken for a no. Names are percent-decoded.
 import { z } from 'zod';
 import { DISK_BYTES_MAX } from '../base/units.js';
-import type { CreateRequest, RoleRequest, SyncRequest } from './api.js';
+import type {
+  CreateRequest,
+  ResizeRequest,
+  RoleRequest,
+  SetRequest,
+  SyncRequest,
+  TargetRequest,
+} from './api.js';
 
 /** A request that makes sense, ready for `ControlApi`. */
 export type Call =
@@ -14,7 +21,16 @@ export type Call =
   | { readonly kind: 'verify'; readonly name: string; readonly deep: boolean }
   | { readonly kind: 'rounds'; readonly name: string }
   | { readonly kind: 'points'; readonly name: string }
+  | { readonly kind: 'estimate'; readonly name: string }
+  | {
+      readonly kind: 'pause' | 'resume' | 'cancel';
+      readonly name: string;
+      readonly body: TargetRequest;
+    }
+  | { readonly kind: 'set'; readonly name: string; readonly body: SetRequest }
+  | { readonly kind: 'resize'; readonly name: string; readonly body: ResizeRequest }
   | { readonly kind: 'config' }
+  | { readonly kind: 'reload' }
   | { readonly kind: 'stop' };
 
 /** A request that makes none: an HTTP status and a sentence. */
@@ -23,6 +39,11 @@ export interface BadCall {
   readonly status: 400 | 404 | 405;
   readonly text: string;
 }
+
+/** Longest name of the configuration. */
+const NAME_LENGTH_MAX = 64;
+/** More than any line; what is meant to be faster has no limit. */
+const RATE_BITS_MAX = 10 ** 13;
 
 const bytes = z.number().int().min(1).max(DISK_BYTES_MAX).nullable().default(null);
 const createBody = z.strictObject({
@@ -40,9 +61,20 @@ const createBody = z.strictObject({
 const roleBody = z.strictObject({
   role: z.enum(['init', 'primary', 'secondary']),
   acceptLoss: z.boolean().default(false),
+  acceptDrift: z.boolean().default(false),
+  alone: z.boolean().default(false),
 });
 const syncBody = z.strictObject({ wait: z.enum(['applied', 'commit']).nullable().default(null) });
 const verifyBody = z.strictObject({ deep: z.boolean().default(false) });
+const target = z.string().min(1).max(NAME_LENGTH_MAX).nullable().default(null);
+const targetBody = z.strictObject({ target });
+const setBody = z
+  .strictObject({
+    target,
+    rateBitsPerSecond: z.number().int().min(0).max(RATE_BITS_MAX).nullable().exactOptional(),
+  })
+  .refine((body) => body.rateBitsPerSecond !== undefined, { error: 'nothing to set' });
+const resizeBody = z.strictObject({ sizeBytes: bytes, disconnect: z.boolean().default(false) });
 const emptyBody = z.strictObject({});
 
 const bad = (status: BadCall['status'], text: string): BadCall => ({ kind: 'bad', status, text });
@@ -50,15 +82,22 @@ const bad = (status: BadCall['status'], text: string): BadCall => ({ kind: 'bad'
 const METHODS: Readonly<Record<string, 'GET' | 'POST'>> = {
   status: 'GET',
   config: 'GET',
+  reload: 'POST',
   stop: 'POST',
+  estimate: 'GET',
   rounds: 'GET',
   points: 'GET',
   create: 'POST',
   role: 'POST',
   sync: 'POST',
   verify: 'POST',
+  pause: 'POST',
+  resume: 'POST',
+  cancel: 'POST',
+  set: 'POST',
+  resize: 'POST',
 };
-const GLOBAL = ['status', 'config', 'stop'];
+const GLOBAL = ['status', 'config', 'reload', 'stop'];
 
 /** Reads a request: `target` is path and query as sent, `bodyText` the whole body. */
 export function readCall(method: string, target: string, bodyText: string): Call | BadCall {
@@ -91,6 +130,8 @@ function withBody(
       return { kind: 'rounds', name };
     case 'points':
       return { kind: 'points', name };
+    case 'estimate':
+      return { kind: 'estimate', name };
     case 'create':
       return checked(createBody, bodyText, (body) => ({ kind: 'create', name, body }));
     case 'role':
@@ -99,6 +140,16 @@ function withBody(
       return checked(syncBody, bodyText, (body) => ({ kind: 'sync', name, body }));
     case 'verify':
       return checked(verifyBody, bodyText, (body) => ({ kind: 'verify', name, deep: body.deep }));
+    case 'pause':
+    case 'resume':
+    case 'cancel':
+      return checked(targetBody, bodyText, (body) => ({ kind: verb, name, body }));
+    case 'set':
+      return checked(setBody, bodyText, (body) => ({ kind: 'set', name, body }));
+    case 'resize':
+      return checked(resizeBody, bodyText, (body) => ({ kind: 'resize', name, body }));
+    case 'reload':
+      return checked(emptyBody, bodyText, () => ({ kind: 'reload' }));
     default:
       return checked(emptyBody, bodyText, () => ({ kind: 'stop' }));
   }

@@ -148,6 +148,20 @@ function dispatch(
       return api.rounds(call.name);
     case 'points':
       return api.points(call.name);
+    case 'estimate':
+      return api.estimate(call.name);
+    case 'pause':
+      return api.pause(call.name, call.body);
+    case 'resume':
+      return api.resume(call.name, call.body);
+    case 'cancel':
+      return api.cancel(call.name, call.body);
+    case 'set':
+      return api.set(call.name, call.body);
+    case 'resize':
+      return api.resize(call.name, call.body);
+    case 'reload':
+      return api.reload();
     case 'config':
       return config();
   }

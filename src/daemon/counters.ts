@@ -2,12 +2,14 @@
 // any thread sums them for status. Numbers, bytes where the name says so.
 import type { ResourceCounters } from '../control/api.js';
 import type { Counters } from '../nbd/counters.js';
+import { HoldTimes } from '../volume/hold-times.js';
 import * as M from '../volume/memory.js';
 import { COUNTERS, type Counter, THREADS_MAX, type VolumeMemory } from '../volume/memory.js';
 import type { Volume } from '../volume/volume.js';
+import type { WriteCounters } from '../volume/write-sections.js';
 
-/** The counters of one data thread, as the object its connections count in. */
-export function sharedCounters(memory: VolumeMemory, thread: number): Counters {
+/** The counters of one data thread, as the object its connections and their writes count in. */
+export function sharedCounters(memory: VolumeMemory, thread: number): Counters & WriteCounters {
   const all = new Float64Array(memory.counters);
   const row = all.subarray(thread * COUNTERS.length, (thread + 1) * COUNTERS.length);
   const counters = {};
@@ -20,24 +22,29 @@ export function sharedCounters(memory: VolumeMemory, thread: number): Counters {
       },
     });
   }
-  return counters as Counters;
+  return counters as Counters & WriteCounters;
+}
+
+/** One counter of every thread. */
+function rowsOf(memory: VolumeMemory, name: Counter): readonly number[] {
+  const all = new Float64Array(memory.counters);
+  const at = COUNTERS.indexOf(name);
+  return Array.from(
+    { length: THREADS_MAX },
+    (_, thread) => all[thread * COUNTERS.length + at] ?? 0,
+  );
 }
 
 /** One counter summed over all threads. */
 export function sumCounter(memory: VolumeMemory, name: Counter): number {
-  const all = new Float64Array(memory.counters);
-  const at = COUNTERS.indexOf(name);
-  let sum = 0;
-  for (let thread = 0; thread < THREADS_MAX; thread += 1) {
-    sum += all[thread * COUNTERS.length + at] ?? 0;
-  }
-  return sum;
+  return rowsOf(memory, name).reduce((sum, each) => sum + each, 0);
 }
 
 /** For `status` and `list`. */
 export function resourceCounters(memory: VolumeMemory, volume: Volume): ResourceCounters {
   const sum = (name: Counter): number => sumCounter(memory, name);
   const control = new Int32Array(memory.control);
+  const waits = HoldTimes.all(memory.preserveWaits);
   return {
     reads: sum('reads'),
     writes: sum('writes'),
@@ -52,5 +59,12 @@ export function resourceCounters(memory: VolumeMemory, volume: Volume): Resource
     preservedChunks: Atomics.load(control, M.PRESERVED),
     gateHoldMicrosMax: volume.holds.maxMicros,
     gateHoldMicrosP99: volume.holds.quantileMicros(0.99),
+    gateHoldMicrosP999: volume.holds.quantileMicros(0.999),
+    preserveWaits: waits.count,
+    preserveWaitMicrosP99: waits.quantileMicros(0.99),
+    firstTouches: sum('firstTouches'),
+    firstTouchMicros: sum('firstTouchMicros'),
+    firstTouchMicrosMax: Math.max(...rowsOf(memory, 'firstTouchMicrosMax')),
+    repairedBlocks: volume.repairedBlocks,
   };
 }

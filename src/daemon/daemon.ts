@@ -1,86 +1,85 @@
-// The control thread: what an operator asks for, and who does it. Roles change one at a time per
-// resource. Order of going down: export unlisted, guests' requests ended, maps published, disk
-// unlocked (W3, H8). Order of going up is the reverse.
-import { assert } from '../base/assert.js';
-import type { Clock } from '../base/clock.js';
+// The control thread: what an operator asks for, and who does it. Roles change in roles.ts, one at
+// a time per resource; rounds are the round thread's.
+import { within } from '../base/clock.js';
+import { describeError } from '../base/errors.js';
 import type { Files } from '../base/files.js';
-import type { Log } from '../base/log.js';
 import { Mutex } from '../base/sync.js';
+import { EXTENT_BYTES_DEFAULT } from '../base/units.js';
 import { createResource } from '../care/create.js';
-import type { NodeSettings, ResourceSettings } from '../config/settings.js';
+import type { NodeSettings } from '../config/settings.js';
 import {
   type ControlApi,
   ControlError,
   type CreateRequest,
+  type NotesAnswer,
+  type ResizeRequest,
+  type ResourceStatus,
   type Role,
   type RoleAnswer,
   type RoleRequest,
+  type SetRequest,
   type StatusAnswer,
   type SyncAnswer,
   type SyncRequest,
+  type TargetRequest,
 } from '../control/api.js';
-import type { DataThreads } from './data-threads.js';
-import type { Disks } from './disks.js';
-import type { Exports } from './exports.js';
+import { probeDisk } from '../disk/probe.js';
+import { planReload, reloadNotes } from './reload.js';
+import { newSize, resizeNotes } from './resize.js';
+import { newResource, type Resource } from './resource.js';
 import { resourceStatus } from './resource-status.js';
-import { startTimetable, type Timetable } from './scheduler.js';
-import type { Peer } from './thread-calls.js';
-import type { RoundThread } from './thread-messages.js';
+import { Roles, type RolesParts } from './roles.js';
+import { takeUpRole } from './take-up.js';
+import type { Trouble } from './thread-messages.js';
 
-const EXTENT_BYTES_DEFAULT = 2 * 1024 * 1024;
 const KEEPDIRTY_DEFAULT = 64;
+/** A role remembered is taken up before the control socket opens, unless its peers are this slow to
+ * answer. */
+const TAKE_UP_MS_MAX = 5000;
 
-export interface DaemonParts {
+export interface DaemonParts extends RolesParts {
   readonly settings: NodeSettings;
   readonly version: string;
   readonly files: Files;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly disks: Disks;
-  readonly dataThreads: DataThreads;
-  readonly exports: Exports;
-  readonly rounds: Peer<RoundThread>;
+  /** The configuration as the file has it now. Errors CONFIG_UNREADABLE, CONFIG_INVALID. */
+  readonly reread: () => NodeSettings;
   /** Asks the process to stop, after the answer has left. */
   readonly stop: () => void;
 }
 
-interface Resource {
-  readonly settings: ResourceSettings;
-  readonly order: Mutex;
-  role: Role;
-  error: string | null;
-  timetables: Map<string, Timetable>;
-}
-
 export class Daemon implements ControlApi {
   readonly #parts: DaemonParts;
-  readonly #resources: ReadonlyMap<string, Resource>;
+  readonly #roles: Roles;
+  readonly #resources: Map<string, Resource>;
+  readonly #reloads = new Mutex();
 
   constructor(parts: DaemonParts) {
     this.#parts = parts;
+    this.#roles = new Roles(parts);
+    const nowMs = parts.clock.wallMs();
     this.#resources = new Map(
-      parts.settings.resources.map((settings) => [
-        settings.name,
-        { settings, order: new Mutex(), role: 'init', error: null, timetables: new Map() },
-      ]),
+      parts.settings.resources.map((settings) => [settings.name, newResource(settings, nowMs)]),
     );
+  }
+
+  /** What is in force. */
+  get settings(): NodeSettings {
+    const resources = [...this.#resources.values()].map(({ settings }) => settings);
+    return { ...this.#parts.settings, resources };
+  }
+
+  /** Takes up the remembered roles; what has to wait for a peer goes on in the background. */
+  async takeUpRoles(): Promise<void> {
+    const { clock, log, rounds } = this.#parts;
+    const parts = { clock, log, rounds, roles: this.#roles };
+    const taking = [...this.#resources.values()].map((resource) => takeUpRole(resource, parts));
+    await within(clock, TAKE_UP_MS_MAX, Promise.all(taking));
   }
 
   async status(names: readonly string[]): Promise<StatusAnswer> {
     const chosen =
       names.length > 0 ? names.map((name) => this.#find(name)) : this.#resources.values();
-    const resources = await Promise.all(
-      [...chosen].map(async ({ settings, role, error, timetables }) =>
-        resourceStatus({
-          settings,
-          role,
-          error,
-          replication: await this.#parts.rounds.call('status', settings.name),
-          nextRuns: new Map([...timetables].map(([target, table]) => [target, table.nextMs])),
-          nbdUri: role === 'primary' ? this.#parts.exports.uriOf(settings.exportName) : null,
-        }),
-      ),
-    );
+    const resources = await Promise.all([...chosen].map((resource) => this.#statusOf(resource)));
     const { settings, version } = this.#parts;
     return { node: settings.node, version, pid: process.pid, resources };
   }
@@ -89,6 +88,7 @@ export class Daemon implements ControlApi {
     const resource = this.#find(name);
     return resource.order.run(async () => {
       this.#want(resource, ['init'], 'the role init');
+      resource.asking.abort();
       const answer = await createResource(this.#parts.files, {
         statedir: this.#parts.settings.statedir,
         name,
@@ -100,6 +100,8 @@ export class Daemon implements ControlApi {
         nowMs: Math.floor(this.#parts.clock.wallMs()),
       });
       await this.#parts.rounds.call('reload', name);
+      resource.ordered = 'init';
+      resource.error = null;
       return answer;
     });
   }
@@ -107,12 +109,11 @@ export class Daemon implements ControlApi {
   role(name: string, request: RoleRequest): Promise<RoleAnswer> {
     const resource = this.#find(name);
     return resource.order.run(async () => {
-      if (resource.role === request.role) {
-        return { role: request.role, notes: [`${name}: is ${request.role} already`] };
-      }
-      const answer = await this.#change(resource, request);
-      this.#parts.log.info('role changed', { resource: name, role: resource.role });
-      return answer;
+      resource.asking.abort();
+      if (resource.role !== request.role) return this.#roles.order(resource, request);
+      // One that waits to be primary again is told not to.
+      if (resource.ordered !== request.role) await this.#roles.order(resource, request);
+      return { role: request.role, notes: [`${name}: is ${request.role} already`] };
     });
   }
 
@@ -137,16 +138,86 @@ export class Daemon implements ControlApi {
     return this.#parts.rounds.call('verify', name, deep);
   }
 
+  pause(name: string, request: TargetRequest): Promise<NotesAnswer> {
+    return this.#ofTargets(name, (rounds) => rounds.call('pause', name, request.target, true));
+  }
+
+  resume(name: string, request: TargetRequest): Promise<NotesAnswer> {
+    return this.#ofTargets(name, (rounds) => rounds.call('pause', name, request.target, false));
+  }
+
+  cancel(name: string, request: TargetRequest): Promise<NotesAnswer> {
+    return this.#ofTargets(name, (rounds) => rounds.call('cancel', name, request.target));
+  }
+
+  set(name: string, { target, rateBitsPerSecond }: SetRequest): Promise<NotesAnswer> {
+    return this.#ofTargets(name, async (rounds) => {
+      if (rateBitsPerSecond === undefined) return [];
+      return rounds.call('setRate', name, target, rateBitsPerSecond);
+    });
+  }
+
+  async estimate(name: string) {
+    this.#want(this.#find(name), ['primary'], 'the primary role');
+    return this.#parts.rounds.call('estimate', name);
+  }
+
+  /** Leaves the role in good order, says the new size, takes the role again: a crash in between
+   * leaves the old size or the new one, and the role is remembered (H14). */
+  resize(name: string, request: ResizeRequest): Promise<NotesAnswer> {
+    const resource = this.#find(name);
+    return resource.order.run(async () => {
+      const { rounds, log } = this.#parts;
+      const { local: path } = resource.settings;
+      const { role, guests } = resource;
+      const sizeBytes = (await rounds.call('status', name)).sizeBytes ?? 0;
+      const diskBytes = probeDisk(path, { formatCheck: false }).sizeBytes;
+      const wanted = newSize({ name, path, role, sizeBytes, diskBytes, guests }, request);
+      if (wanted === null) return { notes: [`${name}: has ${sizeBytes} bytes already`] };
+      await this.#roles.leave(resource);
+      try {
+        await rounds.call('resized', name, wanted);
+        log.info('resized', { resource: name, before: sizeBytes, after: wanted });
+      } finally {
+        if (role === 'primary') await this.#backToPrimary(resource);
+      }
+      return { notes: resizeNotes(name, sizeBytes, wanted) };
+    });
+  }
+
+  reload(): Promise<NotesAnswer> {
+    return this.#reloads.run(async () => {
+      const { rounds, clock, log } = this.#parts;
+      const plan = planReload(this.settings, this.#parts.reread());
+      // First: a secret that cannot be read leaves everything as it was.
+      await rounds.call('applySettings', plan.now);
+      for (const settings of plan.now) {
+        const known = this.#resources.get(settings.name);
+        const resource = known ?? newResource(settings, clock.wallMs());
+        this.#resources.set(settings.name, resource);
+        await resource.order.run(() => this.#roles.reload(resource, settings, plan));
+        if (plan.gone.has(settings.name) && resource.role === 'init') {
+          resource.asking.abort();
+          this.#resources.delete(settings.name);
+        }
+      }
+      const notes = reloadNotes(plan);
+      log.info('configuration read again', { notes });
+      return { notes };
+    });
+  }
+
   async stop(): Promise<void> {
     this.#parts.stop();
   }
 
-  /** Every resource back to init, in good order. */
+  /** Every resource back to init, in good order. What it was is remembered. */
   async shutDown(): Promise<void> {
+    for (const { asking } of this.#resources.values()) asking.abort();
     // One that cannot end in good order (its state directory is full) must not hurry the others.
     const ended = await Promise.allSettled(
       [...this.#resources.values()].map((resource) =>
-        resource.order.run(() => this.#leave(resource)),
+        resource.order.run(() => this.#roles.leave(resource)),
       ),
     );
     await this.#parts.rounds.call('stop');
@@ -154,7 +225,7 @@ export class Daemon implements ControlApi {
   }
 
   /** A data thread had trouble; the round thread decides what it means. */
-  async trouble(name: string, what: 'preserve' | 'flush', text: string): Promise<void> {
+  async trouble(name: string, what: Trouble, text: string): Promise<void> {
     await this.#parts.rounds.call('trouble', name, what, text);
   }
 
@@ -162,104 +233,39 @@ export class Daemon implements ControlApi {
     return this.#parts.disks.open(name, this.#find(name).settings.local, sizeBytes);
   }
 
-  async #change(resource: Resource, request: RoleRequest): Promise<RoleAnswer> {
-    const { name } = resource.settings;
-    if (request.role === 'init') {
-      await this.#leave(resource);
-      return { role: 'init', notes: [] };
-    }
-    if (request.role === 'secondary') return this.#becomeSecondary(resource);
-    const loss = await this.#parts.rounds.call('promotionLoss', name);
-    if (loss !== null && !request.acceptLoss) {
-      throw new ControlError({ code: 'LOSS_NOT_ACCEPTED', name, text: loss });
-    }
-    await this.#leave(resource);
-    await this.#becomePrimary(resource);
-    return { role: 'primary', notes: loss === null ? [] : [`${name}: promoted; ${loss}`] };
+  async #statusOf(resource: Resource): Promise<ResourceStatus> {
+    const { settings, role, error, ordered, sinceMs, timetables, guests } = resource;
+    const { rounds, exports, dataThreads, clock } = this.#parts;
+    return resourceStatus({
+      settings,
+      role,
+      error,
+      replication: await rounds.call('status', settings.name),
+      nextRuns: new Map([...timetables].map(([target, table]) => [target, table.nextMs])),
+      nbdUri: role === 'primary' ? exports.uriOf(settings.exportName) : null,
+      guests,
+      hangsSinceMs: dataThreads.hangsSinceMs(settings.name),
+      orderedRole: ordered,
+      sinceMs,
+      nowMs: clock.wallMs(),
+    });
   }
 
-  async #becomePrimary(resource: Resource): Promise<void> {
-    const { settings } = resource;
-    const { name } = settings;
-    const { disks, rounds, dataThreads, exports } = this.#parts;
-    const disk = await disks.open(name, settings.local, null);
+  async #backToPrimary(resource: Resource): Promise<void> {
     try {
-      const volume = await rounds.call('becomePrimary', name, disk);
-      await dataThreads.open(volume, disks.deviceOf(name), settings.dataThreads);
-      resource.role = 'primary';
-      let written: Promise<void> | null = null;
-      exports.offer(
-        { name: settings.exportName, sizeBytes: volume.disk.sizeBytes, readOnly: false },
-        async ({ fd, leftover, done }) => {
-          // H37: durable before the first guest of this epoch can write.
-          written ??= rounds.call('markWritten', name);
-          await written.catch((error: unknown) => {
-            written = null; // the next guest tries again: the state directory may have room then
-            throw error;
-          });
-          dataThreads.connect(name, fd, leftover, done);
-        },
-      );
-      await this.#startTimetables(resource);
+      await this.#roles.becomePrimary(resource, false);
     } catch (error) {
-      await this.#undoPrimary(resource);
+      resource.error = `the primary role could not be taken again: ${describeError(error)}`;
       throw error;
     }
   }
 
-  async #undoPrimary(resource: Resource): Promise<void> {
-    const { name, exportName } = resource.settings;
-    this.#parts.exports.withdraw(exportName);
-    await this.#parts.dataThreads.close(name);
-    await this.#parts.rounds.call('becomeInit', name);
-    this.#parts.disks.close(name);
-    resource.role = 'init';
-  }
-
-  async #becomeSecondary(resource: Resource): Promise<RoleAnswer> {
-    const { name } = resource.settings;
-    // Looked at before anything is left: a command that is refused must not end the guests.
-    await this.#parts.rounds.call('mayBecomeSecondary', name);
-    await this.#leave(resource);
-    try {
-      const answer = await this.#parts.rounds.call('becomeSecondary', name);
-      resource.role = 'secondary';
-      return answer;
-    } catch (error) {
-      this.#parts.disks.close(name);
-      throw error;
-    }
-  }
-
-  async #leave(resource: Resource): Promise<void> {
-    const { name, exportName } = resource.settings;
-    for (const table of resource.timetables.values()) table.stop();
-    resource.timetables.clear();
-    if (resource.role === 'init') return;
-    if (resource.role === 'primary') {
-      this.#parts.exports.withdraw(exportName);
-      await this.#parts.dataThreads.close(name);
-    }
-    await this.#parts.rounds.call('becomeInit', name);
-    this.#parts.disks.close(name);
-    resource.role = 'init';
-  }
-
-  async #startTimetables(resource: Resource): Promise<void> {
-    const { settings, timetables } = resource;
-    const { rounds, clock, log } = this.#parts;
-    for (const target of settings.targets) {
-      if (target.remote === null) continue;
-      assert(!timetables.has(target.name), 'timetables stop with the role');
-      const lastRunMs = await rounds.call('lastRunMs', settings.name, target.name);
-      const fire = (nominalMs: number): void => {
-        rounds.call('fire', settings.name, target.name, nominalMs).then(
-          (what) => log.info('schedule', { resource: settings.name, target: target.name, what }),
-          (error: unknown) => log.warn('firing failed', { error: String(error) }),
-        );
-      };
-      timetables.set(target.name, startTimetable(target.schedule, lastRunMs, clock, fire));
-    }
+  async #ofTargets(
+    name: string,
+    work: (rounds: RolesParts['rounds']) => Promise<readonly string[]>,
+  ): Promise<NotesAnswer> {
+    this.#want(this.#find(name), ['primary'], 'the primary role');
+    return { notes: await work(this.#parts.rounds) };
   }
 
   #find(name: string): Resource {

@@ -3,13 +3,14 @@
 // cache. Nothing here knows targets, rounds or networks (W4).
 import { parentPort } from 'node:worker_threads';
 import { present } from '../base/assert.js';
-import { nextTurn } from '../base/clock.js';
+import { nextTurn, systemClock } from '../base/clock.js';
 import { describeError } from '../base/errors.js';
 import type { FileHandle } from '../base/files.js';
 import { pinoLog } from '../base/log.js';
 import { nodeFiles } from '../base/node-files.js';
 import { openFileDevice } from '../disk/file-device.js';
 import { reserveSpace } from '../disk/syscalls.js';
+import type { Agreement } from '../nbd/protocol.js';
 import { type Connection, serveTransmission } from '../nbd/transmission.js';
 import { Core } from '../volume/core.js';
 import { intentWriter } from '../volume/intent.js';
@@ -19,9 +20,11 @@ import { atomicsWaiter } from '../volume/waiter.js';
 import { sharedCounters } from './counters.js';
 import { connectThreads } from './thread-calls.js';
 import type { DataThread, DataThreadOwner, ServedVolume } from './thread-messages.js';
+import { type WatchedDevice, watchDevice } from './watched-device.js';
 
 interface Served {
   readonly disk: TrackedDisk;
+  readonly watched: WatchedDevice;
   readonly counters: ReturnType<typeof sharedCounters>;
   readonly handles: readonly FileHandle[];
   readonly connections: Map<number, Connection>;
@@ -35,41 +38,63 @@ const waiter = atomicsWaiter(nextTurn);
 
 const owner = connectThreads<DataThread, DataThreadOwner>(
   port,
-  { open, connect, close },
+  { ping, open, connect, close },
   (error) => {
     log.error('a data thread has a bug', { error: describeError(error) });
     throw error;
   },
 );
 
+/** H19: silent while a disk keeps what it was asked for. */
+async function ping(): Promise<void> {
+  await Promise.all([...served.values()].map(({ watched }) => watched.answers()));
+}
+
 async function open(volume: ServedVolume, thread: number, poolMax: number): Promise<void> {
-  const { name, memory, disk, intentPath, spillPath } = volume;
-  const device = openFileDevice(disk.fd, disk.path, disk.kind, disk.sizeBytes, {
+  const { name, memory, disk, intentPath, spillPaths, targets } = volume;
+  const file = openFileDevice(disk.fd, disk.path, disk.kind, disk.sizeBytes, {
     ownsFd: false,
     poolOperationsMax: poolMax,
+    syncsInThread: true,
   });
+  const watched = watchDevice(file, systemClock);
+  const { device } = watched;
   const intent = await files.open(intentPath, 'write');
-  const spill = await files.open(spillPath, 'write');
+  const spills = await Promise.all(spillPaths.map((path) => files.open(path, 'write')));
+  const counters = sharedCounters(memory, thread);
   const tracked = new TrackedDisk(new Core(memory, thread), {
     device,
-    spill: fileSpill(spill),
+    spills: spills.map((handle) => fileSpill(handle)),
     writeIntent: intentWriter(intent),
+    flushIntent: () => intent.sync(),
     waiter,
+    nowMs: () => systemClock.monotonicMs(),
+    counters,
     onTrouble: (what, error) => void owner.call('trouble', name, what, describeError(error)),
+    repair: (chunk, mask) => owner.call('repair', name, chunk, mask),
+    targets,
   });
   served.set(name, {
     disk: tracked,
-    counters: sharedCounters(memory, thread),
-    handles: [intent, spill],
+    watched,
+    counters,
+    handles: [intent, ...spills],
     connections: new Map(),
   });
 }
 
-async function connect(name: string, id: number, fd: number, leftover: Uint8Array): Promise<void> {
+async function connect(
+  name: string,
+  id: number,
+  fd: number,
+  leftover: Uint8Array,
+  agreement: Agreement,
+): Promise<void> {
   const volume = present(served.get(name), 'control connects only to open volumes');
   const connection = serveTransmission({
     fd,
     leftover,
+    agreement,
     disk: volume.disk,
     counters: volume.counters,
     log: log.child({ resource: name }),
@@ -88,4 +113,5 @@ async function close(name: string): Promise<void> {
   served.delete(name);
   await Promise.all([...volume.connections.values()].map((connection) => connection.close()));
   for (const handle of volume.handles) await handle.close();
+  await volume.watched.device.close();
 }

@@ -3,7 +3,10 @@
 // robin. The death of a data thread ends the process: a gate would wait for ever.
 import { Worker } from 'node:worker_threads';
 import { assert, present } from '../base/assert.js';
+import type { Clock } from '../base/clock.js';
 import type { Log } from '../base/log.js';
+import type { HandedConnection } from '../nbd/listener.js';
+import { HangWatch } from './hang-watch.js';
 import { connectThreads, type Peer } from './thread-calls.js';
 import type { DataThread, DataThreadOwner, ServedVolume } from './thread-messages.js';
 
@@ -21,9 +24,11 @@ interface Group {
 }
 
 export interface DataThreadsParts {
+  readonly clock: Clock;
   readonly log: Log;
   readonly fatal: (why: string, error: unknown) => void;
-  readonly trouble: (name: string, what: 'preserve' | 'flush', text: string) => Promise<void>;
+  readonly trouble: DataThreadOwner['trouble'];
+  readonly repair: DataThreadOwner['repair'];
 }
 
 export class DataThreads {
@@ -32,11 +37,19 @@ export class DataThreads {
   /** Device of each open resource. */
   readonly #devices = new Map<string, string>();
   readonly #ended = new Map<number, () => void>();
+  readonly #hangs: HangWatch;
   #connections = 0;
   #stopping = false;
 
   constructor(parts: DataThreadsParts) {
     this.#parts = parts;
+    this.#hangs = new HangWatch(parts);
+  }
+
+  /** Wall time since when the disk of an open resource answers nothing; null: it answers (H19). */
+  hangsSinceMs(name: string): number | null {
+    const device = this.#devices.get(name);
+    return device === undefined ? null : this.#hangs.sinceMs(device);
   }
 
   /** Lets `count` threads of the device serve the volume; the first resource of a device decides
@@ -51,7 +64,7 @@ export class DataThreads {
   }
 
   /** Hands a negotiated connection over; `done` is called once when it has ended. */
-  connect(name: string, fd: number, leftover: Uint8Array, done: () => void): void {
+  connect(name: string, { fd, leftover, agreement, done }: HandedConnection): void {
     const device = present(this.#devices.get(name), 'only an open resource is exported');
     const group = present(this.#groups.get(device), 'a device has threads');
     const thread = present(group.threads[group.next], 'next is an index');
@@ -59,7 +72,7 @@ export class DataThreads {
     this.#connections += 1;
     const id = this.#connections;
     this.#ended.set(id, done);
-    thread.peer.call('connect', name, id, fd, leftover).catch((error: unknown) => {
+    thread.peer.call('connect', name, id, fd, leftover, agreement).catch((error: unknown) => {
       this.#parts.fatal('a data thread did not take a connection', error);
     });
   }
@@ -75,6 +88,7 @@ export class DataThreads {
   async stop(): Promise<void> {
     assert(this.#devices.size === 0, 'every resource is closed first');
     this.#stopping = true;
+    await this.#hangs.stop();
     const groups = [...this.#groups.values()];
     await Promise.all(groups.flatMap((group) => group.threads.map((t) => t.worker.terminate())));
   }
@@ -83,6 +97,7 @@ export class DataThreads {
     const threads = Array.from({ length: count }, () => this.#thread());
     const group = { threads, next: 0 };
     this.#groups.set(device, group);
+    for (const { peer } of threads) this.#hangs.watch(device, () => peer.call('ping'));
     this.#parts.log.info('data threads started', { device, count });
     return group;
   }
@@ -99,6 +114,7 @@ export class DataThreads {
         this.#ended.delete(id);
       },
       trouble: (name, what, text) => this.#parts.trouble(name, what, text),
+      repair: (name, chunk, mask) => this.#parts.repair(name, chunk, mask),
     };
     const bug = (error: unknown): void => this.#parts.fatal('control has a bug', error);
     return { worker, peer: connectThreads<DataThreadOwner, DataThread>(worker, mine, bug) };

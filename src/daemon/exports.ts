@@ -5,18 +5,13 @@ import type { Log } from '../base/log.js';
 import { closeFd } from '../disk/syscalls.js';
 import type { NbdAddress } from '../nbd/addresses.js';
 import { type HandedConnection, listenNbd, type NbdListener } from '../nbd/listener.js';
-
-export interface Offer {
-  readonly name: string;
-  readonly sizeBytes: number;
-  readonly readOnly: boolean;
-}
+import type { ExportInfo } from '../nbd/protocol.js';
 
 type Take = (connection: HandedConnection) => Promise<void>;
 
 export class Exports {
   readonly #log: Log;
-  readonly #offers = new Map<string, { readonly offer: Offer; readonly take: Take }>();
+  readonly #offers = new Map<string, { readonly offer: ExportInfo; readonly take: Take }>();
   readonly #listeners: NbdListener[] = [];
 
   constructor(log: Log) {
@@ -37,7 +32,7 @@ export class Exports {
     }
   }
 
-  offer(offer: Offer, take: Take): void {
+  offer(offer: ExportInfo, take: Take): void {
     this.#offers.set(offer.name, { offer, take });
   }
 

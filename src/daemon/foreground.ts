@@ -11,37 +11,85 @@ import { deferred } from '../base/sync.js';
 import { addressOf } from '../config/address.js';
 import type { NodeSettings } from '../config/settings.js';
 import { EXIT } from '../control/exit-status.js';
-import { startControlServer } from '../control/server.js';
-import { reserveSpace } from '../disk/syscalls.js';
+import { type ControlServer, startControlServer } from '../control/server.js';
+import { exitNow, reserveSpace } from '../disk/syscalls.js';
 import type { NbdAddress } from '../nbd/addresses.js';
 import { Daemon } from './daemon.js';
 import { DataThreads } from './data-threads.js';
 import { Disks } from './disks.js';
 import { Exports } from './exports.js';
 import { groupId } from './group-id.js';
-import { takeStateDirectory } from './state-directory.js';
-import { connectThreads } from './thread-calls.js';
+import { checkMedium, takeStateDirectory } from './state-directory.js';
+import { connectThreads, type Peer } from './thread-calls.js';
 import type { ControlThread, RoundThread } from './thread-messages.js';
 import { VERSION } from './version.js';
 
 const TIMEOUT_SECONDS_DEFAULT = 20;
 
+export interface ForegroundOptions {
+  readonly settings: NodeSettings;
+  /** Of the log. */
+  readonly level: string;
+  /** The configuration as the file has it now. Errors CONFIG_UNREADABLE, CONFIG_INVALID. */
+  readonly reread: () => NodeSettings;
+}
+
+interface Assembled {
+  readonly daemon: Daemon;
+  readonly rounds: Peer<RoundThread>;
+  readonly exports: Exports;
+  readonly dataThreads: DataThreads;
+  readonly log: Log;
+  /** Ends the process: something is wrong that nobody can go on with. */
+  readonly fatal: (why: string, error: unknown) => never;
+  /** Why hastd is to stop. */
+  readonly stopped: Promise<string>;
+}
+
 /** Runs until it is told to stop; then ends the process. Rejects when it cannot start. */
-export async function runForeground(settings: NodeSettings, level: string): Promise<void> {
+export async function runForeground(options: ForegroundOptions): Promise<void> {
+  const { settings, level } = options;
   process.env['HAST_LOG_LEVEL'] = level;
   const log = pinoLog(level).child({ node: settings.node });
   const release = takeStateDirectory(settings.statedir);
+  checkMedium(settings, log);
+  const assembled = assemble(options, log);
+  const { daemon, rounds, exports, stopped } = assembled;
+  const { node, statedir, listen, resources } = settings;
+  await rounds.call('start', { node, statedir, listen, resources, logLevel: level });
+  await exports.listen(settings.exports.map((address) => nbdAddress(settings, address)));
+  await daemon.takeUpRoles();
+  const server = await openControl(settings, assembled);
+  writePidfile(settings.pidfile, log);
+  log.info('hastd is running', { version: VERSION, pid: process.pid, resources: resources.length });
+  log.info('hastd stops', { why: await stopped });
+  const ended = await endInOrder(assembled, server).finally(() => {
+    rmSync(settings.pidfile, { force: true });
+    release();
+  });
+  if (ended !== 'timeout') {
+    log.info('hastd has stopped');
+    process.exit(0);
+  }
+  log.error('not everything ended in time; the next start compares');
+  // Not process.exit: it waits for the pool, and a thread of it may hang in the disk (H19).
+  exitNow(EXIT.software);
+}
+
+/** The threads, and control; signals are listened to from now on. */
+function assemble({ settings, reread }: ForegroundOptions, log: Log): Assembled {
   const stopped = deferred<string>();
   const fatal = (why: string, error: unknown): never => {
     log.error(why, { error: describeError(error) });
     process.exit(EXIT.software);
   };
-  const disks = new Disks();
   const exports = new Exports(log);
   const dataThreads = new DataThreads({
+    clock: systemClock,
     log,
     fatal,
     trouble: (name, what, text) => daemon.trouble(name, what, text),
+    repair: (name, chunk, mask) => rounds.call('repair', name, chunk, mask),
   });
   const rounds = startRoundThread(fatal, {
     openReplicaDisk: (name, sizeBytes) => daemon.openReplicaDisk(name, sizeBytes),
@@ -52,30 +100,50 @@ export async function runForeground(settings: NodeSettings, level: string): Prom
     files: nodeFiles(reserveSpace),
     clock: systemClock,
     log,
-    disks,
+    disks: new Disks(),
     dataThreads,
     exports,
     rounds,
+    reread,
     stop: () => stopped.resolve('hastctl stop'),
   });
-  const { node, statedir, listen, resources } = settings;
-  await rounds.call('start', { node, statedir, listen, resources, logLevel: level });
-  await exports.listen(settings.exports.map((address) => nbdAddress(settings, address)));
-  const server = await startControlServer(
-    { path: settings.control },
-    { api: daemon, config: () => settings, log, clock: systemClock, onBug: (e) => fatal('bug', e) },
-  );
-  writePidfile(settings.pidfile, log);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => stopped.resolve(signal));
   }
-  process.on('SIGHUP', () => log.warn('a changed configuration needs a restart in this version'));
-  log.info('hastd is running', { version: VERSION, pid: process.pid, resources: resources.length });
-  const why = await stopped.promise;
-  log.info('hastd stops', { why });
+  process.on('SIGHUP', () => {
+    daemon.reload().catch((error: unknown) => {
+      log.error('the configuration stays as it was', { why: describeError(error) });
+    });
+  });
+  return { daemon, rounds, exports, dataThreads, log, fatal, stopped: stopped.promise };
+}
+
+/** Roles were taken up before: a socket that cannot be made must not cost their clean marks. */
+async function openControl(
+  settings: NodeSettings,
+  { daemon, log, fatal }: Assembled,
+): Promise<ControlServer> {
+  const onBug = (error: unknown): void => fatal('bug', error);
+  const config = () => daemon.settings;
+  try {
+    return await startControlServer(
+      { path: settings.control },
+      { api: daemon, config, log, clock: systemClock, onBug },
+    );
+  } catch (error) {
+    await daemon.shutDown();
+    throw error;
+  }
+}
+
+/** 'timeout': not all of it has ended. */
+async function endInOrder(
+  { daemon, exports, dataThreads }: Assembled,
+  server: ControlServer,
+): Promise<'ended' | 'timeout'> {
   const seconds = Math.max(
     TIMEOUT_SECONDS_DEFAULT,
-    ...resources.map((resource) => resource.timeoutSeconds),
+    ...daemon.settings.resources.map((resource) => resource.timeoutSeconds),
   );
   const ending = async (): Promise<void> => {
     await exports.close();
@@ -83,19 +151,14 @@ export async function runForeground(settings: NodeSettings, level: string): Prom
     await dataThreads.stop();
     await server.close();
   };
-  const ended = await within(systemClock, seconds * 1000, ending()).finally(() => {
-    rmSync(settings.pidfile, { force: true });
-    release();
-  });
-  if (ended === 'timeout') log.error('not everything ended in time; the next start compares');
-  else log.info('hastd has stopped');
-  process.exit(ended === 'timeout' ? EXIT.software : 0);
+  const ended = await within(systemClock, seconds * 1000, ending());
+  return ended === 'timeout' ? 'timeout' : 'ended';
 }
 
 function startRoundThread(
   fatal: (why: string, error: unknown) => never,
   mine: ControlThread,
-): ReturnType<typeof connectThreads<ControlThread, RoundThread>> {
+): Peer<RoundThread> {
   const worker = new Worker(new URL('./round-thread.js', import.meta.url));
   worker.on('error', (error) => fatal('the round thread has died', error));
   worker.on('exit', (status) => fatal('the round thread has ended', status));

@@ -9,11 +9,12 @@ import { codeOf, describeError } from '../base/errors.js';
 import { formatFinding } from '../config/finding.js';
 import { loadConfig } from '../config/load.js';
 import { nodeNames } from '../config/node.js';
-import type { NodeSettings } from '../config/settings.js';
+import type { ConfigResult, NodeSettings } from '../config/settings.js';
 import { controlClient } from '../control/client.js';
 import { EXIT, exitStatusOf } from '../control/exit-status.js';
 import { machineFacts } from '../control/machine-facts.js';
 import { checkCron } from '../schedule/firing.js';
+import { longestGapSeconds } from '../schedule/gap.js';
 import { DaemonError } from './daemon-faults.js';
 import { runForeground } from './foreground.js';
 
@@ -38,7 +39,7 @@ export async function main(args: readonly string[]): Promise<void> {
     if (settings === null) return;
     if (options.foreground) {
       const level = options.debug ? 'debug' : 'info';
-      await runForeground(settings, level);
+      await runForeground({ settings, level, reread: () => reread(options) });
     } else await detach(settings, args);
   } catch (error) {
     process.stderr.write(`hastd: ${describeError(error)}\n`);
@@ -64,24 +65,42 @@ function parse(args: readonly string[]): Options | null {
   }
 }
 
+/** The configuration, or null after saying what is wrong with it. */
 function configuration(options: Options): NodeSettings | null {
-  let text: string;
+  let result: ConfigResult;
   try {
-    text = readFileSync(options.config, 'utf8');
+    result = load(options);
   } catch (error) {
-    process.stderr.write(`hastd: ${options.config}: cannot be read: ${describeError(error)}\n`);
+    process.stderr.write(`hastd: ${describeError(error)}\n`);
     process.exitCode = EXIT.configUnreadable;
     return null;
   }
-  const names = nodeNames(options.node ?? process.env['HAST_NODE'] ?? null, machineFacts());
-  const result = loadConfig(text, options.config, { names }, checkCron);
   for (const finding of result.findings) process.stderr.write(`${formatFinding(finding)}\n`);
-  if (result.settings === null) {
-    process.exitCode = EXIT.config;
-    return null;
+  if (result.settings === null) process.exitCode = EXIT.config;
+  return result.settings;
+}
+
+/** The configuration for a daemon that runs. Errors CONFIG_UNREADABLE, CONFIG_INVALID. */
+function reread(options: Options): NodeSettings {
+  const { settings, findings } = load(options);
+  if (settings !== null) return settings;
+  const wrong = findings.filter(({ level }) => level === 'error').map(formatFinding);
+  throw new DaemonError({ code: 'CONFIG_INVALID', path: options.config, findings: wrong });
+}
+
+function load(options: Options): ConfigResult {
+  const { config: path, pidfile } = options;
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    const why = describeError(cause);
+    throw new DaemonError({ code: 'CONFIG_UNREADABLE', path, text: why }, { cause });
   }
-  const { pidfile } = options;
-  return pidfile === undefined ? result.settings : { ...result.settings, pidfile };
+  const names = nodeNames(options.node ?? process.env['HAST_NODE'] ?? null, machineFacts());
+  const result = loadConfig(text, path, { names }, checkCron, longestGapSeconds);
+  if (result.settings === null || pidfile === undefined) return result;
+  return { ...result, settings: { ...result.settings, pidfile } };
 }
 
 async function detach(settings: NodeSettings, args: readonly string[]): Promise<void> {

@@ -1,6 +1,6 @@
 // Where peers knock: listens on the node's addresses, proves who is there by the resource's
 // secret, and hands the session of a primary to the secondary it asks for. Secrets are read at
-// start and never leave this thread.
+// start and at a reload, and never leave this thread.
 import { describeError, HastError } from '../base/errors.js';
 import type { ResourceSettings } from '../config/settings.js';
 import { isLoopback } from '../net/address.js';
@@ -17,7 +17,7 @@ import { factsOf, type Machinery } from './resource-parts.js';
 export class PeerDoor {
   readonly #machinery: Machinery;
   readonly #nodes: ReadonlyMap<string, ResourceNode>;
-  readonly #secrets = new Map<string, Uint8Array>();
+  #secrets: ReadonlyMap<string, Uint8Array> = new Map();
   readonly #listeners: PeerListener[] = [];
 
   constructor(machinery: Machinery, nodes: ReadonlyMap<string, ResourceNode>) {
@@ -27,10 +27,7 @@ export class PeerDoor {
 
   /** Reads the secrets and listens. Errors of readSecret and listenForPeers. */
   async open(addresses: readonly string[]): Promise<void> {
-    for (const { settings } of this.#nodes.values()) {
-      if (settings.secretPath === null) continue;
-      this.#secrets.set(settings.name, await readSecret(settings.secretPath));
-    }
+    await this.readSecrets([...this.#nodes.values()].map(({ settings }) => settings));
     const { log } = this.#machinery;
     for (const address of addresses) {
       try {
@@ -43,6 +40,15 @@ export class PeerDoor {
         log.warn('not listening on an address', { address, why: describeError(error) });
       }
     }
+  }
+
+  /** From now on these count, for sessions to come. Errors of readSecret: then as before. */
+  async readSecrets(resources: readonly ResourceSettings[]): Promise<void> {
+    const secrets = new Map<string, Uint8Array>();
+    for (const { name, secretPath } of resources) {
+      if (secretPath !== null) secrets.set(name, await readSecret(secretPath));
+    }
+    this.#secrets = secrets;
   }
 
   #listening() {
@@ -75,11 +81,11 @@ export class PeerDoor {
   }
 
   async #greet(stream: ByteStream, identity: string | null): Promise<void> {
-    const { node, log } = this.#machinery;
-    let wanted = '';
+    const { node } = this.#machinery;
+    let caller: PeerFacts | null = null;
     try {
       const find = (theirs: PeerFacts) => {
-        wanted = theirs.resource;
+        caller = theirs;
         return this.#local(theirs, identity, stream.remote);
       };
       const session = await receiveGreeting(stream, { identity }, { node, find }, this.#machinery);
@@ -88,12 +94,23 @@ export class PeerDoor {
         void role.resource.serve(session);
         return;
       }
-      // Somebody asked who we are: a replica about to be promoted.
+      // Somebody asked who we are: a replica about to be promoted, a primary that returns (H38).
       session.start(() => undefined);
     } catch (error) {
-      log.warn('a peer did not come in', { remote: stream.remote, why: describeError(error) });
-      this.#turnedAway(wanted, error);
+      this.#refused(stream.remote, caller, error);
     }
+  }
+
+  /** Who asks under another role than its own, to learn ours, is no news: see ask-peers.ts. */
+  #refused(remote: string, caller: PeerFacts | null, error: unknown): void {
+    const { log } = this.#machinery;
+    const fields = { remote, why: describeError(error) };
+    if (caller !== null && caller.role !== 'primary') {
+      log.debug('a question could not be answered', fields);
+      return;
+    }
+    log.warn('a peer did not come in', fields);
+    if (caller !== null) this.#turnedAway(caller.resource, error);
   }
 
   /** A resource as it is judged: without state it is not there yet. */
@@ -112,7 +129,8 @@ export class PeerDoor {
     if (proved && role.kind === 'secondary' && theirs.role === 'primary') {
       await role.resource.supersede();
     }
-    return { facts: factsOf(this.#machinery, settings, file, role.kind), insecure };
+    const facts = factsOf(this.#machinery, settings, file, role.kind);
+    return { facts: aboutCaller(facts, found, theirs), insecure };
   }
 }
 
@@ -125,4 +143,15 @@ function hostOf(remote: string): string {
 function isFamilyMissing(error: unknown): boolean {
   const { errno } = (error instanceof HastError ? error.fault : {}) as { errno?: unknown };
   return errno === 'EAFNOSUPPORT' || errno === 'EADDRNOTAVAIL';
+}
+
+/** What is known beyond the state file: a replica stands at its last committed point, applied or
+ * not (DESIGN.md §5); a former primary that a replica asks answers about that very one. */
+function aboutCaller(facts: PeerFacts, { file, role }: ResourceNode, theirs: PeerFacts): PeerFacts {
+  if (role.kind === 'secondary') return { ...facts, point: role.resource.parts.replica.point };
+  const former = role.kind === 'init' && file?.state.epochs.at(-1)?.node === facts.node;
+  const record = former ? file.state.targets[theirs.node] : undefined;
+  if (record === undefined) return facts;
+  const { point, proposed, drained, away } = record;
+  return { ...facts, point, proposed: proposed?.point.id ?? null, suspect: !drained || away };
 }

@@ -1,19 +1,27 @@
 // A resource in the primary role, on the round thread: the opened maps, a driver per target, a
 // checkpoint at least once a minute (H9). Its guest side is on the data threads.
-import type { Clock } from '../base/clock.js';
-import { isoTime } from '../base/clock.js';
-import { codeOf, describeError } from '../base/errors.js';
+import { type Clock, isoTime } from '../base/clock.js';
+import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import { hex } from '../base/random.js';
-import type { Mutex } from '../base/sync.js';
-import type { PointRecord, TargetStatus } from '../control/api.js';
-import { stateWord } from '../control/state-word.js';
-import { recordOf } from '../round/contact.js';
+import type { ResourceSettings } from '../config/settings.js';
+import {
+  ControlError,
+  type EstimateAnswer,
+  type PointRecord,
+  type SyncRequest,
+  type TargetStatus,
+} from '../control/api.js';
 import type { Primary } from '../round/primary.js';
 import type { ResourceFile } from '../tracking/resource-file.js';
 import { resourceCounters, sumCounter } from './counters.js';
+import { estimateTarget } from './estimate.js';
+import type { ReplicationFacts } from './resource-status.js';
+import type { RoundLog } from './round-log.js';
+import type { ScrubLoop } from './scrub-loop.js';
 import type { TargetDriver } from './target-driver.js';
-import type { ReplicationStatus } from './thread-messages.js';
+import { targetStatus } from './target-status.js';
+import type { SyncOutcome } from './thread-messages.js';
 
 const CHECKPOINT_MS = 60_000;
 const CHECKPOINT_BUSY_MS = 5_000;
@@ -21,12 +29,10 @@ const CHECKPOINT_BUSY_MS = 5_000;
 export interface PrimaryResourceParts {
   readonly primary: Primary;
   readonly resourceFile: ResourceFile;
+  /** By slot. */
   readonly drivers: readonly TargetDriver[];
-  /** Held while a round or a verification runs. */
-  readonly order: Mutex;
-  /** remote of each target, for status. */
-  readonly remotes: ReadonlyMap<string, string | null>;
-  readonly closeDisk: () => Promise<void>;
+  readonly rounds: RoundLog;
+  readonly scrub: ScrubLoop;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -35,41 +41,51 @@ export class PrimaryResource {
   readonly parts: PrimaryResourceParts;
   readonly #stop = new AbortController();
   readonly #checkpoints: Promise<void>;
+  readonly #scrubbing: Promise<void>;
+  #settings: ResourceSettings;
 
-  constructor(parts: PrimaryResourceParts) {
+  constructor(parts: PrimaryResourceParts, settings: ResourceSettings) {
     this.parts = parts;
+    this.#settings = settings;
     this.#checkpoints = this.#checkpointEveryMinute();
-    for (const driver of parts.drivers) {
-      driver.startSettling();
-      void driver.parts.link.keepUp();
-    }
+    this.#scrubbing = parts.scrub.run(() => this.#settings.scrubShare, this.#stop.signal);
+    for (const driver of parts.drivers) driver.start();
+  }
+
+  get settings(): ResourceSettings {
+    return this.#settings;
   }
 
   driver(target: string): TargetDriver | undefined {
-    return this.parts.drivers.find((each) => each.parts.round.target === target);
+    return this.parts.drivers.find((each) => each.name === target);
   }
 
   get guestBytes(): number {
     return sumCounter(this.parts.primary.memory, 'writtenBytes');
   }
 
-  status(): ReplicationStatus {
-    const { primary, resourceFile } = this.parts;
+  status(): ReplicationFacts {
+    const { primary, resourceFile, drivers } = this.parts;
     const { state } = resourceFile;
+    const cleanAtMs = new Map<string, number>();
+    for (const { name, cleanAtMs: atMs } of drivers) if (atMs !== null) cleanAtMs.set(name, atMs);
     return {
       sizeBytes: state.sizeBytes,
       extentBytes: state.extentBytes,
       keepdirty: state.keepdirty,
-      spillBytes: primary.volume.spillBytes,
+      spillBytes: primary.volume.spillBytes(),
       error: primary.volume.suspect ? 'an fdatasync of the local disk failed' : null,
       counters: resourceCounters(primary.memory, primary.volume),
-      targets: this.parts.drivers.map((driver) => this.#targetStatus(driver)),
+      alone: false,
+      targets: drivers.map((driver) => this.#targetStatus(driver)),
+      cleanAtMs,
     };
   }
 
+  /** The last point of every target, also of those that the configuration leaves out now. */
   points(): PointRecord[] {
     const { state } = this.parts.resourceFile;
-    return Object.entries(state.targets).flatMap(([target, { point }]) =>
+    return Object.entries(state.targets).flatMap(([target, { point, damagedChunks }]) =>
       point === null
         ? []
         : [
@@ -78,7 +94,7 @@ export class PrimaryResource {
               number: point.number,
               time: isoTime(point.timeMs),
               parent: null,
-              consistency: 'crash' as const,
+              consistency: damagedChunks > 0 ? ('damaged' as const) : ('crash' as const),
               sizeBytes: state.sizeBytes,
               changedBytes: 0,
               target,
@@ -87,13 +103,92 @@ export class PrimaryResource {
     );
   }
 
+  /** A round of each target that is meant, all at the same time. */
+  sync(target: string | null, request: SyncRequest): Promise<readonly SyncOutcome[]> {
+    return Promise.all(this.#chosen(target).map((driver) => driver.sync(request)));
+  }
+
+  /** What a round of each target would cost now. */
+  estimate(): EstimateAnswer {
+    const { primary, resourceFile, drivers, rounds } = this.parts;
+    const { volume } = primary;
+    const targets = drivers.map((driver) => {
+      const { slot } = driver.parts.round;
+      const maps = [volume.core.liveMap(), ...volume.maps(slot)];
+      return estimateTarget({
+        target: driver.name,
+        sizeBytes: resourceFile.state.sizeBytes,
+        dirtyBytes: volume.dirtyBytes(slot),
+        dirtyChunks: maps.reduce((sum, map) => sum + map.count().chunks, 0),
+        filling: driver.record.point === null,
+        rounds: rounds.records,
+        rateBitsPerSecond: driver.rateBitsPerSecond,
+        spillBytesMax: volume.spillBytesMax,
+      });
+    });
+    return { targets };
+  }
+
+  /** Sentences for the operator. Error CONTROL_NO_TARGET, as of the next two. */
+  async pause(target: string | null, on: boolean): Promise<readonly string[]> {
+    const notes: string[] = [];
+    for (const driver of this.#chosen(target)) {
+      await driver.pause(on);
+      const held = 'is held; a round that runs goes on, and "hastctl sync" still makes one';
+      notes.push(`${this.#name}: the schedule of ${driver.name} ${on ? held : 'goes on'}`);
+    }
+    return notes;
+  }
+
+  /** Error NOTHING_TO_CANCEL when no target that is meant runs anything. */
+  async cancel(target: string | null): Promise<readonly string[]> {
+    const cancelled = this.#chosen(target).filter((driver) => driver.cancel());
+    if (cancelled.length === 0) {
+      throw new ControlError({ code: 'NOTHING_TO_CANCEL', name: this.#name });
+    }
+    return cancelled.map(({ name }) => `${this.#name}: the round of ${name} is being given up`);
+  }
+
+  async setRate(target: string | null, rate: number | null): Promise<readonly string[]> {
+    const notes: string[] = [];
+    for (const driver of this.#chosen(target)) {
+      await driver.setRate(rate);
+      const bits = driver.rateBitsPerSecond;
+      const limit = bits === null ? 'without a limit' : `at most ${bits} bits a second`;
+      const why = rate === null ? ', as the configuration says' : '';
+      notes.push(`${this.#name}: to ${driver.name} ${limit}${why}`);
+    }
+    return notes;
+  }
+
+  /** A reload of the configuration: what counts from now on for the targets there are. */
+  async applySettings(settings: ResourceSettings): Promise<void> {
+    this.#settings = settings;
+    for (const driver of this.parts.drivers) {
+      const found = settings.targets.find(({ name }) => name === driver.name);
+      if (found !== undefined) await driver.apply(found);
+    }
+  }
+
   /** The guests are gone. Ends rounds and links, publishes the maps, leaves the clean mark. */
   async close(): Promise<void> {
     this.#stop.abort();
     await Promise.all(this.parts.drivers.map((driver) => driver.close()));
-    await this.#checkpoints;
-    await this.parts.order.run(() => this.parts.primary.closeClean());
-    await this.parts.closeDisk();
+    await Promise.all([this.#checkpoints, this.#scrubbing]);
+    await this.parts.primary.closeClean();
+    await this.parts.rounds.close();
+  }
+
+  get #name(): string {
+    return this.#settings.name;
+  }
+
+  #chosen(target: string | null): readonly TargetDriver[] {
+    const { drivers } = this.parts;
+    const chosen = drivers.filter(({ name }) => target === null || name === target);
+    if (chosen.length > 0 || target === null) return chosen;
+    const known = drivers.map(({ name }) => name).join(', ') || 'none';
+    throw new ControlError({ code: 'CONTROL_NO_TARGET', name: this.#name, target, known });
   }
 
   async #checkpointEveryMinute(): Promise<void> {
@@ -112,77 +207,23 @@ export class PrimaryResource {
   }
 
   #targetStatus(driver: TargetDriver): TargetStatus {
-    const { resourceFile, clock, remotes, primary } = this.parts;
-    const { round, link } = driver.parts;
-    const name = round.target;
-    const record = recordOf(resourceFile, name);
-    const remote = remotes.get(name) ?? null;
-    const dirtyBytes = primary.volume.dirtyBytes(round.slot);
-    const { point } = record;
-    const axes = {
-      role: 'primary' as const,
-      link: remote === null ? ('none' as const) : link.up ? ('up' as const) : ('down' as const),
-      work: driver.running?.phase ?? ('idle' as const),
-      data: this.#data(driver, dirtyBytes),
-    };
-    const lagSeconds =
-      point === null ? null : dirtyBytes === 0 ? 0 : (clock.wallMs() - point.timeMs) / 1000;
-    return {
-      name,
-      kind: 'replica',
-      remote,
-      link: axes.link,
-      work: axes.work,
-      data: axes.data,
-      state: stateWord(axes),
-      dirtyBytes,
-      lastPoint:
-        point === null
-          ? null
-          : { id: hex(point.id), number: point.number, time: isoTime(point.timeMs) },
-      lagSeconds: lagSeconds === null ? null : Math.max(0, Math.round(lagSeconds)),
-      nextRun: null,
+    const { clock, primary } = this.parts;
+    const { settings, record, progress, parts } = driver;
+    const { link, round } = parts;
+    return targetStatus({
+      name: driver.name,
+      remote: settings.remote,
+      maxLagSeconds: settings.maxLagSeconds,
+      rateBitsPerSecond: driver.rateBitsPerSecond,
+      record,
+      dirtyBytes: primary.volume.dirtyBytes(round.slot),
+      diskSuspect: primary.volume.suspect,
+      link,
+      running: progress === null ? null : { work: progress.work, round: progress.shown() },
+      applying: driver.applying,
       skippedFirings: driver.skippedFirings,
-      round: progressOf(driver),
-      lastError: lastErrorOf(driver),
-      verifiedAt: record.verifiedMs === null ? null : isoTime(record.verifiedMs),
-    };
+      lastError: driver.lastError,
+      nowMs: clock.wallMs(),
+    });
   }
-
-  #data(driver: TargetDriver, dirtyBytes: number): TargetStatus['data'] {
-    if (driver.parts.link.diverged) return 'diverged';
-    if (this.parts.primary.volume.suspect || driver.parts.link.suspect) return 'suspect';
-    const { point } = recordOf(this.parts.resourceFile, driver.parts.round.target);
-    if (point === null) return 'initialising';
-    return dirtyBytes > 0 ? 'dirty' : 'clean';
-  }
-}
-
-function progressOf(driver: TargetDriver): TargetStatus['round'] {
-  const { running } = driver;
-  if (running === null) return null;
-  const { counts, meter } = running;
-  return {
-    id: running.id,
-    kind: counts.kind,
-    doneBytes: counts.doneBytes,
-    totalBytes: counts.totalBytes,
-    sentBytes: counts.sentBytes,
-    wireUpBytes: running.wireUpBytes(),
-    bytesPerSecond: Math.round(meter.bytesPerSecond),
-    etaSeconds: meter.etaSeconds(counts.totalBytes - counts.doneBytes),
-  };
-}
-
-/** The newer of a failed round and a failed link. */
-function lastErrorOf(driver: TargetDriver): TargetStatus['lastError'] {
-  const link = driver.parts.link.error;
-  const round = driver.lastError;
-  if (round !== null && (link === null || round.atMs >= link.atMs)) {
-    return { time: isoTime(round.atMs), code: round.code, text: round.text };
-  }
-  if (link === null) return null;
-  const { error } = link;
-  const code = codeOf(error) ?? 'CONTROL_FAILED';
-  return { time: isoTime(link.atMs), code, text: describeError(error) };
 }

@@ -1,33 +1,37 @@
 // The resources of this node as the round thread has them, and every change of role. Order of
 // becoming primary (H39): the session is ended, the apply finished, the epoch published, the maps
 // recovered and the clean mark removed (H8); only then does control open the export.
-import { present } from '../base/assert.js';
+import { assert, present } from '../base/assert.js';
 import { codeOf } from '../base/errors.js';
-import { humanSeconds } from '../base/units.js';
-import { lossText, needsEpoch, promoted } from '../care/promote.js';
-import { verifyTarget } from '../care/verify.js';
-import { ControlError, type RoleAnswer, type VerifyAnswer } from '../control/api.js';
-import { EMPTY_TARGET } from '../format/resource-state.js';
-import { sameId } from '../lineage/lineage.js';
-import { dialPeer } from '../net/connect.js';
-import { greet } from '../peer/greet.js';
+import { needsEpoch, promoted, recordsOf } from '../care/promote.js';
+import type { ResourceSettings } from '../config/settings.js';
+import {
+  ControlError,
+  type Role,
+  type RoleAnswer,
+  type RoleRequest,
+  type VerifyAnswer,
+} from '../control/api.js';
+import type { ResourceState } from '../format/resource-state.js';
 import { ReceiveError } from '../receive/parts.js';
 import type { Replica } from '../receive/replica.js';
-import { recordOf, updateTarget } from '../round/contact.js';
 import { ResourceFile } from '../tracking/resource-file.js';
+import { Consent } from './consent.js';
 import { DaemonError } from './daemon-faults.js';
 import { PeerDoor } from './peer-door.js';
 import type { PrimaryResource } from './primary-resource.js';
-import type { ResourceNode } from './resource-node.js';
-import { factsOf, files, type Machinery, primaryOf, replicaOf } from './resource-parts.js';
+import { repairChunk } from './repair.js';
+import { newNode, type ResourceNode } from './resource-node.js';
+import { files, type Machinery, primaryOf, replicaOf } from './resource-parts.js';
 import { SecondaryResource } from './secondary-resource.js';
-import type { TargetDriver } from './target-driver.js';
 import type {
   ControlThread,
   NodeFactsForRounds,
   OpenDisk,
+  RememberedRole,
   ServedVolume,
 } from './thread-messages.js';
+import { verifyPrimary } from './verification.js';
 
 export interface ReplicationParts {
   readonly facts: NodeFactsForRounds;
@@ -39,13 +43,15 @@ export class Replication {
   readonly #parts: ReplicationParts;
   readonly #nodes = new Map<string, ResourceNode>();
   readonly #door: PeerDoor;
+  readonly #consent: Consent;
 
   constructor(parts: ReplicationParts) {
     this.#parts = parts;
-    for (const settings of parts.facts.resources) {
-      this.#nodes.set(settings.name, { settings, file: null, role: { kind: 'init' } });
-    }
-    this.#door = new PeerDoor(parts.machinery, this.#nodes);
+    for (const settings of parts.facts.resources) this.#nodes.set(settings.name, newNode(settings));
+    const { machinery } = parts;
+    this.#door = new PeerDoor(machinery, this.#nodes);
+    const securityOf = (settings: ResourceSettings) => this.#door.securityOf(settings);
+    this.#consent = new Consent({ machinery, securityOf });
   }
 
   /** Loads what states there are and listens for peers. */
@@ -68,11 +74,11 @@ export class Replication {
     });
   }
 
-  async becomePrimary(name: string, disk: OpenDisk): Promise<ServedVolume> {
+  async becomePrimary(name: string, disk: OpenDisk, acceptDrift: boolean): Promise<ServedVolume> {
     const node = this.node(name);
     const file = await this.#file(node);
     await this.#leaveRole(node);
-    await this.#finishApply(node, file);
+    await this.#finishApply(node, file, acceptDrift);
     const wantedBytes = file.state.sizeBytes;
     if (wantedBytes > disk.sizeBytes) {
       const { path, sizeBytes } = disk;
@@ -80,11 +86,8 @@ export class Replication {
     }
     const { machinery } = this.#parts;
     await file.update((state) => {
-      const taken = needsEpoch(state, machinery.node)
-        ? promoted(state, machinery.node, machinery.random)
-        : { ...state, role: 'primary' as const };
       const sizeBytes = state.sizeBytes || disk.sizeBytes;
-      return { ...taken, sizeBytes, targets: this.#targets(node, taken.targets) };
+      return { ...this.#asPrimary(node, state), sizeBytes };
     });
     const sized = { ...disk, sizeBytes: file.state.sizeBytes };
     const security = () => this.#door.securityOf(node.settings);
@@ -115,11 +118,10 @@ export class Replication {
       await replica.close();
       throw error;
     }
-    const primary = node.settings.targets[0];
     const { clock, log } = machinery;
     const resource = new SecondaryResource({
       replica,
-      primary: { name: primary?.name ?? 'primary', remote: primary?.remote ?? null },
+      settings: node.settings,
       clock,
       log: log.child({ resource: name }),
     });
@@ -137,27 +139,64 @@ export class Replication {
     await this.#leaveRole(this.node(name));
   }
 
-  /** Null: nothing can be lost by promoting, or the peer agrees. */
-  async promotionLoss(name: string): Promise<string | null> {
+  async promotionLoss(name: string, request: RoleRequest): Promise<string | null> {
     const node = this.node(name);
+    return this.#consent.loss(node, await this.#file(node), request);
+  }
+
+  /** Never rejects for a state that is not there, or damaged: there is nothing to take up. */
+  async remembered(name: string): Promise<RememberedRole> {
+    const node = this.node(name);
+    if (node.file === null) return { take: 'none', ordered: null, alone: false, text: '' };
+    return this.#consent.remembered(node, node.file);
+  }
+
+  async remember(name: string, role: Role): Promise<void> {
+    const node = this.node(name);
+    if (node.file === null && role === 'init') return;
     const file = await this.#file(node);
-    const { state } = file;
-    const { machinery } = this.#parts;
-    if (state.resource === null || !needsEpoch(state, machinery.node)) return null;
-    const point =
-      node.role.kind === 'secondary' ? node.role.resource.parts.replica.point : state.replica.point;
-    if (point === null) throw new ReceiveError({ code: 'REPLICA_INITIALISING', resource: name });
-    const { suspect } = state.replica;
-    if (suspect !== null) {
-      throw new ReceiveError({ code: 'REPLICA_SUSPECT', resource: name, text: suspect });
+    if (file.state.remembered === role) return;
+    await file.update((state) => ({ ...state, remembered: role }));
+  }
+
+  /** H14: from now on the resource has this size; maps and tables are of the size they say and grow
+   * when the role is taken. */
+  async resized(name: string, sizeBytes: number): Promise<void> {
+    const node = this.node(name);
+    assert(node.role.kind === 'init', 'a resource grows while nobody has its disk');
+    const file = await this.#file(node);
+    const has = file.state.sizeBytes;
+    if (sizeBytes < has) {
+      const wantedBytes = sizeBytes;
+      throw new ControlError({ code: 'RESIZE_SMALLER', name, sizeBytes: has, wantedBytes });
     }
-    if (node.role.kind === 'secondary') await node.role.resource.parts.replica.idle();
-    const loss = lossText(point, machinery.clock.wallMs(), humanSeconds);
-    const peer = await this.#askPeer(node, file);
-    if (peer === null) return `${loss}; the primary does not answer`;
-    if (peer.role === 'primary') return `${loss}; the primary answers and is still primary`;
-    if (!peer.suspect && sameId(peer.point?.id, point.id)) return null;
-    return `${loss}; the former primary answers and holds more than that`;
+    if (sizeBytes === has) return;
+    await file.update((state) => ({ ...state, sizeBytes }));
+  }
+
+  /** What a running role can take over it does now; the rest counts from the next role on. New
+   * resources join. Errors of readSecret: then nothing has changed. */
+  async applySettings(resources: readonly ResourceSettings[]): Promise<void> {
+    await this.#door.readSecrets(resources);
+    for (const settings of resources) {
+      const node = this.#nodes.get(settings.name);
+      if (node === undefined) {
+        this.#nodes.set(settings.name, newNode(settings));
+        await this.reload(settings.name);
+        continue;
+      }
+      node.settings = settings;
+      if (node.role.kind === 'primary') await node.role.resource.applySettings(settings);
+    }
+  }
+
+  async repair(name: string, chunk: number, mask: number): Promise<Uint8Array | null> {
+    const { role } = this.node(name);
+    if (role.kind !== 'primary') return null;
+    const sources = role.resource.parts.drivers.flatMap(({ parts: { round, link } }) =>
+      link.current === null ? [] : [{ round, target: link.current }],
+    );
+    return repairChunk(sources, chunk, mask, this.#parts.machinery.clock);
   }
 
   async markWritten(name: string): Promise<void> {
@@ -172,12 +211,8 @@ export class Replication {
   }
 
   async verify(name: string, deep: boolean): Promise<VerifyAnswer> {
-    const resource = this.primary(name, 'verify');
-    const results: VerifyAnswer['results'][number][] = [];
-    for (const driver of resource.parts.drivers) {
-      results.push(await this.#verifyTarget(resource, driver, deep));
-    }
-    return { compared: deep ? 'disks' : 'tables', results };
+    const { clock } = this.#parts.machinery;
+    return verifyPrimary(this.primary(name, 'verify'), deep, clock);
   }
 
   /** The resource in the primary role, or CONTROL_WRONG_ROLE. */
@@ -208,7 +243,7 @@ export class Replication {
   }
 
   /** A replica about to be promoted first ends up at a whole point (C1). */
-  async #finishApply(node: ResourceNode, file: ResourceFile): Promise<void> {
+  async #finishApply(node: ResourceNode, file: ResourceFile, acceptDrift: boolean) {
     if (file.state.replica.point === null) return;
     if (!needsEpoch(file.state, this.#parts.machinery.node)) return;
     const replica = this.#replica(node, file);
@@ -216,7 +251,7 @@ export class Replication {
       await replica.open();
       await replica.idle();
       const { suspect } = replica.record;
-      if (suspect === null) return;
+      if (suspect === null || acceptDrift) return;
       const resource = node.settings.name;
       throw new ReceiveError({ code: 'REPLICA_SUSPECT', resource, text: suspect });
     } finally {
@@ -227,68 +262,25 @@ export class Replication {
   #replica(node: ResourceNode, file: ResourceFile): Replica {
     const { machinery, control } = this.#parts;
     const { name } = node.settings;
-    return replicaOf(node.settings, file, machinery, (size) => control.openReplicaDisk(name, size));
-  }
-
-  /** A record for every target in the file; a promoted replica knows nothing of its new target. */
-  #targets(node: ResourceNode, targets: ResourceFile['state']['targets']) {
-    return Object.fromEntries(
-      node.settings.targets.map(({ name }) => [name, targets[name] ?? EMPTY_TARGET]),
+    return replicaOf(
+      () => node.settings,
+      file,
+      machinery,
+      (size) => control.openReplicaDisk(name, size),
     );
   }
 
-  /** What the peer says of itself; null when it cannot be asked. */
-  async #askPeer(node: ResourceNode, file: ResourceFile) {
+  /** The state of the new primary. What it doubted of its disk as a replica counts no more: its
+   * targets are compared with the disk as it is now. */
+  #asPrimary(node: ResourceNode, state: ResourceState): ResourceState {
     const { machinery } = this.#parts;
-    const { settings } = node;
-    const target = settings.targets[0];
-    if (!target?.remote) return null;
-    try {
-      const { clock, random } = machinery;
-      const stream = await dialPeer(
-        {
-          remote: target.remote,
-          source: target.source,
-          timeoutMs: settings.timeoutSeconds * 1000,
-          security: this.#door.securityOf(settings),
-        },
-        { clock },
-      );
-      const facts = factsOf(machinery, settings, file, 'secondary');
-      const session = await greet(stream, facts, { clock, random });
-      session.start(() => undefined);
-      await session.close();
-      return session.facts.theirs;
-    } catch {
-      return null;
-    }
-  }
-
-  async #verifyTarget(resource: PrimaryResource, driver: TargetDriver, deep: boolean) {
-    const { round, link } = driver.parts;
-    const { target } = await link.get();
-    const verified = await resource.parts.order.run(() =>
-      verifyTarget(
-        {
-          target,
-          table: round.table,
-          device: round.volume.device,
-          compute: round.compute,
-          dirty: (first, last) => round.volume.isDirty(round.slot, first, last),
-        },
-        deep,
-        new AbortController().signal,
-      ),
+    const kept = node.settings.targets.filter(({ remote }) => remote !== null);
+    const targets = recordsOf(
+      kept.map(({ name }) => name),
+      state.targets,
     );
-    const { chunks, differing, dirtyChunks, examples } = verified;
-    const verifiedMs = Math.floor(this.#parts.machinery.clock.wallMs());
-    if (differing === 0) await updateTarget(round, (record) => ({ ...record, verifiedMs }));
-    const point = recordOf(round.resourceFile, round.target).point;
-    const what = deep ? 'disks, read past the page cache' : 'digest tables';
-    const text =
-      differing === 0
-        ? `the ${what} agree at point ${point?.number ?? 'none'}`
-        : `the ${what} differ in ${differing} chunks`;
-    return { target: round.target, chunks, differing, dirtyChunks, examples, text };
+    if (!needsEpoch(state, machinery.node)) return { ...state, role: 'primary', targets };
+    const taken = promoted(state, machinery.node, machinery.random);
+    return { ...taken, targets, replica: { ...taken.replica, suspect: null } };
   }
 }

@@ -5,24 +5,26 @@ import { type Clock, nextTurn } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import { nodeFiles } from '../base/node-files.js';
 import type { Random } from '../base/random.js';
-import { Mutex } from '../base/sync.js';
 import type { ResourceSettings, TargetSettings } from '../config/settings.js';
 import { openFileDevice } from '../disk/file-device.js';
 import { bootId, type Fingerprint, fingerprintOf, sameFingerprint } from '../disk/fingerprint.js';
 import type { DiskPrint, Fingerprints } from '../disk/fingerprints.js';
 import { reserveSpace } from '../disk/syscalls.js';
-import type { Compression } from '../format/pack.js';
-import { packer } from '../format/pack.js';
+import { packer, packRaw } from '../format/pack.js';
 import type { DialSecurity } from '../net/connect.js';
+import { Pace } from '../net/pace.js';
 import type { PeerFacts } from '../peer/messages.js';
 import { Replica } from '../receive/replica.js';
 import { recordOf } from '../round/contact.js';
+import type { RoundParts } from '../round/parts.js';
 import { openPrimary } from '../round/primary.js';
 import type { ResourceFile } from '../tracking/resource-file.js';
 import { atomicsWaiter } from '../volume/waiter.js';
 import type { ComputePool } from './compute-pool.js';
 import { PrimaryResource } from './primary-resource.js';
 import { RoundLog } from './round-log.js';
+import { ScrubLoop } from './scrub-loop.js';
+import { TargetCompute } from './target-compute.js';
 import { TargetDriver } from './target-driver.js';
 import { TargetLink } from './target-link.js';
 import type { OpenDisk, ServedVolume } from './thread-messages.js';
@@ -63,14 +65,16 @@ export const deviceOf = (disk: OpenDisk) =>
     readAhead: false,
   });
 
+/** `settings` is asked again and again: a reload of the configuration may change what it says. */
 export function replicaOf(
-  settings: ResourceSettings,
+  settings: () => ResourceSettings,
   resourceFile: ResourceFile,
   machinery: Machinery,
   openDisk: (sizeBytes: number) => Promise<OpenDisk>,
 ): Replica {
   const { node, compute, clock, log } = machinery;
-  const compression: Compression = settings.compression;
+  // What stays here (undo) is packed at the least cost: it goes over no link.
+  const quick = packer({ codec: 'zstd', level: 1 });
   let disk: OpenDisk | null = null;
   const prints = () => fingerprintsOf(present(disk, 'a fingerprint is taken of an open disk'));
   return new Replica({
@@ -86,30 +90,33 @@ export function replicaOf(
       now: () => prints().now(),
       differs: (before, now, look) => prints().differs(before, now, look),
     },
-    compute: compute.for(compression),
-    pack: packer(compression),
-    retain: settings.retain,
+    compute: compute.for(settings().compression),
+    pack: (raw) => (settings().compression.codec === 'zstd' ? quick : packRaw)(raw),
+    get retain() {
+      return settings().retain;
+    },
     clock,
     log,
   });
 }
 
-/** What this node says of a resource at contact. */
+/** What this node says of a resource at contact; a primary to its `target`. */
 export function factsOf(
   machinery: Machinery,
   settings: ResourceSettings,
   resourceFile: ResourceFile,
   role: 'init' | 'primary' | 'secondary',
+  target: Pick<TargetSettings, 'name' | 'timeoutSeconds'> | undefined = settings.targets[0],
 ): PeerFacts {
   const { state } = resourceFile;
-  const target = settings.targets[0]?.name ?? '';
-  const record = recordOf(resourceFile, target);
+  const name = target?.name ?? '';
+  const record = recordOf(resourceFile, name);
   const former = role === 'init' && state.epochs.at(-1)?.node === machinery.node;
   const asPrimary = role === 'primary' || former;
   return {
     node: machinery.node,
     resource: settings.name,
-    target: role === 'primary' ? target : machinery.node,
+    target: role === 'primary' ? name : machinery.node,
     resourceId: state.resource,
     role,
     epochs: state.epochs,
@@ -117,11 +124,11 @@ export function factsOf(
     proposed: asPrimary ? (record.proposed?.point.id ?? null) : state.replica.lostPoint,
     sizeBytes: state.sizeBytes,
     suspect: former ? !record.drained : state.replica.suspect !== null,
-    timeoutMs: settings.timeoutSeconds * 1000,
+    timeoutMs: (target?.timeoutSeconds ?? settings.timeoutSeconds) * 1000,
   };
 }
 
-/** Opens the primary's side and a driver for every target. */
+/** Opens the primary's side and a driver for every target that has an address. */
 export async function primaryOf(
   settings: ResourceSettings,
   resourceFile: ResourceFile,
@@ -132,6 +139,7 @@ export async function primaryOf(
   const { compute, clock, random } = machinery;
   const log = machinery.log.child({ resource: settings.name });
   const replicated = settings.targets.filter((target) => target.remote !== null);
+  const targets = replicated.map((target) => target.name);
   const primary = await openPrimary({
     files,
     resourceFile,
@@ -143,48 +151,69 @@ export async function primaryOf(
     random,
     log,
     spillBytes: settings.spillBytes,
-    targets: replicated.map((target) => target.name),
+    metaflush: settings.metaflush,
+    targets,
   });
-  const order = new Mutex();
   const rounds = await RoundLog.open(files, `${resourceFile.directory}/rounds.jsonl`);
+  const context = { settings, resourceFile, machinery, rounds, securityOf };
   const drivers = replicated.map((target, slot) => {
     const round = present(primary.rounds[slot], 'every target has a slot');
-    const link = linkOf(settings, resourceFile, machinery, target, round, securityOf);
     const guestBytes = (): number => resource.guestBytes;
-    const parts = { round, link, order, rounds, guestBytes, clock, log: round.log };
-    return new TargetDriver(parts, primary.belief !== 'exact');
+    return driverOf(context, target, round, guestBytes, primary.belief !== 'exact');
   });
-  const resource: PrimaryResource = new PrimaryResource({
-    primary,
+  const { volume: tracked } = primary;
+  const scrubbing = compute.for(settings.compression);
+  const scrub = new ScrubLoop({
+    volume: tracked,
+    compute: scrubbing,
     resourceFile,
-    drivers,
-    order,
-    remotes: new Map(settings.targets.map((target) => [target.name, target.remote])),
-    closeDisk: () => rounds.close(),
+    targets: drivers,
     clock,
     log,
   });
-  const { memory, intentPath, spillPath } = primary;
-  const volume = { name: settings.name, memory, disk, intentPath, spillPath };
+  const parts = { primary, resourceFile, drivers, rounds, scrub, clock, log };
+  const resource: PrimaryResource = new PrimaryResource(parts, settings);
+  const { memory, intentPath, spillPaths } = primary;
+  const volume = { name: settings.name, memory, disk, intentPath, spillPaths, targets };
   return { resource, volume };
 }
 
-function linkOf(
-  settings: ResourceSettings,
-  resourceFile: ResourceFile,
-  machinery: Machinery,
+interface DriverContext {
+  readonly settings: ResourceSettings;
+  readonly resourceFile: ResourceFile;
+  readonly machinery: Machinery;
+  readonly rounds: RoundLog;
+  readonly securityOf: () => DialSecurity;
+}
+
+function driverOf(
+  context: DriverContext,
   target: TargetSettings,
-  round: TargetDriver['parts']['round'],
-  securityOf: () => DialSecurity,
-): TargetLink {
+  opened: RoundParts,
+  guestBytes: () => number,
+  doubt: boolean,
+): TargetDriver {
+  const { settings, resourceFile, machinery, rounds, securityOf } = context;
   const { clock, random } = machinery;
+  const compute = new TargetCompute(machinery.compute, target.compression);
+  const round: RoundParts = { ...opened, compute };
+  const { log } = round;
   const options = {
     target: target.name,
     remote: target.remote,
     source: target.source,
-    timeoutMs: settings.timeoutSeconds * 1000,
-    security: securityOf(),
+    timeoutMs: target.timeoutSeconds * 1000,
   };
-  const facts = () => factsOf(machinery, settings, resourceFile, 'primary');
-  return new TargetLink(options, { round, facts, clock, random, log: round.log });
+  const link = new TargetLink(options, {
+    round,
+    facts: () => factsOf(machinery, settings, resourceFile, 'primary', driver.settings),
+    security: securityOf,
+    pace: new Pace(() => driver.rateBitsPerSecond, clock),
+    clock,
+    random,
+    log,
+  });
+  const parts = { round, link, rounds, compute, guestBytes, clock, random, log };
+  const driver: TargetDriver = new TargetDriver(parts, target, doubt);
+  return driver;
 }

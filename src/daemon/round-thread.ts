@@ -36,23 +36,20 @@ const methods: RoundThread = {
     running = new Replication({ facts: given, machinery, control: { openReplicaDisk } });
     await running.start();
   },
-  becomePrimary: (name, disk) => it().becomePrimary(name, disk),
+  becomePrimary: (name, disk, acceptDrift) => it().becomePrimary(name, disk, acceptDrift),
   mayBecomeSecondary: async (name) => void (await it().mayBecomeSecondary(name)),
   becomeSecondary: (name) => it().becomeSecondary(name),
-  promotionLoss: (name) => it().promotionLoss(name),
+  promotionLoss: (name, request) => it().promotionLoss(name, request),
   becomeInit: (name) => it().becomeInit(name),
   reload: (name) => it().reload(name),
   markWritten: (name) => it().markWritten(name),
   trouble: async (name, what, text) => {
     log.error('trouble on the write path', { resource: name, what, why: text });
     if (what === 'flush') await it().doubt(name, `an fdatasync failed: ${text}`);
+    if (what === 'intent') await it().doubt(name, `the intent map could not be synced: ${text}`);
   },
   status: (name) => statusOf(name),
-  sync: async (name, target, request) => {
-    const { drivers } = it().primary(name, 'sync').parts;
-    const chosen = drivers.filter((d) => target === null || d.parts.round.target === target);
-    return Promise.all(chosen.map((driver) => driver.sync(request)));
-  },
+  sync: async (name, target, request) => it().primary(name, 'sync').sync(target, request),
   fire: async (name, target, nominalMs) => {
     const driver = it().primary(name, 'schedule').driver(target);
     return driver ? driver.fire(nominalMs) : 'started';
@@ -64,13 +61,22 @@ const methods: RoundThread = {
   rounds: async (name) => {
     const { role } = it().node(name);
     if (role.kind !== 'primary') return readRecords(files, `${directoryOf(name)}/rounds.jsonl`);
-    return role.resource.parts.drivers[0]?.parts.rounds.records ?? [];
+    return role.resource.parts.rounds.records;
   },
   points: async (name) => {
     const { role } = it().node(name);
     return role.kind === 'init' ? [] : role.resource.points();
   },
   verify: (name, deep) => it().verify(name, deep),
+  pause: async (name, target, on) => it().primary(name, 'pause').pause(target, on),
+  cancel: async (name, target) => it().primary(name, 'cancel').cancel(target),
+  setRate: async (name, target, rate) => it().primary(name, 'set').setRate(target, rate),
+  estimate: async (name) => it().primary(name, 'sync').estimate(),
+  remembered: (name) => it().remembered(name),
+  remember: (name, role) => it().remember(name, role),
+  resized: (name, sizeBytes) => it().resized(name, sizeBytes),
+  applySettings: (resources) => it().applySettings(resources),
+  repair: (name, chunk, mask) => it().repair(name, chunk, mask),
   stop: async () => {
     await running?.stop();
     await compute.close();
@@ -88,10 +94,15 @@ const openReplicaDisk: ControlThread['openReplicaDisk'] = (name, sizeBytes) =>
 const directoryOf = (name: string): string => `${present(facts, 'started').statedir}/${name}`;
 
 async function statusOf(name: string): Promise<ReplicationStatus> {
-  const { role, settings } = it().node(name);
-  if (role.kind !== 'init') return role.resource.status();
-  const directory = directoryOf(settings.name);
-  const empty = { spillBytes: 0, counters: null, targets: [] };
+  const node = it().node(name);
+  const { role } = node;
+  if (role.kind !== 'init') {
+    const status = role.resource.status();
+    if (status.targets.some(({ link }) => link === 'up')) node.alone = false;
+    return { ...status, alone: role.kind === 'primary' && node.alone };
+  }
+  const directory = directoryOf(name);
+  const empty = { spillBytes: 0, counters: null, alone: false, targets: [] };
   const unknown = { sizeBytes: null, extentBytes: null, keepdirty: null };
   try {
     const { state } = await ResourceFile.load(files, directory);

@@ -4,32 +4,38 @@ import { type Clock, isoTime } from '../base/clock.js';
 import type { HastError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import { hex } from '../base/random.js';
-import type { PointRecord, TargetStatus } from '../control/api.js';
+import type { ResourceSettings } from '../config/settings.js';
+import type { DataState, PointRecord, TargetStatus, WorkState } from '../control/api.js';
 import { stateWord } from '../control/state-word.js';
 import { PeerError } from '../peer/faults.js';
 import type { Session } from '../peer/session.js';
 import type { Replica } from '../receive/replica.js';
 import { serveTarget } from '../receive/serve.js';
 import { ReplicaSession } from '../receive/session.js';
+import { pointStatus } from './target-status.js';
 import type { ReplicationStatus } from './thread-messages.js';
 
 export interface SecondaryResourceParts {
   readonly replica: Replica;
-  /** Name and address of the primary, for status. */
-  readonly primary: { readonly name: string; readonly remote: string | null };
+  readonly settings: ResourceSettings;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 export class SecondaryResource {
   readonly parts: SecondaryResourceParts;
+  #settings: ResourceSettings;
   #session: { readonly session: Session; readonly ended: Promise<void> } | null = null;
   #closed = false;
+  /** Wall time since when no primary is connected; null: one is. */
+  #aloneSinceMs: number | null;
   /** Why the last one who wanted in as the primary was turned away; null once one is in. */
   #turnedAway: { readonly atMs: number; readonly error: HastError } | null = null;
 
   constructor(parts: SecondaryResourceParts) {
     this.parts = parts;
+    this.#settings = parts.settings;
+    this.#aloneSinceMs = parts.clock.wallMs();
   }
 
   get connected(): boolean {
@@ -48,20 +54,29 @@ export class SecondaryResource {
     this.#turnedAway = { atMs: this.parts.clock.wallMs(), error };
   }
 
+  /** A reload of the configuration. What the replica itself is told of it, it asks for. */
+  async applySettings(settings: ResourceSettings): Promise<void> {
+    this.#settings = settings;
+  }
+
   /** Takes the session of a primary. */
   async serve(session: Session): Promise<void> {
-    await this.supersede();
+    // Another one may have come in while the old one ended.
+    while (this.#session !== null) await this.supersede();
     if (this.#closed) {
       await session.close();
       return;
     }
     this.#turnedAway = null;
-    const { log, replica } = this.parts;
+    this.#aloneSinceMs = null;
+    const { log, replica, clock } = this.parts;
     const target = new ReplicaSession(replica);
     log.info('the primary is connected', { remote: session.remote });
     const ended = serveTarget(session, target, { log }).then((reason) => {
       log.info('the primary is gone', { why: reason.message });
-      if (this.#session?.session === session) this.#session = null;
+      if (this.#session?.session !== session) return;
+      this.#session = null;
+      this.#aloneSinceMs = clock.wallMs();
     });
     this.#session = { session, ended };
     await ended;
@@ -77,6 +92,7 @@ export class SecondaryResource {
       spillBytes: 0,
       error: replica.applyError?.message ?? null,
       counters: null,
+      alone: false,
       targets: [this.#primaryStatus()],
     };
   }
@@ -103,49 +119,69 @@ export class SecondaryResource {
     await this.parts.replica.close();
   }
 
+  /** The primary in place of a target: who is connected, else who was primary last. */
   #primaryStatus(): TargetStatus {
-    const { replica, primary } = this.parts;
+    const { replica } = this.parts;
     const { point } = replica;
-    const { suspect } = replica.record;
+    const { targets } = this.#settings;
+    const connected = this.#session?.session ?? null;
+    const last = replica.parts.resourceFile.state.epochs.at(-1)?.node;
+    const name = connected?.facts.theirs.node ?? last ?? targets[0]?.name ?? 'primary';
+    const settings = targets.find((target) => target.name === name);
     const axes = {
       role: 'secondary' as const,
-      link: this.#session === null ? ('down' as const) : ('up' as const),
-      work: replica.work,
-      data:
-        suspect !== null
-          ? ('suspect' as const)
-          : point === null
-            ? ('initialising' as const)
-            : ('clean' as const),
+      link: connected === null ? ('down' as const) : ('up' as const),
+      work: this.#work(),
+      data: this.#data(),
     };
     return {
-      name: primary.name,
+      name,
       kind: 'replica',
-      remote: primary.remote,
-      ...axes,
+      remote: settings?.remote ?? connected?.remote ?? null,
+      link: axes.link,
+      work: axes.work,
+      data: axes.data,
       state: stateWord(axes),
       dirtyBytes: 0,
-      lastPoint:
-        point === null
-          ? null
-          : { id: hex(point.id), number: point.number, time: isoTime(point.timeMs) },
+      lastPoint: pointStatus(point),
       lagSeconds: point === null ? null : 0,
       nextRun: null,
       skippedFirings: 0,
       round: null,
       lastError: this.#lastError(),
       verifiedAt: null,
+      paused: false,
+      rateBitsPerSecond: null,
+      maxLagSeconds: settings?.maxLagSeconds ?? null,
+      failedRounds: 0,
+      unreachableSince: this.#aloneSinceMs === null ? null : isoTime(this.#aloneSinceMs),
+      driftChunks: replica.driftChunks,
+      untrackedChunks: 0,
+      damagedChunks: replica.record.chain.at(-1)?.damagedChunks ?? 0,
     };
   }
 
+  #work(): WorkState {
+    const { work } = this.parts.replica;
+    return work === 'comparing' ? 'settling' : work;
+  }
+
+  #data(): DataState {
+    const { replica } = this.parts;
+    if (replica.record.suspect !== null) return 'suspect';
+    return replica.point === null ? 'initialising' : 'clean';
+  }
+
   #lastError(): TargetStatus['lastError'] {
-    const { suspect } = this.parts.replica.record;
-    if (suspect !== null) {
+    const { comparing, record } = this.parts.replica;
+    if (record.suspect !== null) {
       const time = isoTime(this.parts.clock.wallMs());
-      return { time, code: 'REPLICA_SUSPECT', text: suspect };
+      const text = comparing === null ? record.suspect : `${record.suspect}; ${comparing}`;
+      return { time, code: 'REPLICA_SUSPECT', text };
     }
-    if (this.#turnedAway === null) return null;
-    const { atMs, error } = this.#turnedAway;
+    const last = this.#turnedAway ?? this.parts.replica.refused;
+    if (last === null) return null;
+    const { atMs, error } = last;
     return { time: isoTime(atMs), code: error.fault.code, text: error.message };
   }
 }

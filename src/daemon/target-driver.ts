@@ -1,224 +1,289 @@
 // One target of a primary: when asked, links, settles, fills or runs a round, and remembers how it
-// went. Rounds of one resource never overlap (`order`); each target has its own failure (D6).
-import type { Clock } from '../base/clock.js';
-import { isoTime } from '../base/clock.js';
+// went. Runs of one target never overlap; those of different targets do, and the failure of one is
+// its own (D6, H16). What an operator orders for it (pause, rate) is kept in the state file.
+// It is longer than 300 lines because all that can be asked of one target stands here, in short
+// methods.
+import { within } from '../base/clock.js';
 import { codeOf, describeError } from '../base/errors.js';
-import type { Log } from '../base/log.js';
 import { hex } from '../base/random.js';
-import type { Mutex } from '../base/sync.js';
-import type { RoundRecord, SyncRequest } from '../control/api.js';
-import type { PointRef } from '../lineage/lineage.js';
+import type { TargetSettings } from '../config/settings.js';
+import type { SyncRequest } from '../control/api.js';
+import type { TargetRecord } from '../format/resource-state.js';
+import { sameId } from '../lineage/lineage.js';
 import { recordOf, updateTarget } from '../round/contact.js';
-import { fillByPasses } from '../round/fill.js';
-import { newCounts, type RoundCounts, RoundError, type RoundParts } from '../round/parts.js';
-import { runRound } from '../round/round.js';
+import { newCounts, type RoundParts } from '../round/parts.js';
 import { settle } from '../round/settle.js';
-import { RateMeter } from './rate-meter.js';
+import type { Target } from '../target/target.js';
+import { ApplyWatch } from './apply-watch.js';
+import { Progress } from './progress.js';
+import { type LastError, type Ran, StoppedError, syncOutcome } from './ran.js';
 import type { RoundLog } from './round-log.js';
-import type { Linked, TargetLink } from './target-link.js';
+import { RunQueue } from './run-queue.js';
+import type { TargetCompute } from './target-compute.js';
+import {
+  afterRun,
+  outcomeOf,
+  type RunEnd,
+  type RunParts,
+  TargetRun,
+  withFailure,
+} from './target-run.js';
 import type { SyncOutcome } from './thread-messages.js';
 
-export interface DriverParts {
-  readonly round: RoundParts;
-  readonly link: TargetLink;
-  readonly order: Mutex;
+export interface DriverParts extends RunParts {
   readonly rounds: RoundLog;
-  /** Guest bytes written since the resource was opened. */
-  readonly guestBytes: () => number;
-  readonly clock: Clock;
-  readonly log: Log;
+  readonly compute: TargetCompute;
 }
 
-/** A round that is under way. */
-export interface Running {
-  readonly counts: RoundCounts;
-  readonly meter: RateMeter;
-  readonly id: string;
-  phase: 'settling' | 'sending' | 'applying';
-  wireUpBytes: () => number;
-}
-
-export interface LastError {
-  readonly atMs: number;
-  readonly code: string;
-  readonly text: string;
-}
-
-/** What a run came to. */
-type Ran =
-  | { readonly kind: 'nothing' }
-  | { readonly kind: 'committed'; readonly point: PointRef; readonly linked: Linked };
+/** How long the question after a round that was given up may stand behind what has left before. */
+const ASK_MS_MAX = 5000;
 
 export class TargetDriver {
   readonly parts: DriverParts;
-  readonly #stop = new AbortController();
-  #running: Running | null = null;
-  #busy = 0;
-  #next: Promise<Ran> | null = null;
+  /** Of what moves this target's marks or must see them still: runs, settling, verify. */
+  readonly #queue = new RunQueue<Ran>();
+  #settings: TargetSettings;
+  #progress: Progress | null = null;
+  readonly #applies: ApplyWatch;
   #error: LastError | null = null;
   #noted: unknown = null;
   #guestBytesBefore = 0;
   #doubt: boolean;
+  /** The round that failed last: the next contact may find that it is committed. */
+  #failedId: Uint8Array | null = null;
   skippedFirings = 0;
+  /** Wall time at which nothing was dirty and the link was up; null: not yet in this role. */
+  cleanAtMs: number | null = null;
 
-  constructor(parts: DriverParts, doubt: boolean) {
+  constructor(parts: DriverParts, settings: TargetSettings, doubt: boolean) {
     this.parts = parts;
+    this.#settings = settings;
     this.#doubt = doubt;
+    this.#applies = new ApplyWatch(parts.link, (error) => this.#notApplied(error));
   }
 
-  get running(): Running | null {
-    return this.#running;
+  get name(): string {
+    return this.parts.round.target;
+  }
+
+  get settings(): TargetSettings {
+    return this.#settings;
+  }
+
+  get record(): TargetRecord {
+    return recordOf(this.parts.round.resourceFile, this.name);
+  }
+
+  get round(): RoundParts {
+    return this.parts.round;
+  }
+
+  /** A round was asked for, or something of this target runs. */
+  get busy(): boolean {
+    return this.#queue.busy || this.#progress !== null;
+  }
+
+  /** What runs now, for status. */
+  get progress(): Progress | null {
+    return this.#progress;
+  }
+
+  /** The last point is committed and not yet known to be in the target's disk. */
+  get applying(): boolean {
+    return this.#applies.busy;
   }
 
   get lastError(): LastError | null {
     return this.#error;
   }
 
-  /** Compares what a crash or an unclean stop left in doubt, in the background (H12). */
-  startSettling(): void {
-    if (!this.#doubt) return;
-    void this.parts.order.run(() => this.#settle()).catch((error) => this.#fail(error));
+  /** Bits a second in force, asked at every write to the link; null: no limit. */
+  get rateBitsPerSecond(): number | null {
+    const rate = this.record.rateBitsPerSecond ?? this.#settings.rateBitsPerSecond;
+    return rate === 0 ? null : rate;
   }
 
-  /** A firing of the schedule. While a round of this target runs it is skipped and counted. */
-  async fire(nominalMs: number): Promise<'started' | 'running'> {
-    if (this.#busy > 0) {
+  /** Keeps the link up, and compares in the background what a crash or an unclean stop left in
+   * doubt (H12). */
+  start(): void {
+    void this.parts.link.keepUp();
+    if (!this.#doubt) return;
+    this.#queue
+      .alone((signal) => this.#settle(signal))
+      .catch((error: unknown) => this.#fail(error));
+  }
+
+  /** Runs `work` while no round and no settle pass of this target does. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    return this.#queue.exclusive(work);
+  }
+
+  /** A firing of the schedule. While a round of this target runs it is skipped and counted; while
+   * the schedule is held it is as if it had not come. */
+  async fire(nominalMs: number): Promise<'started' | 'running' | 'paused'> {
+    if (this.record.paused) return 'paused';
+    if (this.#queue.busy) {
       this.skippedFirings += 1;
       return 'running';
     }
-    const ran = this.#request();
-    ran.catch(() => undefined);
-    await updateTarget(this.parts.round, (record) => ({
-      ...record,
-      lastRunMs: Math.floor(nominalMs),
-    }));
+    this.#request().catch(() => undefined);
+    const lastRunMs = Math.floor(nominalMs);
+    await updateTarget(this.parts.round, (record) => ({ ...record, lastRunMs }));
     return 'started';
   }
 
-  /** An operator's round: its cut comes after the request. */
-  async sync(request: SyncRequest): Promise<SyncOutcome> {
-    const { target } = this.parts.round;
-    const ran = this.#request();
-    if (request.wait === null) {
-      ran.catch(() => undefined);
-      return { target, outcome: 'started', point: null, text: 'a round was asked for' };
-    }
+  /** An operator's round: its cut comes after the request. Also while the schedule is held. */
+  async sync({ wait }: SyncRequest): Promise<SyncOutcome> {
+    const target = this.name;
     try {
-      const result = await ran;
-      if (result.kind === 'nothing') {
-        return {
-          target,
-          outcome: 'nothing',
-          point: null,
-          text: 'nothing was dirty, no point made',
-        };
-      }
-      const { number } = result.point;
-      if (request.wait === 'commit') {
-        return { target, outcome: 'committed', point: number, text: `point ${number} committed` };
-      }
-      await result.linked.target.applied(result.point);
-      return { target, outcome: 'applied', point: number, text: `point ${number} applied` };
+      return await syncOutcome(target, wait, this.#request());
     } catch (error) {
       this.#fail(error);
       return { target, outcome: 'failed', point: null, text: describeError(error) };
     }
   }
 
+  /** Holds the schedule, or lets it go on; durable. */
+  async pause(paused: boolean): Promise<void> {
+    await updateTarget(this.parts.round, (record) => ({ ...record, paused }));
+    this.parts.log.info(paused ? 'the schedule is held' : 'the schedule goes on');
+  }
+
+  /** Ends what runs now; false: nothing does. It fails, its bits stay set. */
+  cancel(): boolean {
+    return this.#queue.cancel();
+  }
+
+  /** Bits a second, 0: no limit, null: the configuration's; durable, and in force at once. */
+  setRate(rateBitsPerSecond: number | null): Promise<void> {
+    return updateTarget(this.parts.round, (record) => ({ ...record, rateBitsPerSecond }));
+  }
+
+  /** A reload of the configuration; a running round goes on. */
+  async apply(settings: TargetSettings): Promise<void> {
+    const { link, compute } = this.parts;
+    this.#settings = settings;
+    compute.use(settings.compression);
+    const { name: target, remote, source, timeoutSeconds } = settings;
+    await link.apply({ target, remote, source, timeoutMs: timeoutSeconds * 1000 });
+  }
+
   async close(): Promise<void> {
-    this.#stop.abort();
-    await this.parts.link.close();
-    await this.#next?.catch(() => undefined);
+    // The link first: what is under way then finds nobody to take leave of, and ends at once.
+    await Promise.all([this.parts.link.close(), this.#queue.close()]);
   }
 
   /** Joins the run that has not begun yet, or queues one. */
   #request(): Promise<Ran> {
-    if (this.#next !== null) return this.#next;
-    this.#busy += 1;
-    const next = this.parts.order.run(() => {
-      if (this.#next === next) this.#next = null;
-      return this.#run();
-    });
-    this.#next = next;
-    return next.finally(() => {
-      this.#busy -= 1;
-    });
+    return this.#queue.request((signal) =>
+      this.#run(signal).catch((error: unknown) => {
+        this.#fail(error);
+        throw error;
+      }),
+    );
   }
 
-  async #run(): Promise<Ran> {
-    const { round, link, clock } = this.parts;
-    let linked: Linked;
-    try {
-      linked = await link.get();
-    } catch (error) {
-      this.#fail(error);
-      throw error;
-    }
-    if (this.#doubt) await this.#settle();
-    if (linked.target.state.suspect) {
-      const error = new RoundError({ code: 'TARGET_SUSPECT', target: round.target });
-      this.#fail(error);
-      throw error;
-    }
-    const fill = linked.contact === 'fill';
-    if (!fill && round.volume.dirtyBytes(round.slot) === 0) {
-      this.parts.log.info('nothing is dirty, no point is made');
+  async #run(signal: AbortSignal): Promise<Ran> {
+    const { round, link, log, clock } = this.parts;
+    const target = await this.#linked();
+    if (this.#doubt) await this.#settle(signal);
+    if (signal.aborted) throw this.#stopped();
+    // A target in doubt gets what it doubts in a round, be anything dirty here or not (H28).
+    const idle = this.record.point !== null && round.volume.dirtyBytes(round.slot) === 0;
+    if (idle && !target.state.suspect) {
+      const { point } = this.record;
+      // Not clean, whatever is dirty here: its disk has not the point (H25).
+      if (this.#applies.failed && point !== null) await this.#applies.watch(point);
+      this.cleanAtMs = clock.wallMs();
+      log.info('nothing is dirty, no point is made');
       return { kind: 'nothing' };
     }
-    const counts = newCounts(fill ? 'pass' : 'round');
-    const before = linked.target.wireBytes();
-    const startMs = clock.monotonicMs();
-    this.#begin(counts, 'sending', () => linked.target.wireBytes().up - before.up);
-    const facts = { counts, linked, before, startMs, guest: 0 };
+    const run = new TargetRun(this.parts, target, signal);
+    this.#progress = run.progress;
     try {
-      if (fill) await fillByPasses(round, linked.target, counts, this.#stop.signal);
-      // As near to the cut as can be: what is written after it belongs to the next round.
-      facts.guest = this.parts.guestBytes();
-      const result = await runRound(round, linked.target, counts, this.#stop.signal);
-      linked.contact = 'ready';
+      const point = await run.go();
       this.#error = null;
-      const { beganMs, endedMs } = result;
-      this.parts.log.debug('cut', { point: result.point.number, beganMs, endedMs });
-      await this.#record(facts, 'committed', result.point, null);
-      return { kind: 'committed', point: result.point, linked };
-    } catch (error) {
-      this.#fail(error);
-      await this.#record(facts, outcomeOf(error), null, describeError(error));
-      // H23: whatever went wrong, the next round begins with the question what became of this one
-      // (it may be committed, and only the table or the state not written), and a target that
-      // refused may have found its disk suspect. Both are asked at contact.
-      await link.renew();
+      await this.#account(run, { outcome: 'committed', point, error: null }, false);
+      const applied = this.#applies.watch(point);
+      if (target.state.suspect) {
+        // What it said of itself at contact is out of date when it has this point in its disk.
+        await applied.catch(() => undefined);
+        await link.renew();
+      }
+      return { kind: 'committed', point, applied };
+    } catch (caught) {
+      const error = signal.aborted ? this.#stopped() : caught;
+      const outcome = run.givenUp ? 'failed' : outcomeOf(caught);
+      const end = { outcome, point: null, error: describeError(error) };
+      await this.#account(run, end, signal.aborted);
+      await this.#afterFailure(run.givenUp);
       throw error;
     } finally {
-      this.#running = null;
+      this.#progress = null;
     }
   }
 
-  async #settle(): Promise<void> {
+  /** The session. A run that gets none has failed too: nobody may read "no failures" into it. */
+  async #linked(): Promise<Target> {
+    const { round, link } = this.parts;
+    const failed = this.#failedId;
+    try {
+      const { target } = await link.get();
+      this.#failedId = null;
+      if (failed !== null && sameId(this.record.point?.id, failed)) {
+        await updateTarget(round, (record) => ({ ...record, failedRounds: 0 }));
+      }
+      return target;
+    } catch (error) {
+      if (!this.#queue.closed) await updateTarget(round, withFailure);
+      throw error;
+    }
+  }
+
+  /** H23: whatever went wrong, the next round begins with the question what became of this one (it
+   * may be committed, and only the table or the state not written), and a target that refused may
+   * have found its disk suspect: both are asked at contact. A round that was given up on purpose
+   * is asked for on the session that is there. */
+  async #afterFailure(givenUp: boolean): Promise<void> {
+    const { link, round, clock } = this.parts;
+    const { current } = link;
+    const { proposed } = this.record;
+    this.#failedId = proposed?.point.id ?? null;
+    const asked = givenUp && current !== null && proposed !== null;
+    const asking = asked ? current.outcome(proposed.point.id).catch(() => null) : null;
+    const answer = asking === null ? 'timeout' : await within(clock, ASK_MS_MAX, asking);
+    if (answer === 'timeout' || answer.value !== 'none') return link.renew();
+    await updateTarget(round, (record) => ({ ...record, proposed: null }));
+  }
+
+  async #settle(signal: AbortSignal): Promise<void> {
+    const { round, random, clock, log } = this.parts;
     this.#doubt = false;
     const counts = newCounts('settle');
-    this.#begin(counts, 'settling', () => 0);
+    const nothing = { upBytes: 0, downBytes: 0, resentBytes: 0 };
+    const progress = new Progress(hex(random.bytes(8)), counts, () => nothing);
+    this.#progress = progress;
     try {
-      const dropped = await settle(this.parts.round, counts, this.#stop.signal);
-      await this.parts.round.dirty.checkpoint();
-      this.parts.log.info('what was in doubt is settled', { readBytes: counts.readBytes, dropped });
+      const dropped = await progress.during(clock, () => settle(round, counts, signal));
+      await round.dirty.checkpoint();
+      log.info('what was in doubt is settled', { readBytes: counts.readBytes, dropped });
     } finally {
-      this.#running = null;
+      this.#progress = null;
     }
   }
 
-  #begin(counts: RoundCounts, phase: Running['phase'], wireUpBytes: () => number): void {
-    const { clock, round } = this.parts;
-    const id = hex(round.random.bytes(8));
-    const running: Running = { counts, meter: new RateMeter(), id, phase, wireUpBytes };
-    this.#running = running;
-    const watch = async (): Promise<void> => {
-      while (this.#running === running && !this.#stop.signal.aborted) {
-        running.meter.sample(clock.monotonicMs(), counts.doneBytes);
-        await clock.sleep(500, this.#stop.signal);
-      }
-    };
-    void watch();
+  #stopped(): unknown {
+    const why = this.#queue.closed ? 'the role ends' : 'cancelled by the operator';
+    return new StoppedError({ code: 'ROUND_STOPPED', target: this.name, why });
+  }
+
+  /** A point that is committed and not in the target's disk is a failure that an alarm must tell.
+   */
+  #notApplied(error: unknown): void {
+    this.#fail(error);
+    updateTarget(this.parts.round, withFailure).catch((cause: unknown) => {
+      this.parts.log.error('a failed apply could not be noted', { why: describeError(cause) });
+    });
   }
 
   /** Notes and logs a failure, once however many waited for it. */
@@ -231,49 +296,19 @@ export class TargetDriver {
     this.parts.log.warn('round failed', { code, why: text });
   }
 
-  async #record(
-    facts: {
-      readonly counts: RoundCounts;
-      readonly linked: Linked;
-      readonly before: { readonly up: number; readonly down: number };
-      readonly startMs: number;
-      /** Guest bytes at the cut; 0: it was not reached. */
-      readonly guest: number;
-    },
-    outcome: RoundRecord['outcome'],
-    point: PointRef | null,
-    error: string | null,
-  ): Promise<void> {
-    const { round, rounds, clock } = this.parts;
-    const { counts, before } = facts;
-    const wire = facts.linked.target.wireBytes();
-    const guest = Math.max(facts.guest, this.#guestBytesBefore);
-    const proposed = recordOf(round.resourceFile, round.target).proposed?.point.id;
-    const record: RoundRecord = {
-      id: hex(point?.id ?? proposed ?? new Uint8Array(16)),
-      target: round.target,
-      point: point?.number ?? null,
-      outcome,
-      cutTime: point === null ? null : isoTime(point.timeMs),
-      seconds: (clock.monotonicMs() - facts.startMs) / 1000,
-      dirtyBytes: counts.dirtyBytes,
-      readBytes: counts.readBytes,
-      skippedBytes: counts.skippedBytes,
-      sentBytes: counts.sentBytes,
-      wireUpBytes: wire.up - before.up,
-      wireDownBytes: wire.down - before.down,
-      guestBytes: guest - this.#guestBytesBefore,
-      error,
-    };
-    this.#guestBytesBefore = guest;
-    if (outcome === 'committed')
-      this.parts.log.info('round committed', { ...record, target: undefined });
-    await rounds.add(record);
+  /** Writes down how a run went: in the list of rounds, and in the state what alarms follow from.
+   * */
+  async #account(run: TargetRun, end: RunEnd, onPurpose: boolean): Promise<void> {
+    const { round, rounds, log } = this.parts;
+    const record = run.record(end, this.#guestBytesBefore);
+    this.#guestBytesBefore = Math.max(this.#guestBytesBefore, run.guestBytes);
+    if (end.outcome === 'committed') log.info('round committed', { ...record, target: undefined });
+    try {
+      await updateTarget(round, (before) => afterRun(before, record, onPurpose));
+      await rounds.add(record);
+    } catch (error) {
+      // The round is what it is; what follows a failed one must not be left out for this (H23).
+      log.error('how a round went could not be written down', { why: describeError(error) });
+    }
   }
-}
-
-function outcomeOf(error: unknown): RoundRecord['outcome'] {
-  const code = codeOf(error);
-  if (code === 'TARGET_LOST') return 'unknown';
-  return code === 'TARGET_REFUSED' || code === 'ROUND_REFUSED' ? 'refused' : 'failed';
 }

@@ -1,10 +1,14 @@
 // The primary's connection to one target: dials, greets, settles who descends from whom, keeps the
-// session, and dials again with back-off when it is lost. One session at a time.
+// session, and dials again with back-off when it is lost. One session at a time. While a round of
+// the target runs (`hold`), a new session is contacted with that round's id, so that the round can
+// go on there (D3); a session that was contacted for a round that has ended since is never used,
+// because what became of that round has not been asked (H23).
 import type { Clock } from '../base/clock.js';
 import { codeOf, describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { Random } from '../base/random.js';
 import { type DialSecurity, dialPeer } from '../net/connect.js';
+import { type Pace, paced } from '../net/pace.js';
 import { greet } from '../peer/greet.js';
 import type { PeerFacts } from '../peer/messages.js';
 import { type Contact, contact } from '../round/contact.js';
@@ -15,18 +19,21 @@ import { type Target, TargetError } from '../target/target.js';
 const BACK_OFF_MS_MIN = 1000;
 const BACK_OFF_MS_MAX = 60_000;
 
+/** How the target is reached; may change while the role is held. */
 export interface LinkOptions {
   readonly target: string;
   readonly remote: string | null;
   readonly source: string | null;
   readonly timeoutMs: number;
-  readonly security: DialSecurity;
 }
 
 export interface LinkParts {
   readonly round: RoundParts;
   /** What this node says of itself at contact. */
   readonly facts: () => PeerFacts;
+  readonly security: () => DialSecurity;
+  /** Outlives the sessions. */
+  readonly pace: Pace;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -35,26 +42,49 @@ export interface LinkParts {
 /** A session that may carry data. */
 export interface Linked {
   readonly target: Target;
-  /** What the first contact found; the driver sets it to 'ready' after a fill. */
-  contact: Contact;
+  /** What contact found. */
+  readonly contact: Contact;
 }
 
+/** What a driver needs of a link. */
+export type DriverLink = Pick<TargetLink, keyof TargetLink>;
+
 export class TargetLink {
-  readonly #options: LinkOptions;
+  #options: LinkOptions;
   readonly #parts: LinkParts;
   readonly #stop = new AbortController();
   #linked: Linked | null = null;
   #connecting: Promise<Linked> | null = null;
   #error: { readonly atMs: number; readonly error: unknown } | null = null;
   #wake = new AbortController();
+  /** The round that runs now, if any has been handed out yet. */
+  #running = false;
+  /** Sessions contacted before it was raised are not used. */
+  #generation = 0;
+  #downSinceMs: number | null;
 
   constructor(options: LinkOptions, parts: LinkParts) {
     this.#options = options;
     this.#parts = parts;
+    this.#downSinceMs = parts.clock.wallMs();
   }
 
   get up(): boolean {
     return this.#linked !== null;
+  }
+
+  get options(): LinkOptions {
+    return this.#options;
+  }
+
+  /** The session that is there now. */
+  get current(): Target | null {
+    return this.#linked?.target ?? null;
+  }
+
+  /** Wall time since when there is no session; null: there is one. */
+  get downSinceMs(): number | null {
+    return this.#downSinceMs;
   }
 
   /** The target says that its disk is suspect. */
@@ -80,75 +110,122 @@ export class TargetLink {
     return this.#connecting;
   }
 
+  /** A session in place of `old`, which a running round can use no more. */
+  async again(old: Target): Promise<Target> {
+    if (this.#linked?.target === old) await this.#end();
+    return (await this.get()).target;
+  }
+
+  /** From now on a round runs: its outcome is not settled by a contact. */
+  hold(): void {
+    this.#running = true;
+  }
+
+  /** The round has ended; attempts that still believe in it are made anew. */
+  release(): void {
+    this.#running = false;
+    this.#generation += 1;
+  }
+
+  /** New settings; another address is dialled at once, also under a running round. */
+  async apply(options: LinkOptions): Promise<void> {
+    const { remote, source, timeoutMs } = this.#options;
+    const same =
+      remote === options.remote && source === options.source && timeoutMs === options.timeoutMs;
+    this.#options = options;
+    if (!same) await this.renew();
+  }
+
   /** Keeps the link up until `close`; for a target with an address. */
   async keepUp(): Promise<void> {
-    const { clock, random } = this.#parts;
+    const { random } = this.#parts;
     let backOffMs = BACK_OFF_MS_MIN;
     while (!this.#stop.signal.aborted) {
       const linked = await this.get().catch(() => null);
       if (linked !== null) {
         backOffMs = BACK_OFF_MS_MIN;
-        await this.#down();
+        while (this.#linked !== null && !this.#stop.signal.aborted) {
+          await this.#pause(BACK_OFF_MS_MAX);
+        }
       }
       const jitter = 0.5 + random.below(1000) / 1000;
-      await clock.sleep(backOffMs * jitter, this.#stop.signal);
+      await this.#pause(backOffMs * jitter);
       backOffMs = Math.min(BACK_OFF_MS_MAX, backOffMs * 2);
     }
   }
 
   /** Ends the session: the next contact asks the target anew where it stands. No failure. */
   async renew(): Promise<void> {
+    this.#generation += 1;
+    await this.#end();
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#end();
+    await this.#connecting?.catch(() => undefined);
+    await this.#end();
+  }
+
+  async #end(): Promise<void> {
     const linked = this.#linked;
     this.#linked = null;
     this.#wake.abort();
     await linked?.target.close();
   }
 
-  async close(): Promise<void> {
-    this.#stop.abort();
-    this.#wake.abort();
-    await this.#connecting?.catch(() => undefined);
-    await this.#linked?.target.close();
-    this.#linked = null;
-  }
-
-  /** Resolves when the present session has ended. */
-  async #down(): Promise<void> {
-    const { clock } = this.#parts;
-    while (this.#linked !== null && !this.#stop.signal.aborted) {
-      await clock.sleep(BACK_OFF_MS_MAX, this.#wake.signal);
-      this.#wake = this.#wake.signal.aborted ? new AbortController() : this.#wake;
-    }
+  /** Sleeps until something has changed, at most `ms`. */
+  async #pause(ms: number): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    if (this.#wake.signal.aborted) this.#wake = new AbortController();
+    await this.#parts.clock.sleep(ms, this.#wake.signal);
   }
 
   async #connect(): Promise<Linked> {
-    const { target, remote } = this.#options;
     try {
-      if (remote === null) {
-        const text = 'it has no address ("remote none")';
-        throw new TargetError({ code: 'TARGET_LOST', target, text });
+      for (;;) {
+        const generation = this.#generation;
+        const { linked, lost } = await this.#dial();
+        if (lost() !== null) throw lost();
+        if (this.#stop.signal.aborted || generation !== this.#generation) {
+          await linked.target.close();
+          continue;
+        }
+        this.#linked = linked;
+        this.#error = null;
+        this.#downSinceMs = null;
+        const { remote } = this.#options;
+        this.#parts.log.info('connected to the target', { remote, contact: linked.contact });
+        return linked;
       }
-      const linked = await this.#dial(remote);
-      this.#linked = linked;
-      this.#error = null;
-      this.#parts.log.info('connected to the target', { remote, contact: linked.contact });
-      return linked;
     } catch (error) {
       this.#note(error);
       throw error;
     }
   }
 
-  async #dial(remote: string): Promise<Linked> {
-    const { source, timeoutMs, security, target } = this.#options;
+  /** A new session, contacted; `lost` says why it has ended since. */
+  async #dial(): Promise<{ readonly linked: Linked; readonly lost: () => unknown }> {
+    const { target, remote, source, timeoutMs } = this.#options;
+    if (remote === null) {
+      const text = 'it has no address ("remote none")';
+      throw new TargetError({ code: 'TARGET_LOST', target, text });
+    }
     const { clock, random, round, facts } = this.#parts;
     const { signal } = this.#stop;
-    const stream = await dialPeer({ remote, source, timeoutMs, security }, { clock, signal });
+    const security = this.#parts.security();
+    const dialled = await dialPeer({ remote, source, timeoutMs, security }, { clock, signal });
+    const stream = paced(dialled, this.#parts.pace);
     const session = await greet(stream, facts(), { clock, random });
     const remoteEnd = remoteTarget(session, target);
-    void session.closed.then((reason) => this.#lost(remoteEnd, reason));
+    let lost: unknown = null;
+    void session.closed.then((reason) => {
+      lost = reason;
+      this.#lost(remoteEnd, reason);
+    });
     try {
-      return { target: remoteEnd, contact: await contact(round, remoteEnd) };
+      const found = await contact(round, remoteEnd, this.#running);
+      return { linked: { target: remoteEnd, contact: found }, lost: () => lost };
     } catch (error) {
       await remoteEnd.close();
       throw error;
@@ -165,7 +242,9 @@ export class TargetLink {
   /** A failure is logged when it is news, and kept for status. */
   #note(error: unknown): void {
     const before = codeOf(this.#error?.error);
-    this.#error = { atMs: this.#parts.clock.wallMs(), error };
+    const atMs = this.#parts.clock.wallMs();
+    this.#error = { atMs, error };
+    this.#downSinceMs ??= atMs;
     if (codeOf(error) === before) return;
     this.#parts.log.warn('no link to the target', {
       code: codeOf(error),

@@ -3,9 +3,12 @@
 
 import type { ResourceSettings } from '../config/settings.js';
 import type {
+  EstimateAnswer,
   PointRecord,
   ResourceCounters,
+  Role,
   RoleAnswer,
+  RoleRequest,
   RoundRecord,
   SyncAnswer,
   SyncRequest,
@@ -13,7 +16,12 @@ import type {
   VerifyAnswer,
 } from '../control/api.js';
 import type { DiskKind } from '../disk/probe.js';
+import type { Agreement } from '../nbd/protocol.js';
 import type { VolumeMemory } from '../volume/memory.js';
+
+/** What a data thread complains of: an old chunk could not be kept, an fdatasync of the disk
+ * failed, one of the intent map failed (metaflush on; writes go on, the next start compares). */
+export type Trouble = 'preserve' | 'flush' | 'intent';
 
 /** An open, locked disk. The fd number is shared by all threads; control closes it. */
 export interface OpenDisk {
@@ -30,7 +38,10 @@ export interface ServedVolume {
   readonly memory: VolumeMemory;
   readonly disk: OpenDisk;
   readonly intentPath: string;
-  readonly spillPath: string;
+  /** One a target, by slot. */
+  readonly spillPaths: readonly string[];
+  /** Names of the targets, by slot. */
+  readonly targets: readonly string[];
 }
 
 export interface NodeFactsForRounds {
@@ -49,6 +60,7 @@ export interface ReplicationStatus {
   readonly spillBytes: number;
   readonly error: string | null;
   readonly counters: ResourceCounters | null;
+  readonly alone: boolean;
   readonly targets: readonly TargetStatus[];
 }
 
@@ -57,29 +69,61 @@ export type SyncOutcome = SyncAnswer['outcomes'][number];
 /** Methods of the round thread. */
 export interface RoundThread {
   start(facts: NodeFactsForRounds): Promise<void>;
-  /** Takes the role; control then starts the export. */
-  becomePrimary(name: string, disk: OpenDisk): Promise<ServedVolume>;
+  /** Takes the role; control then starts the export. `acceptDrift`: a suspect replica too (H28). */
+  becomePrimary(name: string, disk: OpenDisk, acceptDrift: boolean): Promise<ServedVolume>;
   /** ROLE_WAS_PRIMARY, or no usable state: what `becomeSecondary` would refuse. */
   mayBecomeSecondary(name: string): Promise<void>;
   becomeSecondary(name: string): Promise<RoleAnswer>;
-  /** What promotion would lose: null when the peer agrees, or when it never was a replica. */
-  promotionLoss(name: string): Promise<string | null>;
+  /** What becoming primary would lose: null when the peer agrees, or there is nothing to lose. The
+   * node that was primary last may come back only if no peer has gone on (H37, H38): errors
+   * PEER_IS_NEWER, PEER_NOT_ASKED. Errors REPLICA_INITIALISING, REPLICA_SUSPECT. */
+  promotionLoss(name: string, request: RoleRequest): Promise<string | null>;
   /** After the export is closed: maps published, clean mark. */
   becomeInit(name: string): Promise<void>;
   /** The state on disk changed (create). */
   reload(name: string): Promise<void>;
   /** Durable "a guest may have written in this epoch" (H37). */
   markWritten(name: string): Promise<void>;
-  trouble(name: string, what: 'preserve' | 'flush', text: string): Promise<void>;
+  trouble(name: string, what: Trouble, text: string): Promise<void>;
   status(name: string): Promise<ReplicationStatus>;
   sync(name: string, target: string | null, request: SyncRequest): Promise<readonly SyncOutcome[]>;
-  /** A firing of the schedule; 'running': a round of it was running. */
-  fire(name: string, target: string, nominalMs: number): Promise<'started' | 'running'>;
+  /** A firing of the schedule; 'running': a round of it was running; 'paused': it is held. */
+  fire(name: string, target: string, nominalMs: number): Promise<'started' | 'running' | 'paused'>;
   lastRunMs(name: string, target: string): Promise<number | null>;
   rounds(name: string): Promise<readonly RoundRecord[]>;
   points(name: string): Promise<readonly PointRecord[]>;
   verify(name: string, deep: boolean): Promise<VerifyAnswer>;
+  /** Of the next four, `target` null: every target. Error CONTROL_NO_TARGET. */
+  pause(name: string, target: string | null, on: boolean): Promise<readonly string[]>;
+  cancel(name: string, target: string | null): Promise<readonly string[]>;
+  /** Bits a second; 0: no limit; null: what the configuration says. Durable. */
+  setRate(name: string, target: string | null, rate: number | null): Promise<readonly string[]>;
+  estimate(name: string): Promise<EstimateAnswer>;
+  /** The role that hastd should give the resource at its start, and whether its peers were asked:
+   * what H38 decides, with its reason in words. */
+  remembered(name: string): Promise<RememberedRole>;
+  /** Durable: the role an operator gave (H38). */
+  remember(name: string, role: Role): Promise<void>;
+  /** Role init, after a clean end: the state says the new size (H14). Error RESIZE_SMALLER. */
+  resized(name: string, sizeBytes: number): Promise<void>;
+  /** New settings of resources whose changes need no change of role (SIGHUP). */
+  applySettings(resources: readonly ResourceSettings[]): Promise<void>;
+  /** The content of a chunk from a target that has it and for which none of the blocks of `mask` is
+   * dirty (H20); null: none can give it in time. */
+  repair(name: string, chunk: number, mask: number): Promise<Uint8Array | null>;
   stop(): Promise<void>;
+}
+
+/** What becomes of a remembered role at start. 'none': nothing is taken up. 'init': not now, the
+ * peers are to be asked again. */
+export interface RememberedRole {
+  readonly take: Role | 'none';
+  /** What an operator gave last; null: there is no state. */
+  readonly ordered: Role | null;
+  /** The peer was not reached: status says so. */
+  readonly alone: boolean;
+  /** Why it is taken or not, for log and status; empty where nothing was to be decided. */
+  readonly text: string;
 }
 
 /** Methods of control that the round thread calls. */
@@ -90,8 +134,16 @@ export interface ControlThread {
 
 /** Methods of a data thread. */
 export interface DataThread {
+  /** Answered at once, unless the thread or something that it asked of a disk is stuck (H19). */
+  ping(): Promise<void>;
   open(volume: ServedVolume, thread: number, poolOperationsMax: number): Promise<void>;
-  connect(name: string, id: number, fd: number, leftover: Uint8Array): Promise<void>;
+  connect(
+    name: string,
+    id: number,
+    fd: number,
+    leftover: Uint8Array,
+    agreement: Agreement,
+  ): Promise<void>;
   /** Ends every connection of the resource after what is in flight. */
   close(name: string): Promise<void>;
 }
@@ -99,5 +151,7 @@ export interface DataThread {
 /** Methods of control that a data thread calls. */
 export interface DataThreadOwner {
   ended(id: number): Promise<void>;
-  trouble(name: string, what: 'preserve' | 'flush', text: string): Promise<void>;
+  /** H20: the content of a chunk from a target; null: it cannot be had in time. */
+  repair(name: string, chunk: number, mask: number): Promise<Uint8Array | null>;
+  trouble(name: string, what: Trouble, text: string): Promise<void>;
 }

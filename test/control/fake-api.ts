@@ -6,8 +6,11 @@ import { deferred } from '../../src/base/sync.js';
 import {
   type ControlApi,
   ControlError,
+  type EstimateAnswer,
   type PointRecord,
+  type ResourceCounters,
   type ResourceStatus,
+  type RoundProgress,
   type RoundRecord,
   type SyncAnswer,
   type TargetStatus,
@@ -31,6 +34,51 @@ export const target = (changes: Partial<TargetStatus> = {}): TargetStatus => ({
   round: null,
   lastError: null,
   verifiedAt: null,
+  paused: false,
+  rateBitsPerSecond: null,
+  maxLagSeconds: 93_600,
+  failedRounds: 0,
+  unreachableSince: null,
+  driftChunks: 0,
+  untrackedChunks: 0,
+  damagedChunks: 0,
+  ...changes,
+});
+
+export const progress = (changes: Partial<RoundProgress> = {}): RoundProgress => ({
+  id: 'ef'.repeat(16),
+  kind: 'round',
+  doneBytes: 50,
+  totalBytes: 100,
+  sentBytes: 0,
+  wireUpBytes: 0,
+  bytesPerSecond: 10,
+  etaSeconds: 5,
+  resentBytes: 0,
+  ...changes,
+});
+
+export const counters = (changes: Partial<ResourceCounters> = {}): ResourceCounters => ({
+  reads: 0,
+  writes: 0,
+  deletes: 0,
+  flushes: 0,
+  activemapUpdates: 0,
+  readErrors: 0,
+  writeErrors: 0,
+  deleteErrors: 0,
+  flushErrors: 0,
+  writtenBytes: 0,
+  preservedChunks: 0,
+  gateHoldMicrosMax: 0,
+  gateHoldMicrosP99: 0,
+  gateHoldMicrosP999: 0,
+  preserveWaits: 0,
+  preserveWaitMicrosP99: 0,
+  firstTouches: 0,
+  firstTouchMicros: 0,
+  firstTouchMicrosMax: 0,
+  repairedBlocks: 0,
   ...changes,
 });
 
@@ -49,6 +97,10 @@ export const resource = (changes: Partial<ResourceStatus> = {}): ResourceStatus 
   spillBytesMax: 4_294_967_296,
   counters: null,
   error: null,
+  guests: 0,
+  alone: false,
+  hangsSince: null,
+  alarms: [],
   targets: [target()],
   ...changes,
 });
@@ -67,6 +119,10 @@ export const round = (changes: Partial<RoundRecord> = {}): RoundRecord => ({
   wireUpBytes: 12_000,
   wireDownBytes: 900,
   guestBytes: 104_858,
+  resentBytes: 0,
+  reusedBytes: 0,
+  driftChunks: 0,
+  damagedChunks: 0,
   error: null,
   ...changes,
 });
@@ -83,12 +139,28 @@ export const point = (changes: Partial<PointRecord> = {}): PointRecord => ({
   ...changes,
 });
 
+export const estimate = (
+  changes: Partial<EstimateAnswer['targets'][number]> = {},
+): EstimateAnswer['targets'][number] => ({
+  target: 'b',
+  dirtyBytes: 1_048_576,
+  dirtyChunks: 17,
+  wireBytes: 524_288,
+  seconds: 90,
+  bytesPerSecond: 5825,
+  spillBytes: 1_114_112,
+  spillBytesMax: 4_294_967_296,
+  targetBytes: 2_097_152,
+  ...changes,
+});
+
 export interface FakeApi extends ControlApi {
   readonly asked: (readonly unknown[])[];
   resources: ResourceStatus[];
   syncAnswer: SyncAnswer;
   verifyAnswer: VerifyAnswer;
-  /** Thrown by create, role, sync, verify and status when set. */
+  estimateAnswer: EstimateAnswer;
+  /** Thrown by every command when set. */
   failure: unknown;
   /** Holds sync until it resolves or the client goes. */
   hold: Promise<void> | null;
@@ -116,6 +188,7 @@ export function fakeApi(): FakeApi {
       outcomes: [{ target: 'b', outcome: 'applied', point: 43, text: '3 blocks sent' }],
     },
     verifyAnswer: { compared: 'tables', results: [] },
+    estimateAnswer: { targets: [estimate()] },
     failure: null,
     hold: null,
     aborted: aborted.promise,
@@ -152,12 +225,50 @@ export function fakeApi(): FakeApi {
       record('verify', name, deep);
       return api.verifyAnswer;
     },
+    ...orders(record, () => api.estimateAnswer),
     stop: async () => {
       record('stop');
       stopped.resolve();
     },
   };
   return api;
+}
+
+/** What an operator can order besides rounds and roles. */
+function orders(
+  record: (...call: unknown[]) => void,
+  estimated: () => EstimateAnswer,
+): Pick<ControlApi, 'pause' | 'resume' | 'cancel' | 'estimate' | 'set' | 'resize' | 'reload'> {
+  return {
+    pause: async (name, request) => {
+      record('pause', name, request);
+      return { notes: ['b is held'] };
+    },
+    resume: async (name, request) => {
+      record('resume', name, request);
+      return { notes: [] };
+    },
+    cancel: async (name, request) => {
+      record('cancel', name, request);
+      return { notes: [] };
+    },
+    estimate: async (name) => {
+      record('estimate', name);
+      return estimated();
+    },
+    set: async (name, request) => {
+      record('set', name, request);
+      return { notes: [] };
+    },
+    resize: async (name, request) => {
+      record('resize', name, request);
+      return { notes: ['20 GiB instead of 10 GiB'] };
+    },
+    reload: async () => {
+      record('reload');
+      return { notes: ['statedir cannot change while hastd runs'] };
+    },
+  };
 }
 
 /** Serves `api` on a real socket; `bugs` collects what onBug is told. */

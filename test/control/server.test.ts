@@ -16,6 +16,7 @@ import { TargetError } from '../../src/target/target.js';
 import { needTool, scratch } from '../real.js';
 import { type FakeApi, fakeApi, serveFake } from './fake-api.js';
 
+const ROLE = { role: 'init', acceptLoss: false, acceptDrift: false, alone: false } as const;
 const never = (): AbortSignal => new AbortController().signal;
 
 async function served(t: TestContext, bugs: unknown[] = []) {
@@ -37,21 +38,38 @@ test('every command arrives with its arguments and its answer comes back', async
   assert.equal((await client.status([])).resources[0]?.name, 'vm1');
   assert.equal((await client.status(['vm1'])).resources.length, 1);
   assert.deepEqual(await client.create('vm1', create), { notes: ['adopted 10 GiB as they stand'] });
-  assert.equal((await client.role('vm1', { role: 'init', acceptLoss: true })).role, 'init');
+  const role = { role: 'init', acceptLoss: true, acceptDrift: true, alone: true } as const;
+  assert.equal((await client.role('vm1', role)).role, 'init');
   assert.deepEqual(await client.sync('vm1', { wait: 'commit' }, never()), api.syncAnswer);
   assert.deepEqual(await client.verify('vm1', true, never()), api.verifyAnswer);
   assert.equal((await client.rounds('vm1')).rounds[0]?.outcome, 'committed');
   assert.equal((await client.points('vm1')).points[0]?.number, 42);
+  const one = { target: 'b' };
+  assert.deepEqual(await client.pause('vm1', one), { notes: ['b is held'] });
+  assert.deepEqual(await client.resume('vm1', { target: null }), { notes: [] });
+  assert.deepEqual(await client.cancel('vm1', one), { notes: [] });
+  assert.deepEqual(await client.estimate('vm1'), api.estimateAnswer);
+  assert.deepEqual(await client.set('vm1', { ...one, rateBitsPerSecond: 0 }), { notes: [] });
+  const resize = { sizeBytes: null, disconnect: true };
+  assert.match((await client.resize('vm1', resize)).notes[0] ?? '', /20 GiB/);
+  assert.match((await client.reload()).notes[0] ?? '', /statedir/);
   assert.deepEqual(await client.config(), { node: 'a', secretPath: null });
   assert.deepEqual(api.asked, [
     ['status', []],
     ['status', ['vm1']],
     ['create', 'vm1', create],
-    ['role', 'vm1', { role: 'init', acceptLoss: true }],
+    ['role', 'vm1', role],
     ['sync', 'vm1', { wait: 'commit' }],
     ['verify', 'vm1', true],
     ['rounds', 'vm1'],
     ['points', 'vm1'],
+    ['pause', 'vm1', one],
+    ['resume', 'vm1', { target: null }],
+    ['cancel', 'vm1', one],
+    ['estimate', 'vm1'],
+    ['set', 'vm1', { ...one, rateBitsPerSecond: 0 }],
+    ['resize', 'vm1', resize],
+    ['reload'],
   ]);
 });
 
@@ -68,7 +86,7 @@ test('names with special characters survive the path', async (t) => {
 
 test('a typed error keeps code, sentence, facts and exit status', async (t) => {
   const { api, client } = await served(t);
-  await assert.rejects(client.role('vm9', { role: 'init', acceptLoss: false }), (error) => {
+  await assert.rejects(client.role('vm9', ROLE), (error) => {
     assert.ok(error instanceof RemoteError);
     assert.deepEqual(error.fault, { code: 'CONTROL_NO_RESOURCE', name: 'vm9', known: 'vm1' });
     assert.match(error.message, /no resource vm9 on this node \(there is: vm1\)/);
@@ -232,7 +250,14 @@ test('curl works', async (t) => {
   assert.equal(status.body['node'], 'a');
   const role = await curl(path, ['-d', '{"role":"primary"}', 'http://h/v1/resources/vm1/role']);
   assert.equal(role.status, 200);
-  assert.deepEqual(api.asked.at(-1), ['role', 'vm1', { role: 'primary', acceptLoss: false }]);
+  assert.deepEqual(api.asked.at(-1), ['role', 'vm1', { ...ROLE, role: 'primary' }]);
+  const set = await curl(path, [
+    '-d',
+    '{"rateBitsPerSecond":null}',
+    'http://h/v1/resources/vm1/set',
+  ]);
+  assert.equal(set.status, 200);
+  assert.deepEqual(api.asked.at(-1), ['set', 'vm1', { target: null, rateBitsPerSecond: null }]);
   const sync = await curl(path, ['-X', 'POST', 'http://hast/v1/resources/vm1/sync']);
   assert.equal(sync.status, 200);
   assert.deepEqual(api.asked.at(-1), ['sync', 'vm1', { wait: null }], 'an empty body will do');
@@ -244,6 +269,36 @@ test('curl works', async (t) => {
     exitStatus: 1,
     facts: { name: 'nope', known: 'vm1' },
   });
+});
+
+test('what the state forbids is 409, what is not there 404, with exit statuses', async (t) => {
+  if (!needTool(t, 'curl')) return;
+  const { path, api } = await served(t);
+  const faults = [
+    [409, 2, { code: 'NOTHING_TO_CANCEL', name: 'vm1' }],
+    [404, 1, { code: 'CONTROL_NO_TARGET', name: 'vm1', target: 'z', known: 'b' }],
+    [409, 2, { code: 'RESIZE_GUESTS', name: 'vm1', guests: 2 }],
+    [409, 65, { code: 'RESIZE_SMALLER', name: 'vm1', sizeBytes: 2, wantedBytes: 1 }],
+    [409, 65, { code: 'RESIZE_DISK', name: 'vm1', path: '/d', diskBytes: 1, wantedBytes: 2 }],
+  ] as const;
+  for (const [status, exitStatus, fault] of faults) {
+    api.failure = new ControlError(fault);
+    const answer = await curl(path, ['-d', '{}', 'http://h/v1/resources/vm1/cancel']);
+    assert.equal(answer.status, status, fault.code);
+    const { code: _code, ...facts } = fault;
+    const { message, ...body } = answer.body['error'] ?? {};
+    assert.deepEqual(body, { code: fault.code, exitStatus, facts });
+    assert.match(String(message), /^vm1: /);
+  }
+});
+
+test('a status that does not come can be given up', async (t) => {
+  const { api, client } = await served(t);
+  api.status = () => deferred<never>().promise;
+  const leave = new AbortController();
+  const asked = client.status([], leave.signal);
+  setTimeout(() => leave.abort(), 50);
+  await assert.rejects(asked, code('ABORT_ERR'));
 });
 
 test('bad requests are refused, each with its status, and nothing is asked', async (t) => {
@@ -264,6 +319,23 @@ test('bad requests are refused, each with its status, and nothing is asked', asy
     [400, ['-d', '[]', `${vm1}/role`]],
     [400, ['-d', '{"role":"boss"}', `${vm1}/role`]],
     [400, ['-d', '{"role":"primary","acceptloss":true}', `${vm1}/role`]],
+    [400, ['-d', '{"role":"primary","alone":"yes"}', `${vm1}/role`]],
+    [400, ['-d', '{"target":5}', `${vm1}/pause`]],
+    [400, ['-d', '{"target":""}', `${vm1}/resume`]],
+    [400, ['-d', `{"target":"${'t'.repeat(65)}"}`, `${vm1}/cancel`]],
+    [400, ['-d', '{"targets":["b"]}', `${vm1}/cancel`]],
+    [400, ['-d', '{"target":"b"}', `${vm1}/set`]],
+    [400, ['-d', '{"rateBitsPerSecond":-1}', `${vm1}/set`]],
+    [400, ['-d', '{"rateBitsPerSecond":1.5}', `${vm1}/set`]],
+    [400, ['-d', '{"rateBitsPerSecond":1e14}', `${vm1}/set`]],
+    [400, ['-d', '{"rate":"20mbit"}', `${vm1}/set`]],
+    [400, ['-d', '{"sizeBytes":0}', `${vm1}/resize`]],
+    [400, ['-d', '{"disconnect":1}', `${vm1}/resize`]],
+    [400, ['-d', '{"now":true}', 'http://hast/v1/reload']],
+    [404, ['-d', '{}', `${vm1}/reload`]],
+    [404, ['-d', '{}', 'http://hast/v1/pause']],
+    [405, ['-d', '{}', `${vm1}/estimate`]],
+    [405, [`${vm1}/pause`]],
     [400, ['-d', '{"extentBytes":-1}', `${vm1}/create`]],
     [400, ['-d', '{"mediaBytes":1e30}', `${vm1}/create`]],
     [413, ['-d', '@-', `${vm1}/role`], 'x'.repeat(70_000)],

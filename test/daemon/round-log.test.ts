@@ -21,6 +21,10 @@ const record = (point: number): RoundRecord => ({
   wireUpBytes: 900,
   wireDownBytes: 60,
   guestBytes: 8192,
+  resentBytes: 0,
+  reusedBytes: 0,
+  driftChunks: 0,
+  damagedChunks: 0,
   error: null,
 });
 
