@@ -1,20 +1,23 @@
 #!/usr/bin/env node
 // hastctl(8): entry point. Hands the real world (clock, files, daemon, keys) to the commands of
-// src/cli and exits with their status. What only `create` needs is loaded only there.
+// src/cli and exits with their status. What only `create`, `dump` and `recover` need is loaded
+// only there.
 import { readFile } from 'node:fs/promises';
 import { systemClock } from './base/clock.js';
 import { codeOf } from './base/errors.js';
 import { nodeFiles } from './base/node-files.js';
 import { systemRandom } from './base/random.js';
 import { runHastctl } from './cli/program.js';
-import type { DirectCreate } from './cli/session.js';
+import type { DirectCreate, OfflineRecovery, Screen } from './cli/session.js';
 import { loadConfig } from './config/load.js';
 import { nodeNames } from './config/node.js';
+import type { NodeSettings } from './config/settings.js';
 import { controlClient } from './control/client.js';
 import { EXIT } from './control/exit-status.js';
 import { machineFacts } from './control/machine-facts.js';
 import { createSecretFile } from './net/psk.js';
 import { checkCron } from './schedule/firing.js';
+import { longestGapSeconds } from './schedule/gap.js';
 
 async function createDirect(request: DirectCreate): Promise<{ readonly notes: readonly string[] }> {
   const [{ createResource }, { reserveSpace }] = await Promise.all([
@@ -22,6 +25,31 @@ async function createDirect(request: DirectCreate): Promise<{ readonly notes: re
     import('./disk/syscalls.js'),
   ]);
   return createResource(nodeFiles(reserveSpace), request);
+}
+
+async function dump(directory: string) {
+  const [{ dumpResource }, { reserveSpace }] = await Promise.all([
+    import('./care/dump.js'),
+    import('./disk/syscalls.js'),
+  ]);
+  return dumpResource(nodeFiles(reserveSpace), directory);
+}
+
+async function recover(settings: NodeSettings, name: string): Promise<OfflineRecovery> {
+  const { recoverOffline } = await import('./daemon/offline.js');
+  return recoverOffline(settings, name);
+}
+
+/** Size of the terminal; a pseudo terminal that nobody has sized says 0. */
+function screen(): Screen | null {
+  const { isTTY, columns, rows } = process.stdout;
+  return isTTY === true ? { columns: columns || 80, rows: rows || 24 } : null;
+}
+
+function interrupted(): AbortSignal {
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  return stop.signal;
 }
 
 /** True while the process lives; one of another user does too. */
@@ -46,12 +74,22 @@ process.exitCode = await runHastctl(
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
     terminal: process.stderr.isTTY === true,
+    screen,
+    interrupted,
     clock: systemClock,
     readText: (path) => readFile(path, 'utf8'),
     loadConfig: (text, path, node) =>
-      loadConfig(text, path, { names: nodeNames(node, machineFacts()) }, checkCron),
+      loadConfig(
+        text,
+        path,
+        { names: nodeNames(node, machineFacts()) },
+        checkCron,
+        longestGapSeconds,
+      ),
     connect: controlClient,
     createDirect,
+    dump,
+    recoverOffline: recover,
     createSecret: (path) => createSecretFile(path, systemRandom),
     alive,
   },

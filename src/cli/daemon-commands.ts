@@ -1,4 +1,4 @@
-// stop: asks the daemon to end cleanly and returns when it has.
+// stop and reload: stop asks the daemon to end cleanly and returns when it has.
 import type { Command } from 'commander';
 import { codeOf } from '../base/errors.js';
 import type { ControlClient } from '../control/client.js';
@@ -15,6 +15,15 @@ export function addDaemonCommands(program: Command, run: Run): void {
     .command('stop')
     .description('end hastd cleanly: finish writes, flush, publish the maps')
     .action(() => run(stop));
+  program
+    .command('reload')
+    .description('read the configuration again, as SIGHUP; guests are not touched')
+    .action(() => run(reload));
+}
+
+async function reload(session: Session): Promise<number> {
+  session.printNotes('the configuration is read again', await (await session.client()).reload());
+  return EXIT.ok;
 }
 
 async function stop(session: Session): Promise<number> {

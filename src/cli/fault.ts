@@ -10,6 +10,8 @@ export type CliFault =
   | { code: 'SECRET_UNWRITABLE'; path: string; errno: string }
   | { code: 'ROUND_NOT_COMMITTED'; name: string; targets: string }
   | { code: 'VERIFY_DIFFERS'; name: string; chunks: number }
+  | { code: 'NO_WHOLE_POINT'; name: string }
+  | { code: 'STATUS_TIMEOUT'; seconds: number }
   | { code: 'STOP_TIMEOUT'; pid: number; seconds: number };
 
 export const CliError = errorClass<CliFault>('CliError', {
@@ -22,5 +24,7 @@ export const CliError = errorClass<CliFault>('CliError', {
   SECRET_UNWRITABLE: (f) => `${f.path}: cannot write the key: ${f.errno}`,
   ROUND_NOT_COMMITTED: (f) => `${f.name}: not committed on ${f.targets}`,
   VERIFY_DIFFERS: (f) => `${f.name}: ${f.chunks} chunks of 64 KiB differ`,
+  NO_WHOLE_POINT: (f) => `${f.name}: the first copy was never complete; this disk is of no use`,
+  STATUS_TIMEOUT: (f) => `hastd has not answered for ${f.seconds} seconds`,
   STOP_TIMEOUT: (f) => `hastd (pid ${f.pid}) still runs after ${f.seconds} seconds`,
 });

@@ -1,11 +1,13 @@
-// config and keygen: commands that need no daemon.
+// config, keygen, dump and recover: commands that need no daemon; recover wants none.
 import type { Command } from 'commander';
 import { codeOf } from '../base/errors.js';
 import { formatFinding } from '../config/finding.js';
 import { formatOrigins } from '../config/origins.js';
 import { EXIT } from '../control/exit-status.js';
 import { CliError } from './fault.js';
-import type { Run, Session } from './session.js';
+import { renderDump } from './render-dump.js';
+import { type Run, resourceOf, type Session } from './session.js';
+import { pointName, shortTime } from './text.js';
 
 export function addLocalCommands(program: Command, run: Run): void {
   program
@@ -20,6 +22,42 @@ export function addLocalCommands(program: Command, run: Run): void {
     .description('write a new pre-shared key')
     .argument('<path>', 'file to make, mode 0600; an existing one is left alone')
     .action((path: string) => run((session) => keygen(session, path)));
+  program
+    .command('dump')
+    .description('what is stored here of a resource; needs no daemon')
+    .argument('<name>', 'resource')
+    .action((name: string) => run((session) => dump(session, name)));
+  program
+    .command('recover')
+    .description('bring a replica to a whole point without daemon and peer')
+    .argument('<name>', 'resource')
+    .requiredOption('--offline', 'hastd does not run here; there is no other way to recover')
+    .action((name: string) => run((session) => recover(session, name)));
+}
+
+async function dump(session: Session, name: string): Promise<number> {
+  const settings = await session.settings();
+  const stored = await session.machinery.dump(
+    `${settings.statedir}/${resourceOf(settings, name).name}`,
+  );
+  session.print(stored, renderDump(stored));
+  return EXIT.ok;
+}
+
+async function recover(session: Session, name: string): Promise<number> {
+  const settings = await session.settings();
+  resourceOf(settings, name);
+  const recovered = await session.machinery.recoverOffline(settings, name);
+  const { notes, point, path } = recovered;
+  const lines = [
+    point === null
+      ? `${name}: ${path} stands at no whole point`
+      : `${name}: ${path} stands at ${pointName(name, point)} of ${shortTime(point.time)}`,
+    ...notes.map((note) => `  ${note}`),
+  ];
+  session.print(recovered, lines.map((line) => `${line}\n`).join(''));
+  if (point === null) return session.fail(new CliError({ code: 'NO_WHOLE_POINT', name }));
+  return EXIT.ok;
 }
 
 async function config(session: Session, checkOnly: boolean): Promise<number> {

@@ -2,6 +2,7 @@
 // Exit statuses are sysexits (control/exit-status.ts); the wrong use of the command line is 64.
 import { Command, CommanderError } from 'commander';
 import { EXIT } from '../control/exit-status.js';
+import { addCompletionCommand } from './completion.js';
 import { addDaemonCommands } from './daemon-commands.js';
 import { CliError } from './fault.js';
 import { addLocalCommands } from './local-commands.js';
@@ -9,6 +10,7 @@ import { addResourceCommands } from './resource-commands.js';
 import { addRoundCommands } from './round-commands.js';
 import { type CliMachinery, type GlobalOptions, type Run, Session } from './session.js';
 import { addStatusCommands } from './status-commands.js';
+import { addTargetCommands } from './target-commands.js';
 
 export const CONFIG_PATH_DEFAULT = '/etc/hast.conf';
 
@@ -36,8 +38,10 @@ export async function runHastctl(
   addStatusCommands(program, run);
   addResourceCommands(program, run);
   addRoundCommands(program, run);
+  addTargetCommands(program, run);
   addLocalCommands(program, run);
   addDaemonCommands(program, run);
+  addCompletionCommand(program, run);
   try {
     await program.parseAsync(plainWait(args), { from: 'user' });
   } catch (error) {

@@ -1,17 +1,47 @@
-// `hastctl status`: HAST's header and one line per resource that scripts can cut at white space;
-// what HAST could not say stands below it on lines that begin with white space. Pure.
+// `hastctl status`: alarms, worst first, then HAST's header and one line per resource that scripts
+// can cut at white space; what HAST could not say stands below it. Every line but the header and
+// those of the resources begins with white space. Pure.
 import { humanBytes, humanSeconds } from '../base/units.js';
+import { worstFirst } from '../control/alarms.js';
 import type { ResourceStatus, StatusAnswer, TargetStatus } from '../control/api.js';
-import { age, columns, pointName, progressText, shortTime } from './text.js';
+import {
+  age,
+  bitRate,
+  columns,
+  plural,
+  pointName,
+  progressBar,
+  progressText,
+  shortTime,
+} from './text.js';
 
-export function renderStatus(answer: StatusAnswer, nowMs: number): string {
+export interface StatusLook {
+  /** Marks of a progress bar for each running round; 0: none. */
+  readonly barWidth: number;
+}
+
+export function renderStatus(
+  answer: StatusAnswer,
+  nowMs: number,
+  look: StatusLook = { barWidth: 0 },
+): string {
   const rows = [['Name', 'Status', 'Role', 'Components'], ...answer.resources.map(statusRow)];
   const [header = '', ...lines] = columns(rows).split('\n');
   const blocks = answer.resources.map((resource, i) => [
     lines[i] ?? '',
-    ...continuation(resource, nowMs).map((line) => `  ${line}`),
+    ...continuation(resource, nowMs, look).map((line) => `  ${line}`),
   ]);
-  return `${[header, ...blocks.flat()].join('\n')}\n`;
+  return `${[...alarmLines(answer), header, ...blocks.flat()].join('\n')}\n`;
+}
+
+/** `  CRITICAL vm1 b lag: …`: an operator under stress reads the top first. */
+function alarmLines(answer: StatusAnswer): string[] {
+  const alarms = answer.resources.flatMap(({ name, alarms: own }) =>
+    own.map((alarm) => ({ ...alarm, place: [name, alarm.target ?? []].flat().join(' ') })),
+  );
+  return worstFirst(alarms).map(
+    ({ level, place, code, text }) => `  ${level.toUpperCase()} ${place} ${code}: ${text}`,
+  );
 }
 
 /** Components as HAST: the local path, then where it is replicated to. */
@@ -21,28 +51,59 @@ function statusRow(resource: ResourceStatus): string[] {
   return [resource.name, resource.state, resource.role, components.join(' ')];
 }
 
-function continuation(resource: ResourceStatus, nowMs: number): string[] {
-  const own = resource.error === null ? [] : [`error: ${resource.error}`];
-  return [...own, ...resource.targets.flatMap((target) => targetLines(resource, target, nowMs))];
+function continuation(resource: ResourceStatus, nowMs: number, look: StatusLook): string[] {
+  const { error, hangsSince, guests, alone } = resource;
+  const facts = [
+    ...(guests > 0 ? [plural(guests, 'NBD client')] : []),
+    ...(alone ? ['primary alone: the peer was not reached'] : []),
+  ];
+  return [
+    ...(error === null ? [] : [`error: ${error}`]),
+    ...(hangsSince === null ? [] : [`the disk has answered nothing for ${age(hangsSince, nowMs)}`]),
+    ...(facts.length > 0 ? [facts.join('; ')] : []),
+    ...resource.targets.flatMap((target) => targetLines(resource, target, nowMs, look)),
+  ];
 }
 
-function targetLines(resource: ResourceStatus, target: TargetStatus, nowMs: number): string[] {
+function targetLines(
+  resource: ResourceStatus,
+  target: TargetStatus,
+  nowMs: number,
+  look: StatusLook,
+): string[] {
   if (resource.role === 'init') return [];
   const facts = [
     target.state,
+    ...(target.paused && target.state !== 'paused' ? ['paused'] : []),
     pointText(resource, target, nowMs),
     ...(target.dirtyBytes > 0 ? [`${humanBytes(target.dirtyBytes)} dirty`] : []),
-    ...(target.nextRun === null ? [] : [nextRunText(target.nextRun, nowMs)]),
-    ...(target.skippedFirings > 0 ? [`${target.skippedFirings} firings skipped`] : []),
+    ...(target.nextRun === null || target.paused ? [] : [nextRunText(target.nextRun, nowMs)]),
+    ...(target.rateBitsPerSecond === null ? [] : [`at most ${bitRate(target.rateBitsPerSecond)}`]),
+    ...counts(target),
     verifiedText(target, nowMs),
   ];
   const lines = [`${target.name}: ${facts.join('; ')}`];
-  if (target.round) lines.push(`${target.name}: ${progressText(target.round)}`);
+  if (target.round) {
+    const bar = look.barWidth > 0 ? `${progressBar(target.round, look.barWidth)} ` : '';
+    lines.push(`${target.name}: ${bar}${progressText(target.round)}`);
+  }
   if (target.lastError) {
     const { time, code, text } = target.lastError;
     lines.push(`${target.name}: last error ${shortTime(time)} ${code}: ${text}`);
   }
   return lines;
+}
+
+/** What is worth a word only when it is there. */
+function counts(target: TargetStatus): string[] {
+  const { skippedFirings, failedRounds, driftChunks, untrackedChunks, damagedChunks } = target;
+  return [
+    ...(skippedFirings > 0 ? [`${plural(skippedFirings, 'firing')} skipped`] : []),
+    ...(failedRounds > 0 ? [`${plural(failedRounds, 'round')} failed since`] : []),
+    ...(driftChunks > 0 ? [`${plural(driftChunks, 'chunk')} had drifted there`] : []),
+    ...(untrackedChunks > 0 ? [`${plural(untrackedChunks, 'chunk')} changed untracked`] : []),
+    ...(damagedChunks > 0 ? [`${plural(damagedChunks, 'chunk')} damaged`] : []),
+  ];
 }
 
 function pointText(resource: ResourceStatus, target: TargetStatus, nowMs: number): string {

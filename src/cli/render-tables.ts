@@ -1,7 +1,13 @@
 // Tables of rounds and points, results of sync and verify. Pure. Sizes in words; --json has bytes.
 import { humanBytes, humanSeconds } from '../base/units.js';
-import type { PointRecord, RoundRecord, SyncAnswer, VerifyAnswer } from '../control/api.js';
-import { age, columns, pointName, shortTime } from './text.js';
+import type {
+  EstimateAnswer,
+  PointRecord,
+  RoundRecord,
+  SyncAnswer,
+  VerifyAnswer,
+} from '../control/api.js';
+import { age, columns, plural, pointName, shortTime } from './text.js';
 
 /** Characters of a random id that are shown; --json has all. */
 const ID_SHOWN = 8;
@@ -22,12 +28,27 @@ const ROUND_HEADER = [
   'Coalesced',
 ];
 
+/** Columns that stand there only when a round has something to say in them. */
+const EXTRA_COLUMNS: readonly {
+  readonly title: string;
+  readonly count: (round: RoundRecord) => number;
+  readonly bytes: boolean;
+}[] = [
+  { title: 'Resent', count: (round) => round.resentBytes, bytes: true },
+  { title: 'Reused', count: (round) => round.reusedBytes, bytes: true },
+  { title: 'Drift', count: (round) => round.driftChunks, bytes: false },
+  { title: 'Damaged', count: (round) => round.damagedChunks, bytes: false },
+];
+
 /** Newest last, as the daemon gives them; errors on a line of their own. */
 export function renderRounds(resource: string, rounds: readonly RoundRecord[]): string {
   if (rounds.length === 0) return `${resource}: no rounds yet\n`;
+  const extra = EXTRA_COLUMNS.filter(({ count }) => rounds.some((round) => count(round) > 0));
+  const cells = (round: RoundRecord): string[] =>
+    extra.map(({ count, bytes }) => (bytes ? humanBytes(count(round)) : `${count(round)}`));
   const [header = '', ...lines] = columns([
-    ROUND_HEADER,
-    ...rounds.map((round) => roundRow(resource, round)),
+    [...ROUND_HEADER, ...extra.map(({ title }) => title)],
+    ...rounds.map((round) => [...roundRow(resource, round), ...cells(round)]),
   ]).split('\n');
   const blocks = rounds.map((round, i) =>
     round.error === null ? [lines[i] ?? ''] : [lines[i] ?? '', `  error: ${round.error}`],
@@ -69,13 +90,15 @@ export function renderPoints(
     pointName(resource, point),
     shortTime(point.time),
     age(point.time, nowMs),
-    point.consistency,
+    point.consistency === 'damaged' ? 'DAMAGED' : point.consistency,
     humanBytes(point.sizeBytes),
     humanBytes(point.changedBytes),
     point.target ?? 'here',
     point.id.slice(0, ID_SHOWN),
   ]);
-  return columns([header, ...rows]);
+  const damaged = points.some(({ consistency }) => consistency === 'damaged');
+  const note = '  DAMAGED: blocks that could not be read at the cut have older content\n';
+  return `${columns([header, ...rows])}${damaged ? note : ''}`;
 }
 
 export function renderSync(resource: string, answer: SyncAnswer): string {
@@ -84,6 +107,26 @@ export function renderSync(resource: string, answer: SyncAnswer): string {
     return `${resource} ${target}: ${outcome}${made}${text === '' ? '' : `: ${text}`}\n`;
   });
   return lines.join('') || `${resource}: there is no target to send to\n`;
+}
+
+/** `sync --dry-run`: per target what a round would carry, how long, and the room it may need. */
+export function renderEstimate(resource: string, answer: EstimateAnswer): string {
+  const lines = answer.targets.flatMap((target) => {
+    const { seconds, bytesPerSecond } = target;
+    const rate = bytesPerSecond === null ? '' : ` at ${humanBytes(bytesPerSecond)}/s`;
+    const time = seconds === null ? 'time not known yet' : `about ${humanSeconds(seconds)}${rate}`;
+    const full = target.spillBytes > 0 && target.spillBytes >= target.spillBytesMax;
+    const tight = full ? ' (a busy guest could fill it)' : '';
+    const spill = `${humanBytes(target.spillBytes)} of ${humanBytes(target.spillBytesMax)}`;
+    return [
+      `${resource} ${target.target}: ${humanBytes(target.dirtyBytes)} dirty in ` +
+        `${plural(target.dirtyChunks, 'chunk')}, about ${humanBytes(target.wireBytes)} on the ` +
+        `wire, ${time}`,
+      `  room needed at most: here ${spill} of spill${tight}; there ` +
+        `${humanBytes(target.targetBytes)}`,
+    ];
+  });
+  return lines.map((line) => `${line}\n`).join('') || `${resource}: there is no target\n`;
 }
 
 export function renderVerify(resource: string, answer: VerifyAnswer): string {

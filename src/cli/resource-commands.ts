@@ -1,5 +1,6 @@
-// create and role: what a resource is on this node. create works through the daemon, or without
-// one directly on the state directory, as HAST's does. Sizes on the command line take k M G T.
+// create, role and resize: what a resource is on this node. create works through the daemon, or
+// without one directly on the state directory, as HAST's does. Sizes on the command line take
+// k M G T.
 import type { Command } from 'commander';
 import { codeOf } from '../base/errors.js';
 import {
@@ -9,12 +10,11 @@ import {
   GIB,
   SECTOR_BYTES,
 } from '../base/units.js';
-import type { NodeSettings } from '../config/settings.js';
 import { sizeBytes, wholeNumber } from '../config/value.js';
-import type { CreateRequest, Role } from '../control/api.js';
+import type { CreateRequest, Role, RoleRequest } from '../control/api.js';
 import { EXIT } from '../control/exit-status.js';
 import { CliError } from './fault.js';
-import { type Run, type Session, statusOf } from './session.js';
+import { type Run, resourceOf, type Session, statusOf } from './session.js';
 
 /** HAST's default: extents that keep their bit in the intent map. */
 const KEEPDIRTY_DEFAULT = 64;
@@ -26,6 +26,17 @@ interface CreateOptions {
   readonly keepdirty?: string;
   readonly mediasize?: string;
   readonly force?: boolean;
+}
+
+interface RoleOptions {
+  readonly acceptLoss?: boolean;
+  readonly acceptDrift?: boolean;
+  readonly alone?: boolean;
+}
+
+interface ResizeOptions {
+  readonly mediasize?: string;
+  readonly disconnect?: boolean;
 }
 
 export function addResourceCommands(program: Command, run: Run): void {
@@ -46,8 +57,19 @@ export function addResourceCommands(program: Command, run: Run): void {
     .argument('<role>', ROLES.join(', '))
     .argument('<name...>', 'resources, or all')
     .option('--accept-loss', 'promote though the primary may have newer data')
-    .action((role: string, names: string[], options: { acceptLoss?: boolean }) =>
-      run((session) => changeRole(session, readRole(role), names, options.acceptLoss ?? false)),
+    .option('--accept-drift', 'promote though the disk was changed behind our back')
+    .option('--alone', 'be primary again though the peer is not reached')
+    .action((role: string, names: string[], options: RoleOptions) =>
+      run((session) => changeRole(session, roleRequest(role, options), names)),
+    );
+  program
+    .command('resize')
+    .description('take up a larger disk; nothing is ever made smaller')
+    .argument('<name>', 'resource')
+    .option('-m, --mediasize <size>', 'new size (that of the disk)')
+    .option('--disconnect', 'close the connections of guests for a moment')
+    .action((name: string, options: ResizeOptions) =>
+      run((session) => resize(session, name, options)),
     );
 }
 
@@ -57,16 +79,18 @@ function createRequest(options: CreateOptions): CreateRequest {
   if (extentBytes !== null && !isExtentSize(extentBytes)) {
     throw badValue('-e', options.extentsize, 'not a power of two of 4k to 1G (try 2M)');
   }
-  const mediaBytes = readSize('-m', options.mediasize);
-  if (mediaBytes !== null && (mediaBytes === 0 || mediaBytes % SECTOR_BYTES !== 0)) {
-    throw badValue('-m', options.mediasize, `not a multiple of ${SECTOR_BYTES}`);
-  }
   return {
     extentBytes,
     keepdirty: readCount(options.keepdirty),
-    mediaBytes,
+    mediaBytes: readMediaSize(options.mediasize),
     force: !!options.force,
   };
+}
+
+function readMediaSize(text: string | undefined): number | null {
+  const bytes = readSize('-m', text);
+  if (bytes === null || (bytes > 0 && bytes % SECTOR_BYTES === 0)) return bytes;
+  throw badValue('-m', text, `not a multiple of ${SECTOR_BYTES}`);
 }
 
 const isExtentSize = (bytes: number): boolean =>
@@ -118,31 +142,34 @@ async function create(
   });
 }
 
-function resourceOf(settings: NodeSettings, name: string) {
-  const found = settings.resources.find((resource) => resource.name === name);
-  if (found) return found;
-  const known = settings.resources.map((resource) => resource.name).join(', ') || 'none';
-  throw new CliError({ code: 'CLI_UNKNOWN_RESOURCE', name, path: settings.path, known });
-}
-
-function readRole(text: string): Role {
+function roleRequest(text: string, options: RoleOptions): RoleRequest {
   const role = ROLES.find((candidate) => candidate === text);
-  if (role) return role;
-  const wanted = `${text} is not a role; write one of ${ROLES.join(', ')}`;
-  throw new CliError({ code: 'CLI_USAGE', text: wanted });
+  if (role === undefined) {
+    const wanted = `${text} is not a role; write one of ${ROLES.join(', ')}`;
+    throw new CliError({ code: 'CLI_USAGE', text: wanted });
+  }
+  const { acceptLoss = false, acceptDrift = false, alone = false } = options;
+  return { role, acceptLoss, acceptDrift, alone };
 }
 
 async function changeRole(
   session: Session,
-  role: Role,
+  request: RoleRequest,
   names: readonly string[],
-  acceptLoss: boolean,
 ): Promise<number> {
   const client = await session.client();
   const chosen = names.includes('all')
     ? (await client.status([])).resources.map((resource) => resource.name)
     : names;
-  return await each(session, chosen, role, (name) => client.role(name, { role, acceptLoss }));
+  return await each(session, chosen, request.role, (name) => client.role(name, request));
+}
+
+async function resize(session: Session, name: string, options: ResizeOptions): Promise<number> {
+  const sizeBytes = readMediaSize(options.mediasize);
+  const client = await session.client();
+  const answer = await client.resize(name, { sizeBytes, disconnect: options.disconnect ?? false });
+  session.printNotes(`${name}: resized`, answer);
+  return EXIT.ok;
 }
 
 /**

@@ -7,7 +7,13 @@ import type { ControlClient } from '../control/client.js';
 import { EXIT, exitStatusOf } from '../control/exit-status.js';
 import { CliError } from './fault.js';
 import { showProgress } from './progress.js';
-import { renderPoints, renderRounds, renderSync, renderVerify } from './render-tables.js';
+import {
+  renderEstimate,
+  renderPoints,
+  renderRounds,
+  renderSync,
+  renderVerify,
+} from './render-tables.js';
 import type { Run, Session } from './session.js';
 
 export function addRoundCommands(program: Command, run: Run): void {
@@ -16,8 +22,13 @@ export function addRoundCommands(program: Command, run: Run): void {
     .description('run a round now')
     .argument('<name>', 'resource')
     .option('--wait [until]', 'wait until it is applied, or with =commit irrevocable', readWait)
-    .action((name: string, options: { wait?: 'applied' | 'commit' }) =>
-      run((session) => sync(session, name, { wait: options.wait ?? null })),
+    .option('--dry-run', 'only say what a round would cost now')
+    .action((name: string, options: { wait?: 'applied' | 'commit'; dryRun?: boolean }) =>
+      run((session) =>
+        options.dryRun
+          ? estimate(session, name)
+          : sync(session, name, { wait: options.wait ?? null }),
+      ),
     );
   program
     .command('rounds')
@@ -55,6 +66,12 @@ export function addRoundCommands(program: Command, run: Run): void {
 function readWait(text: string): 'applied' | 'commit' {
   if (text === 'applied' || text === 'commit') return text;
   throw new InvalidArgumentError('Write --wait, --wait=applied or --wait=commit.');
+}
+
+async function estimate(session: Session, name: string): Promise<number> {
+  const answer = await (await session.client()).estimate(name);
+  session.print(answer, renderEstimate(name, answer));
+  return EXIT.ok;
 }
 
 async function sync(session: Session, name: string, request: SyncRequest): Promise<number> {

@@ -1,14 +1,19 @@
 // One run of hastctl: global options, what the commands need of the world, and where text goes.
 // Guarantees: results go to standard output, everything else to standard error; with --json
 // standard output holds exactly one JSON document, an error's included.
-import type { Clock } from '../base/clock.js';
+import { type Clock, within } from '../base/clock.js';
 import { codeOf, describeError, HastError } from '../base/errors.js';
+import type { ResourceDump } from '../care/dump.js';
 import { formatFinding } from '../config/finding.js';
-import type { ConfigResult, NodeSettings } from '../config/settings.js';
+import type { ConfigResult, NodeSettings, ResourceSettings } from '../config/settings.js';
+import type { NotesAnswer, PointStatus, StatusAnswer } from '../control/api.js';
 import { type ControlClient, RemoteError } from '../control/client.js';
 import { errorBody, jsonText } from '../control/error-body.js';
 import { exitStatusOf } from '../control/exit-status.js';
 import { CliError } from './fault.js';
+
+/** How long --check and --watch wait for an answer: less than a monitoring system waits. */
+const STATUS_SECONDS_MAX = 8;
 
 export interface GlobalOptions {
   readonly config: string;
@@ -31,12 +36,30 @@ export interface DirectCreate {
   readonly nowMs: number;
 }
 
+/** What `recover --offline` leaves: the disk at a whole point, let go. */
+export interface OfflineRecovery {
+  readonly notes: readonly string[];
+  /** Null: there is no whole point. */
+  readonly point: PointStatus | null;
+  /** The disk. */
+  readonly path: string;
+}
+
+export interface Screen {
+  readonly columns: number;
+  readonly rows: number;
+}
+
 /** The world of the commands, handed in by hastctl.ts and by tests. */
 export interface CliMachinery {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
   /** Standard error is a terminal: progress may be drawn. */
   readonly terminal: boolean;
+  /** Size of the terminal that standard output is; null: it is none. */
+  readonly screen: () => Screen | null;
+  /** Aborted by the first SIGINT or SIGTERM from now on, which then ends nothing by itself. */
+  readonly interrupted: () => AbortSignal;
   readonly clock: Clock;
   /** Whole text of a file; rejects with a system error. */
   readonly readText: (path: string) => Promise<string>;
@@ -44,6 +67,10 @@ export interface CliMachinery {
   readonly loadConfig: (text: string, path: string, node: string | null) => ConfigResult;
   readonly connect: (path: string, trace: (line: string) => void) => ControlClient;
   readonly createDirect: (request: DirectCreate) => Promise<{ readonly notes: readonly string[] }>;
+  /** What is stored of a resource in its directory. Errors STATE_MISSING, STATE_UNREADABLE. */
+  readonly dump: (directory: string) => Promise<ResourceDump>;
+  /** Opens a replica without daemon and peer (C1). Errors DAEMON_RUNNING, NOT_A_REPLICA. */
+  readonly recoverOffline: (settings: NodeSettings, name: string) => Promise<OfflineRecovery>;
   /** Makes a file with a new pre-shared key; error SECRET_EXISTS. */
   readonly createSecret: (path: string) => Promise<void>;
   /** True while a process of this machine lives. */
@@ -88,9 +115,29 @@ export class Session {
     return this.machinery.connect(settings.control, (line) => this.debug(line));
   }
 
+  /** The status, or error STATUS_TIMEOUT: a daemon that hangs is no answer. */
+  async status(
+    client: ControlClient,
+    names: readonly string[],
+    stop: AbortSignal = new AbortController().signal,
+  ): Promise<StatusAnswer> {
+    const late = new AbortController();
+    const asked = client.status(names, AbortSignal.any([late.signal, stop]));
+    const answer = await within(this.machinery.clock, STATUS_SECONDS_MAX * 1000, asked);
+    if (answer !== 'timeout') return answer.value;
+    asked.catch(() => undefined);
+    late.abort();
+    throw new CliError({ code: 'STATUS_TIMEOUT', seconds: STATUS_SECONDS_MAX });
+  }
+
   /** The result of a command: JSON or text. */
   print(value: unknown, text: string): void {
     this.machinery.out(this.options.json ? `${jsonText(value)}\n` : text);
+  }
+
+  /** What was done, and the sentences that the daemon says of it. */
+  printNotes(done: string, answer: NotesAnswer): void {
+    this.print(answer, `${[done, ...answer.notes.map((note) => `  ${note}`)].join('\n')}\n`);
   }
 
   /** A remark for people. */
@@ -116,6 +163,14 @@ export class Session {
     if (this.options.json) this.machinery.out(`${jsonText(errorBody(error))}\n`);
     return this.fail(error);
   }
+}
+
+/** A resource of the settings. Error CLI_UNKNOWN_RESOURCE. */
+export function resourceOf(settings: NodeSettings, name: string): ResourceSettings {
+  const found = settings.resources.find((resource) => resource.name === name);
+  if (found) return found;
+  const known = settings.resources.map((resource) => resource.name).join(', ') || 'none';
+  throw new CliError({ code: 'CLI_UNKNOWN_RESOURCE', name, path: settings.path, known });
 }
 
 function configInvalid(path: string, result: ConfigResult) {

@@ -41,8 +41,31 @@ const KINDS = { round: 'round', pass: 'first copy', settle: 'comparing' } as con
 export function progressText(round: RoundProgress): string {
   const share = round.totalBytes > 0 ? Math.floor((100 * round.doneBytes) / round.totalBytes) : 0;
   const left = round.etaSeconds === null ? 'end unknown' : `${humanSeconds(round.etaSeconds)} left`;
+  const again = round.resentBytes > 0 ? `, ${humanBytes(round.resentBytes)} sent again` : '';
   return (
     `${KINDS[round.kind]}: ${Math.min(100, share)} % of ${humanBytes(round.totalBytes)}, ` +
-    `${humanBytes(round.bytesPerSecond)}/s, ${left}`
+    `${humanBytes(round.bytesPerSecond)}/s, ${left}${again}`
   );
 }
+
+/** `[########------------]`, `width` marks between the brackets. */
+export function progressBar(round: RoundProgress, width: number): string {
+  const share = round.totalBytes > 0 ? round.doneBytes / round.totalBytes : 0;
+  const full = Math.max(0, Math.min(width, Math.floor(share * width)));
+  return `[${'#'.repeat(full)}${'-'.repeat(width - full)}]`;
+}
+
+/** Bits a second in powers of 1000, as hast.conf(5) has them: `20 Mbit/s`. */
+export function bitRate(bitsPerSecond: number): string {
+  const units = ['bit/s', 'kbit/s', 'Mbit/s', 'Gbit/s'];
+  let [value, step] = [bitsPerSecond, 0];
+  while (value >= 1000 && step < units.length - 1) {
+    value /= 1000;
+    step += 1;
+  }
+  return `${Number(value.toFixed(1))} ${units[step]}`;
+}
+
+/** `1 chunk`, `3 chunks`. */
+export const plural = (count: number, word: string): string =>
+  `${count} ${word}${count === 1 ? '' : 's'}`;

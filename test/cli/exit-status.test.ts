@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import {
+  CHECK_STATUS,
   EXIT,
   exitStatusOf,
   STATUS_OF_CODE,
@@ -66,4 +67,12 @@ test('hastctl(8) lists every number and every code of control and cli', () => {
   for (const code of [...codesIn('src/control'), ...codesIn('src/cli')]) {
     assert.match(PAGE, new RegExp(`^\\.It (Er|Dv) ${code}\\b`, 'm'), code);
   }
+});
+
+test('the statuses of --check are those of monitoring plug-ins, and hastctl(8) has them', () => {
+  assert.deepEqual(CHECK_STATUS, { OK: 0, WARNING: 1, CRITICAL: 2, UNKNOWN: 3 });
+  const section = PAGE.slice(PAGE.indexOf('.Sh MONITORING'), PAGE.indexOf('.Sh JSON'));
+  const rows = section.matchAll(/^\.It Sy (\d+)\n\.Li (\S+) :$/gm);
+  const told = Object.fromEntries([...rows].map(([, number, word = '']) => [word, Number(number)]));
+  assert.deepEqual(told, CHECK_STATUS);
 });

@@ -148,6 +148,42 @@ test('stop returns when the socket is silent', async (t) => {
   assert.equal((await hastctl([...before, 'status'])).status, 71);
 });
 
+test('status --check tells all it cannot know with 3 and one line', async (t) => {
+  const { before, folder, control } = configured(t);
+  const gone = await hastctl([...before, 'status', '--check']);
+  assert.equal(gone.status, 3);
+  assert.match(gone.out, /^HAST UNKNOWN - .*a\.ctl: cannot reach hastd: no such socket.*\n$/);
+  assert.equal(gone.err, '');
+  const unread = await hastctl(['-c', join(folder, 'none'), 'status', '--check']);
+  assert.equal(unread.status, 3);
+  assert.match(unread.out, /^HAST UNKNOWN - .*cannot read the configuration.*\n$/);
+  const json = await hastctl([...before, 'status', '--check', '--json']);
+  assert.equal(json.status, 3);
+  assert.deepEqual(
+    [parsed(json)['status'], parsed(json)['exitStatus'], parsed(json)['problems']],
+    ['UNKNOWN', 3, []],
+  );
+  const server = createServer((socket) => socket.once('data', () => socket.destroy()));
+  server.listen(control);
+  await once(server, 'listening');
+  t.after(() => server.close());
+  assert.equal((await hastctl([...before, 'status', '--check'])).status, 3);
+});
+
+test('dump works without a daemon', async (t) => {
+  const { before, folder } = configured(t);
+  mkdirSync(join(folder, 'a'));
+  assert.equal((await hastctl([...before, 'dump', 'vm1'])).status, 74);
+  await hastctl([...before, 'create', '-m', '8M', 'vm1']);
+  const text = await hastctl([...before, 'dump', 'vm1']);
+  assert.equal(text.status, 0, text.err);
+  assert.match(text.out, /^vm1:\n {2}directory: .*\/a\/vm1\n/);
+  assert.match(text.out, /\n {2}datasize: 8388608 \(8\.0 MiB\)\n/);
+  assert.match(text.out, /\n {2}prevrole: init\n/);
+  const json = parsed(await hastctl([...before, 'dump', 'vm1', '--json']));
+  assert.deepEqual([json['sizeBytes'], json['copiesAgree']], [8_388_608, true]);
+});
+
 test('wrong use is 64, help is 0', async (t) => {
   const { before } = configured(t);
   for (const args of [
@@ -157,6 +193,10 @@ test('wrong use is 64, help is 0', async (t) => {
     ['role', 'primary'],
     ['sync'],
     ['sync', 'vm1', 'vm2'],
+    ['status', '--check', '--watch'],
+    ['set', 'vm1', 'rate'],
+    ['recover', 'vm1'],
+    ['reload', 'vm1'],
     ['-c'],
   ]) {
     const result = await hastctl(args);

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { deferred } from '../../src/base/sync.js';
 import { ControlError } from '../../src/control/api.js';
-import { resource, target } from '../control/fake-api.js';
+import { estimate, progress, resource, target } from '../control/fake-api.js';
 import { HASTCTL, hastctl, parsed, served } from './run-hastctl.js';
 
 test('options stand before or after the verb, or come from HAST_NODE', async (t) => {
@@ -112,16 +112,7 @@ test('sync --wait shows progress on standard error while it is held', async (t) 
   const { before, api } = await served(t);
   const release = deferred<void>();
   api.hold = release.promise;
-  const round = {
-    id: 'ef',
-    kind: 'round',
-    doneBytes: 50,
-    totalBytes: 100,
-    sentBytes: 0,
-    wireUpBytes: 0,
-    bytesPerSecond: 10,
-    etaSeconds: 5,
-  } as const;
+  const round = progress({ resentBytes: 2048 });
   api.resources = [resource({ targets: [target({ work: 'sending', round })] })];
   const running = hastctl([...before, 'sync', 'vm1', '--wait']);
   while (!api.asked.some(([kind]) => kind === 'status')) {
@@ -131,8 +122,108 @@ test('sync --wait shows progress on standard error while it is held', async (t) 
   release.resolve();
   const result = await running;
   assert.equal(result.status, 0);
-  assert.match(result.err, /hastctl: vm1 b: round: 50 % of 100 B, 10 B\/s, 5s left/);
+  assert.match(
+    result.err,
+    /hastctl: vm1 b: round: 50 % of 100 B, 10 B\/s, 5s left, 2.0 KiB sent again/,
+  );
   assert.doesNotMatch(result.out, /50 %/);
+});
+
+test('pause, resume and cancel name one target or all', async (t) => {
+  const { before, api } = await served(t);
+  for (const [verb, done] of [
+    ['pause', 'paused'],
+    ['resume', 'resumed'],
+    ['cancel', 'cancelled'],
+  ] as const) {
+    const all = await hastctl([...before, verb, 'vm1']);
+    assert.equal(all.status, 0, all.err);
+    assert.deepEqual(api.asked.at(-1), [verb, 'vm1', { target: null }]);
+    const one = await hastctl([...before, verb, 'vm1', 'b']);
+    assert.deepEqual(api.asked.at(-1), [verb, 'vm1', { target: 'b' }]);
+    assert.match(one.out, new RegExp(`^vm1 b: ${done}\n`));
+    assert.equal((await hastctl([...before, verb])).status, 64);
+  }
+  const held = await hastctl([...before, 'pause', 'vm1', '--json']);
+  assert.deepEqual(parsed(held), { notes: ['b is held'] });
+  api.failure = new ControlError({ code: 'NOTHING_TO_CANCEL', name: 'vm1' });
+  const idle = await hastctl([...before, 'cancel', 'vm1']);
+  assert.deepEqual([idle.status, idle.err], [2, 'hastctl: vm1: no round is running\n']);
+  const facts = { name: 'vm1', target: 'z', known: 'b' };
+  api.failure = new ControlError({ code: 'CONTROL_NO_TARGET', ...facts });
+  const stranger = await hastctl([...before, 'pause', 'vm1', 'z']);
+  assert.equal(stranger.status, 1);
+  assert.match(stranger.err, /no target z \(there is: b\)/);
+});
+
+test('set rate: as the configuration writes it, none, or back to the configuration', async (t) => {
+  const { before, api } = await served(t);
+  const forms: [string[], object][] = [
+    [['rate', '20mbit'], { target: null, rateBitsPerSecond: 20_000_000 }],
+    [['rate', 'none'], { target: null, rateBitsPerSecond: 0 }],
+    [['rate', 'default', '--target', 'b'], { target: 'b', rateBitsPerSecond: null }],
+  ];
+  for (const [words, request] of forms) {
+    const result = await hastctl([...before, 'set', 'vm1', ...words]);
+    assert.equal(result.status, 0, result.err);
+    assert.deepEqual(api.asked.at(-1), ['set', 'vm1', request]);
+  }
+  const asked = api.asked.length;
+  for (const value of ['20', '20MB', 'fast', '-1', '1kbit']) {
+    const result = await hastctl([...before, 'set', 'vm1', 'rate', '--', value]);
+    assert.equal(result.status, 65, value);
+    assert.match(result.err, /hastctl: rate .*: /);
+  }
+  const other = await hastctl([...before, 'set', 'vm1', 'interval', '5m']);
+  assert.equal(other.status, 64);
+  assert.match(other.err, /only rate can be/);
+  assert.equal(api.asked.length, asked);
+});
+
+test('resize asks for a size or that of the disk, and cuts no guest off by itself', async (t) => {
+  const { before, api } = await served(t);
+  const plain = await hastctl([...before, 'resize', 'vm1']);
+  assert.equal(plain.out, 'vm1: resized\n  20 GiB instead of 10 GiB\n');
+  assert.deepEqual(api.asked.at(-1), ['resize', 'vm1', { sizeBytes: null, disconnect: false }]);
+  await hastctl([...before, 'resize', 'vm1', '-m', '20G', '--disconnect']);
+  const sizeBytes = 20 * 2 ** 30;
+  assert.deepEqual(api.asked.at(-1), ['resize', 'vm1', { sizeBytes, disconnect: true }]);
+  assert.equal((await hastctl([...before, 'resize', 'vm1', '-m', '513'])).status, 65);
+  assert.equal((await hastctl([...before, 'resize', 'vm1', '-m', '0'])).status, 65);
+  const guests = new ControlError({ code: 'RESIZE_GUESTS', name: 'vm1', guests: 2 });
+  const small = { name: 'vm1', sizeBytes: 2048, wantedBytes: 1024 };
+  const disk = { name: 'vm1', path: '/srv/a.img', diskBytes: 1024, wantedBytes: 2048 };
+  for (const [status, pattern, failure] of [
+    [2, /2 NBD clients .* add --disconnect/, guests],
+    [65, /never made smaller/, new ControlError({ code: 'RESIZE_SMALLER', ...small })],
+    [65, /make the disk larger first/, new ControlError({ code: 'RESIZE_DISK', ...disk })],
+  ] as const) {
+    api.failure = failure;
+    const result = await hastctl([...before, 'resize', 'vm1']);
+    assert.equal(result.status, status);
+    assert.match(result.err, pattern);
+  }
+});
+
+test('reload prints what could not be changed', async (t) => {
+  const { before, api } = await served(t);
+  const result = await hastctl([...before, 'reload']);
+  assert.equal(result.status, 0);
+  assert.match(result.out, /read again\n {2}statedir cannot change/);
+  assert.deepEqual(api.asked, [['reload']]);
+});
+
+test('sync --dry-run sends nothing and says what it would cost', async (t) => {
+  const { before, api } = await served(t);
+  const result = await hastctl([...before, 'sync', 'vm1', '--dry-run']);
+  assert.equal(result.status, 0, result.err);
+  assert.deepEqual(api.asked, [['estimate', 'vm1']]);
+  assert.match(
+    result.out,
+    /^vm1 b: 1\.0 MiB dirty in 17 chunks, about 512 KiB on the wire, about 90s/,
+  );
+  const json = await hastctl([...before, 'sync', '--dry-run', 'vm1', '--json']);
+  assert.deepEqual(parsed(json), { targets: [estimate()] });
 });
 
 test('verify is 0 when nothing differs and 7 otherwise', async (t) => {
@@ -160,7 +251,15 @@ test('role takes several names or all and ends with the first failure', async (t
   assert.equal(some.status, 1);
   assert.match(some.err, /no resource nope/);
   assert.equal(some.out, 'vm2: primary\n');
-  assert.deepEqual(api.asked.at(-1), ['role', 'vm2', { role: 'primary', acceptLoss: true }]);
+  const request = { role: 'primary', acceptLoss: true, acceptDrift: false, alone: false };
+  assert.deepEqual(api.asked.at(-1), ['role', 'vm2', request]);
+  await hastctl([...before, 'role', 'primary', 'vm1', '--alone', '--accept-drift']);
+  assert.deepEqual(api.asked.at(-1)?.at(2), {
+    ...request,
+    acceptLoss: false,
+    acceptDrift: true,
+    alone: true,
+  });
   assert.equal((await hastctl([...before, 'role', 'boss', 'vm1'])).status, 64);
 });
 

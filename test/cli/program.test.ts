@@ -8,6 +8,7 @@ import { loadConfig } from '../../src/config/load.js';
 import { ControlError } from '../../src/control/api.js';
 import type { ControlClient } from '../../src/control/client.js';
 import { checkCron } from '../../src/schedule/firing.js';
+import { StateError } from '../../src/tracking/resource-file.js';
 import { type FakeApi, fakeApi, resource } from '../control/fake-api.js';
 
 const CONFIG = `
@@ -34,6 +35,8 @@ function world(api: FakeApi, changes: Partial<CliMachinery> = {}) {
       text.err += piece;
     },
     terminal: false,
+    screen: () => null,
+    interrupted: () => new AbortController().signal,
     clock: {
       wallMs: () => NOW_MS,
       monotonicMs: () => monotonicMs,
@@ -53,6 +56,10 @@ function world(api: FakeApi, changes: Partial<CliMachinery> = {}) {
       created.push(request);
       return { notes: ['worked on the state directory'] };
     },
+    dump: async (directory) => {
+      throw new StateError({ code: 'STATE_MISSING', path: `${directory}/resource.json` });
+    },
+    recoverOffline: async () => ({ notes: [], point: null, path: '/srv/h/b.img' }),
     createSecret: async () => {},
     alive: () => false,
     ...changes,
@@ -173,4 +180,47 @@ test('keygen hands the path on and prints no key', async () => {
   assert.equal(await run('keygen', '/etc/hast.key', '--json'), 0);
   assert.deepEqual(paths, ['/etc/hast.key']);
   assert.equal(text.out, '{"path":"/etc/hast.key"}\n');
+});
+
+test('dump looks into the state directory of the node and asks no daemon', async () => {
+  const looked: string[] = [];
+  const { run, text, connected } = world(fakeApi(), {
+    dump: async (directory) => {
+      looked.push(directory);
+      throw new StateError({ code: 'STATE_MISSING', path: `${directory}/resource.json` });
+    },
+  });
+  assert.equal(await run('dump', 'vm1'), 74);
+  assert.deepEqual(looked, ['/srv/h/a/vm1']);
+  assert.match(text.err, /no state of this resource \(hastctl create makes it\)/);
+  assert.equal(await run('dump', '../etc'), 65, 'only names of the configuration');
+  assert.equal(looked.length, 1);
+  assert.deepEqual(connected, []);
+});
+
+test('recover says at which point the disk stands, and where it is', async () => {
+  const asked: unknown[] = [];
+  const point = { id: 'ab'.repeat(16), number: 42, time: '2026-11-20T02:00:00.000Z' };
+  const { run, text, connected } = world(fakeApi(), {
+    recoverOffline: async (settings, name) => {
+      asked.push([settings.node, settings.statedir, name]);
+      return { notes: ['an apply was finished'], point, path: '/srv/h/b.img' };
+    },
+  });
+  assert.equal(await run('recover', '--offline', 'vm1', '--node', 'b'), 0);
+  assert.deepEqual(asked, [['b', '/srv/h/b', 'vm1']]);
+  assert.equal(
+    text.out,
+    'vm1: /srv/h/b.img stands at vm1@42 of 2026-11-20T02:00:00Z\n  an apply was finished\n',
+  );
+  assert.deepEqual(connected, []);
+  assert.equal(await run('recover', 'vm1'), 64, 'the word --offline is said by the operator');
+  assert.equal(asked.length, 1);
+});
+
+test('recover of a replica without a whole point is no success', async () => {
+  const { run, text } = world(fakeApi());
+  assert.equal(await run('recover', '--offline', 'vm1'), 2);
+  assert.match(text.out, /b\.img stands at no whole point/);
+  assert.match(text.err, /first copy was never complete/);
 });
