@@ -1,7 +1,8 @@
 // What the clients of a disk did, per 4 KiB block: each operation with the stamps of its issue and
 // its answer. A stamp is a number from one monotonic source for all who take part (threads and
 // processes of one machine: `systemStamp`; the simulator: its own counter). Of two operations one
-// is surely the later only if it was issued after the other had ended.
+// is surely the later only if it was issued after the other had ended. The disk may grow: what an
+// operation covered is told by the size at its issue.
 import { assert } from '../../src/base/assert.js';
 import { BLOCK_BYTES, blockCount } from '../../src/base/units.js';
 import { makeBlock } from './block.js';
@@ -30,6 +31,7 @@ export interface OperationRecord {
 }
 
 export interface BlockLogOptions {
+  /** At the beginning; `grow` changes it. */
   readonly sizeBytes: number;
   readonly seed: number;
   /** Content before the first operation; null: zeroes. Default: all zeroes. */
@@ -38,9 +40,9 @@ export interface BlockLogOptions {
 }
 
 export class BlockLog {
-  readonly sizeBytes: number;
   readonly seed: number;
-  readonly blocks: number;
+  /** Oldest first; each counts for what is issued from its stamp on. */
+  readonly #sizes: { readonly from: Stamp; readonly sizeBytes: number }[];
   readonly #base: (block: number) => Uint8Array | null;
   readonly #stamp: () => Stamp;
   readonly #records: OperationRecord[] = [];
@@ -48,11 +50,26 @@ export class BlockLog {
   readonly #versions = new Map<number, number>();
 
   constructor(options: BlockLogOptions) {
-    this.sizeBytes = options.sizeBytes;
+    this.#sizes = [{ from: Number.NEGATIVE_INFINITY, sizeBytes: options.sizeBytes }];
     this.seed = options.seed;
-    this.blocks = blockCount(options.sizeBytes);
     this.#base = options.base ?? (() => null);
     this.#stamp = options.stamp ?? systemStamp;
+  }
+
+  /** Of the disk as clients see it now. */
+  get sizeBytes(): number {
+    return this.#sizes.at(-1)?.sizeBytes ?? 0;
+  }
+
+  get blocks(): number {
+    return blockCount(this.sizeBytes);
+  }
+
+  /** From now on the disk has this size; what is new is zeroes. To be called while no client of the
+   * smaller disk has anything under way. */
+  grow(sizeBytes: number): void {
+    assert(sizeBytes >= this.sizeBytes, 'a disk only grows');
+    this.#sizes.push({ from: this.#stamp(), sizeBytes });
   }
 
   /** Now, by the source of stamps. */
@@ -101,7 +118,7 @@ export class BlockLog {
   /** Bytes of a write, for its whole range. */
   bytesOf(operation: OperationRecord): Uint8Array {
     const from = operation.firstBlock * BLOCK_BYTES;
-    const end = Math.min(this.sizeBytes, from + operation.blocks * BLOCK_BYTES);
+    const end = Math.min(this.#sizeAt(operation), from + operation.blocks * BLOCK_BYTES);
     const bytes = new Uint8Array(end - from);
     for (let at = 0; at < bytes.length; at += BLOCK_BYTES) {
       bytes.set(this.blockOf(operation, operation.firstBlock + at / BLOCK_BYTES), at);
@@ -109,14 +126,22 @@ export class BlockLog {
     return bytes;
   }
 
-  /** Content of one block after a write. */
-  blockOf({ client, version }: OperationRecord, block: number): Uint8Array {
-    return makeBlock({ seed: this.seed, client, block, version }, this.lengthOf(block));
+  /** What a write put into one block: as much as the disk had of it then. */
+  blockOf(operation: OperationRecord, block: number): Uint8Array {
+    const { client, version } = operation;
+    const length = this.lengthOf(block, this.#sizeAt(operation));
+    return makeBlock({ seed: this.seed, client, block, version }, length);
   }
 
   /** Bytes of a block that exist: 4 KiB but for the last. */
-  lengthOf(block: number): number {
-    return Math.min(BLOCK_BYTES, this.sizeBytes - block * BLOCK_BYTES);
+  lengthOf(block: number, sizeBytes = this.sizeBytes): number {
+    return Math.min(BLOCK_BYTES, sizeBytes - block * BLOCK_BYTES);
+  }
+
+  /** Every length that the block has had, without repetition, the shortest first. */
+  lengthsOf(block: number): readonly number[] {
+    const lengths = this.#sizes.map(({ sizeBytes }) => this.lengthOf(block, sizeBytes));
+    return [...new Set(lengths)].filter((length) => length > 0);
   }
 
   baseOf(block: number): Uint8Array | null {
@@ -144,6 +169,10 @@ export class BlockLog {
       if (known) known.push(record);
       else this.#ofBlock.set(block, [record]);
     }
+  }
+
+  #sizeAt({ issuedAt }: OperationRecord): number {
+    return this.#sizes.findLast(({ from }) => from <= issuedAt)?.sizeBytes ?? 0;
   }
 
   #issue(

@@ -231,6 +231,49 @@ test('logs of several processes are one log', async () => {
   assert.equal(kinds(found), Array(7).fill('missing').join(' '));
 });
 
+test('a disk that grows: its short last block, and the size of each image', async () => {
+  const { log, time } = newLog();
+  const at = (stamp: number): void => {
+    time.now = stamp;
+  };
+  at(10);
+  const short = log.write(6, 1);
+  at(20);
+  log.answered(short);
+  at(30);
+  log.grow(9 * BLOCK + 1024);
+  assert.deepEqual([log.blocks, log.lengthOf(6), log.lengthOf(9)], [10, BLOCK, 1024]);
+  assert.equal(log.bytesOf(short).length, 512, 'what was written does not grow');
+  const image = baseImage(log);
+  const show = (from: OperationRecord): void => {
+    image.fill(0, 6 * BLOCK, 7 * BLOCK);
+    image.set(log.blockOf(from, 6), 6 * BLOCK);
+  };
+  const verdict = async (cut: CutWindow, sizeBytes = log.sizeBytes) =>
+    kinds(await checkImage(image.subarray(0, sizeBytes), log, cut, { sizeBytes }));
+  show(short);
+  assert.equal(await verdict({ beganAt: 25, endedAt: 26 }, SIZE), '');
+  assert.equal(await verdict({ beganAt: 40, endedAt: 41 }), '');
+  assert.equal(await verdict({ beganAt: 5, endedAt: 9 }), 'future');
+  image[7 * BLOCK - 1] = 1;
+  assert.notEqual(
+    await verdict({ beganAt: 40, endedAt: 41 }),
+    '',
+    'nobody wrote behind the old end',
+  );
+  at(50);
+  const whole = log.rewrite(short);
+  const far = log.write(8, 2);
+  at(60);
+  for (const one of [whole, far]) log.answered(one);
+  show(short);
+  assert.equal(await verdict({ beganAt: 70, endedAt: 71 }), 'missing missing missing');
+  show(whole);
+  image.set(log.bytesOf(far), 8 * BLOCK);
+  assert.equal(await verdict({ beganAt: 70, endedAt: 71 }), '');
+  assert.equal(await verdict({ beganAt: 40, endedAt: 41 }), 'future future future');
+});
+
 test('an image of more than a piece, and a limit to what is told', async () => {
   const { log, time } = newLog(3 * 1024 * 1024 + 512);
   time.now = 10;

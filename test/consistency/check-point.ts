@@ -49,6 +49,8 @@ export interface CheckOptions {
   /** False: each block for itself, as after a power loss, where order is not promised. */
   readonly oneInstant?: boolean;
   readonly violationsMax?: number;
+  /** Of the image, for a disk that has grown; default: the log's. */
+  readonly sizeBytes?: number;
 }
 
 /** Fills `into` from `offset` of the image. */
@@ -57,7 +59,7 @@ export type ReadImage = (offset: number, into: Uint8Array) => void | Promise<voi
 const PIECE_BYTES = 1024 * 1024;
 const VIOLATIONS_MAX = 20;
 
-/** All violations of D2 in an image of the log's size, at most `violationsMax`; none: a point. */
+/** All violations of D2 in an image, at most `violationsMax`; none: a point. */
 export async function checkPoint(
   read: ReadImage,
   log: BlockLog,
@@ -65,8 +67,9 @@ export async function checkPoint(
   options: CheckOptions = {},
 ): Promise<Violation[]> {
   const check = new PointCheck(log, cut);
-  for (let offset = 0; offset < log.sizeBytes; offset += PIECE_BYTES) {
-    const piece = new Uint8Array(Math.min(PIECE_BYTES, log.sizeBytes - offset));
+  const sizeBytes = options.sizeBytes ?? log.sizeBytes;
+  for (let offset = 0; offset < sizeBytes; offset += PIECE_BYTES) {
+    const piece = new Uint8Array(Math.min(PIECE_BYTES, sizeBytes - offset));
     await read(offset, piece);
     for (let at = 0; at < piece.length; at += BLOCK_BYTES) {
       check.see((offset + at) / BLOCK_BYTES, piece.subarray(at, at + BLOCK_BYTES));
@@ -144,17 +147,30 @@ function sourcesOf(
   const base = log.baseOf(block);
   const isBase = base === null ? isZero(bytes) : Buffer.from(base).equals(bytes);
   const sources: (OperationRecord | null)[] = isBase ? [null] : [];
-  const seen = identify(bytes);
+  const seen = identifyGrown(log, block, bytes);
   if (seen.kind === 'zero') sources.push(...operations.filter((one) => one.kind !== 'write'));
   if (seen.kind === 'version' && seen.identity.seed === log.seed) {
     const { client, version } = seen.identity;
     if (seen.identity.block !== block) return isBase ? sources : 'misplaced';
-    const same = (one: OperationRecord) => one.client === client && one.version === version;
+    const same = (one: OperationRecord) =>
+      one.client === client &&
+      one.version === version &&
+      log.blockOf(one, block).length === seen.lengthBytes;
     sources.push(...operations.filter((one) => one.kind === 'write' && same(one)));
   }
   if (sources.length > 0) return sources;
   if (seen.kind === 'zero') return 'zeroed';
   return seen.kind === 'torn' ? 'torn' : tornOrAlien(log, block, bytes, operations);
+}
+
+/** What a block is, or was when it was the short last one of a smaller disk: zeroes follow. */
+function identifyGrown(log: BlockLog, block: number, bytes: Uint8Array) {
+  for (const lengthBytes of log.lengthsOf(block)) {
+    if (lengthBytes >= bytes.length || !isZero(bytes.subarray(lengthBytes))) continue;
+    const seen = identify(bytes.subarray(0, lengthBytes));
+    if (seen.kind === 'version') return { ...seen, lengthBytes };
+  }
+  return { ...identify(bytes), lengthBytes: bytes.length };
 }
 
 /** Without a head of ours, it may still be made of sectors of what was written here. */

@@ -19,7 +19,7 @@ export class Guest {
     for (let done = 0; done < count; done += 1) {
       const { offset, length } = this.#range(disk.sizeBytes);
       const kind = this.#random.below(8);
-      if (kind === 0) await disk.zero(offset, length, this.#random.below(2) === 0);
+      if (kind === 0) await disk.zero(offset, length, this.#random.below(2) === 0, false);
       else if (kind === 1) await disk.trim(offset, length);
       else await disk.write(offset, Buffer.alloc(length, this.#random.bytes(PATTERN_BYTES)));
     }

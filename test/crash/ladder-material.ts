@@ -58,6 +58,9 @@ export function beginOf(pair: Pair, change: Partial<Begin> = {}): Begin {
     to: { id, number: 90, timeMs: 90 },
     sizeBytes: state.sizeBytes,
     spaceBytes: 4096,
+    resumeAt: 0,
+    fill: change.from === null ? id : null,
+    again: false,
     ...change,
   };
 }

@@ -8,8 +8,11 @@ import { digestOf } from '../../src/base/digest.js';
 import { hex, seededRandom } from '../../src/base/random.js';
 import { CHUNK_BYTES } from '../../src/base/units.js';
 import { promoted } from '../../src/care/promote.js';
+import { indexAccumulator } from '../../src/format/changeset-index.js';
+import { inlineCompute } from '../../src/format/compute.js';
+import { packRaw } from '../../src/format/pack.js';
 import { ReplicaSession } from '../../src/receive/session.js';
-import { RoundError } from '../../src/round/parts.js';
+import { newCounts, RoundError } from '../../src/round/parts.js';
 import { CrashWorld } from '../world/memory-files.js';
 import { historyTrue, same } from './checks.js';
 import {
@@ -50,7 +53,8 @@ test(
       ['wrong-from', { resource: other.id }],
       ['wrong-from', { kind: 'pass' as const }],
       ['wrong-epoch', { epoch }],
-      ['size', { sizeBytes: shape.sizeBytes + 512 }],
+      ['size', { sizeBytes: shape.sizeBytes - 512 }],
+      ['gone', { resumeAt: 1 }],
     ] as const;
     for (const [reason, change] of refusals) {
       await assert.rejects(target.begin(beginOf(pair, change)), refusedAs(reason));
@@ -91,32 +95,52 @@ test('an older epoch is fenced once a newer one has been taken (C3)', LIMIT, asy
 });
 
 test(
-  'a chunk that does not fit makes the replica suspect; no point of it is made (C2)',
+  'a chunk that does not fit is asked for whole; without it no point is made (C2, H28)',
   LIMIT,
   async () => {
     const pair = await ready(4);
     const { target, replicaNode } = pair;
     const before = replicaNode.bytes();
-    await target.begin(beginOf(pair));
+    const begin = beginOf(pair);
+    await target.begin(begin);
     const block = Buffer.alloc(4096, 1);
-    const frame = await frameOf(block, digestOf(block));
-    await assert.rejects(target.put(0, frame), refusedAs('drift', /first at chunk 0/));
-    assert.match(replicaNode.replica.record.suspect ?? '', /do not fit/);
-    await assert.rejects(target.begin(beginOf(pair)), refusedAs('suspect'));
+    const entry = { chunk: 0, mask: 1, zero: 0, digest: digestOf(block) };
+    const index = indexAccumulator();
+    index.addEntries(0, [entry], block.length);
+    const { indexDigest } = index.totals();
+    await target.put(0, await frameOf(block, entry.digest));
+    assert.deepEqual(target.takeWanted(), [0]);
+    assert.deepEqual(target.takeWanted(), [], 'told once');
+    const { round, from, to } = begin;
+    const facts = { consistency: 'crash' as const, damaged: [] };
+    const commit = { round, from, to, frames: 1, indexDigest, ...facts };
+    assert.deepEqual(await target.commit(commit), { outcome: 'wanted' });
+    assert.deepEqual(target.takeWanted(), [0], 'and at the commit again');
+    const whole = { ...entry, mask: 0xffff };
+    const bytes = Buffer.alloc(CHUNK_BYTES, 1);
+    const frame = await inlineCompute(packRaw).frame(1, [whole], [bytes]);
+    const bad = refusedAs('bad-frame', /chunk 0 does not have the digest/);
+    await assert.rejects(target.put(1, frame), bad, 'whole and wrong is no drift');
     same(replicaNode.bytes(), before, 'the replica');
-    assert.deepEqual(await stateFiles(pair, 'stage-'), []);
+    assert.equal(replicaNode.replica.record.suspect, null);
   },
 );
 
-test('drift under a round: the round is refused, its bits stay', LIMIT, async () => {
+test('drift under a round: the chunk goes whole in the same round (H28)', LIMIT, async () => {
   const pair = await ready(5);
   pair.receiverWorld.flip(DISK, 4096 + 5);
   await pair.primaryNode.disk.write(0, Buffer.alloc(4096, 9));
-  await assert.rejects(pair.round(), refusedAs('drift'));
-  assert.equal(pair.primaryNode.primary.volume.dirtyBytes(0), 4096);
+  const counts = newCounts('round');
+  await pair.wholeRound(counts);
+  assert.equal(counts.driftChunks, 1);
+  same(pair.replicaNode.bytes(), pair.primaryNode.bytes(), 'what had changed is mended');
+  assert.equal(pair.replicaNode.replica.driftChunks, 1);
+  assert.equal(pair.primaryNode.resourceFile.state.targets['b']?.driftChunks, 1);
+  const lost = pair.replicaNode.replica.record.chain.map((entry) => entry.lost);
+  assert.deepEqual(lost, [[0], []], 'the older point cannot have that chunk any more (H27)');
 });
 
-test('what is abandoned is gone; another round follows', LIMIT, async () => {
+test('what is abandoned may be taken over; another round follows (H31)', LIMIT, async () => {
   const pair = await ready(6);
   const begin = beginOf(pair);
   await pair.target.begin(begin);
@@ -126,9 +150,12 @@ test('what is abandoned is gone; another round follows', LIMIT, async () => {
   assert.equal(await pair.target.staged(1), 1);
   assert.equal((await stateFiles(pair, 'stage-')).length, 1);
   await pair.target.abandon(begin.round);
-  assert.deepEqual(await stateFiles(pair, 'stage-'), []);
+  assert.equal((await stateFiles(pair, 'stage-')).length, 1, 'kept for the next round');
   assert.equal(await pair.target.outcome(begin.round), 'none');
+  const gone = refusedAs('gone');
+  await assert.rejects(pair.target.begin({ ...begin, resumeAt: 1 }), gone);
   await another(pair);
+  assert.deepEqual(await stateFiles(pair, 'stage-'), [], 'and gone with its commit');
 });
 
 test('a second session waits for the writer of the first (C3)', LIMIT, async () => {
@@ -168,7 +195,7 @@ test(
     await first.close();
     await assert.rejects(late, 'a closed session begins nothing');
     await assert.rejects(second.begin(beginOf(pair)), 'nor later');
-    assert.deepEqual(await stateFiles(pair, 'stage-'), []);
+    assert.equal((await stateFiles(pair, 'stage-')).length, 1, 'the first one is parked (D3)');
     await third.begin(beginOf(pair));
     await third.close();
   },
@@ -180,7 +207,15 @@ test(
   async () => {
     const pair = await ready(9);
     const point = await another(pair);
-    const again = { round: point.id, from: null, to: point, frames: 0, indexDigest: point.id };
+    const again = {
+      round: point.id,
+      from: null,
+      to: point,
+      frames: 0,
+      indexDigest: point.id,
+      consistency: 'crash' as const,
+      damaged: [],
+    };
     assert.deepEqual(await pair.target.commit(again), { outcome: 'committed' });
     assert.equal(await pair.target.outcome(point.id), 'committed');
     assert.equal(await pair.target.outcome(pair.random.bytes(16)), 'none');

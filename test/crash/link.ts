@@ -2,8 +2,15 @@
 // same process, and can be cut. Cut: every call, waiting or new, rejects with TARGET_LOST; at the
 // other end, when its last call has returned, the session is closed (as receive/serve.ts does it).
 
+import type { FrameEntry } from '../../src/format/changeset.js';
 import type { PointRef } from '../../src/lineage/lineage.js';
-import type { Commit, CommitAnswer, DigestsAnswer } from '../../src/target/target.js';
+import type {
+  Commit,
+  CommitAnswer,
+  DigestsAnswer,
+  DoubtsAnswer,
+  ReuseItem,
+} from '../../src/target/target.js';
 import { type Begin, type Outcome, type Target, TargetError } from '../../src/target/target.js';
 
 export interface LinkHooks {
@@ -60,6 +67,26 @@ export class Link implements Target {
 
   put(number: number, frame: Uint8Array): Promise<void> {
     return this.#call('put', () => this.#session.put(number, frame));
+  }
+
+  held(first: number, count: number): Promise<readonly FrameEntry[]> {
+    return this.#call('held', () => this.#session.held(first, count));
+  }
+
+  reuse(number: number, items: readonly ReuseItem[]): Promise<void> {
+    return this.#call('reuse', () => this.#session.reuse(number, items));
+  }
+
+  doubts(first: number): Promise<DoubtsAnswer> {
+    return this.#call('doubts', () => this.#session.doubts(first));
+  }
+
+  takeWanted(): readonly number[] {
+    return this.#cut ? [] : this.#session.takeWanted();
+  }
+
+  chunk(chunk: number, at: PointRef): Promise<Uint8Array | null> {
+    return this.#call('chunk', () => this.#session.chunk(chunk, at));
   }
 
   staged(atLeast: number): Promise<number> {

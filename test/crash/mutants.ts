@@ -1,6 +1,7 @@
 // Wrong orders, made by replacing parts that are handed in: each breaks one rule of RULES.md and
 // nothing else. The walk has teeth only if it finds every one of them (teeth.test.ts).
 import type { FileHandle, Files } from '../../src/base/files.js';
+import { chunkCount } from '../../src/base/units.js';
 import type { Device } from '../../src/disk/device.js';
 import type { Fingerprints } from '../../src/disk/fingerprints.js';
 import {
@@ -13,6 +14,8 @@ import type { RoundParts } from '../../src/round/parts.js';
 import type { Target } from '../../src/target/target.js';
 import { publishDirty } from '../../src/tracking/dirty-map.js';
 import type { Knobs, PrimaryNode } from './nodes.js';
+import type { Pair } from './pair.js';
+import { growth } from './story.js';
 
 /** `real` with some members replaced; the others run on the real object. */
 function replaced<T extends object>(real: T, members: Partial<T>): T {
@@ -24,6 +27,9 @@ function replaced<T extends object>(real: T, members: Partial<T>): T {
     },
   });
 }
+
+/** Chunks of the teeth's disk before it grows. */
+const GROWN_FROM_CHUNKS = 5;
 
 /** H6 at the sender, step 7 at the receiver: the disk is never synced. */
 const unsynced = (device: Device): Device => replaced(device, { sync: async () => {} });
@@ -120,6 +126,19 @@ const cleanForEver = (files: Files): Files => {
 /** As of a block device after a reboot: nothing tells that it was written. */
 const blind = (prints: Fingerprints): Fingerprints => replaced(prints, { differs: () => null });
 
+/** H14: what a growth added is taken for clean. */
+const grownUnmarked = (node: PrimaryNode): RoundParts => {
+  const parts = node.round();
+  const { volume, slot } = parts;
+  const chunks = chunkCount(volume.core.memory.sizeBytes);
+  if (chunks > GROWN_FROM_CHUNKS) {
+    for (let chunk = GROWN_FROM_CHUNKS; chunk < chunks; chunk += 1) {
+      volume.pending(slot).clearChunk(chunk);
+    }
+  }
+  return parts;
+};
+
 export interface Mutant {
   readonly rule: string;
   readonly knobs: Knobs;
@@ -127,6 +146,9 @@ export interface Mutant {
   readonly side: 'sender' | 'receiver' | 'link';
   /** Where in the story to begin, as a share of its steps. */
   readonly from?: number;
+  readonly metaflush?: boolean;
+  /** Default: story.ts's `story`. */
+  readonly tale?: (pair: Pair) => Promise<void>;
 }
 
 /** Without a rule broken: what the mutants add to the real parts does no harm by itself. */
@@ -145,6 +167,20 @@ export const mutants: readonly Mutant[] = [
     knobs: { primary: flatteringTable },
     side: 'sender',
     from: 0.42,
+  },
+  {
+    rule: 'H10: the intent map is never flushed',
+    knobs: { primaryFiles: filesUnsynced('/intent.map') },
+    side: 'sender',
+    from: 0.2,
+    metaflush: true,
+  },
+  {
+    rule: 'H14: what a growth added is taken for clean',
+    knobs: { primary: grownUnmarked },
+    side: 'sender',
+    from: 0.6,
+    tale: growth,
   },
   { rule: 'H7: table before commit', knobs: { link: tableBeforeCommit }, side: 'link' },
   { rule: 'D1: dropped at the cut', knobs: { primary: droppedAtCut }, side: 'sender', from: 0.4 },

@@ -26,6 +26,7 @@ import { intentWriter } from '../../src/volume/intent.js';
 import { fileSpill } from '../../src/volume/spill.js';
 import { TrackedDisk } from '../../src/volume/tracked-disk.js';
 import type { Waiter } from '../../src/volume/waiter.js';
+import { newWriteCounters } from '../../src/volume/write-sections.js';
 import type { CrashWorld } from '../world/memory-files.js';
 import { openWorldDevice } from '../world/world-device.js';
 
@@ -40,6 +41,10 @@ export interface Shape {
   readonly keepdirty: number;
   readonly spillBytes: number;
   readonly retain: number;
+  /** Default off. */
+  readonly metaflush?: boolean;
+  /** Of the primary; default one, TARGET. */
+  readonly targets?: readonly string[];
 }
 
 /** What a test replaces; each gets the real part. */
@@ -53,6 +58,8 @@ export interface Knobs {
   readonly prints?: (prints: Fingerprints) => Fingerprints;
   /** What the sender talks to instead of the link. */
   readonly link?: (link: Target, node: PrimaryNode) => Target;
+  /** Rounds go on over lost links (D3). */
+  readonly resumes?: boolean;
   readonly log?: Log;
 }
 
@@ -62,6 +69,17 @@ export interface Setting {
   readonly clock: Clock;
   readonly random: Random;
   readonly knobs: Knobs;
+}
+
+/** Makes the disk of a world longer, as truncate(2) of a file does, or an LV whose new extents have
+ * been something else before: every byte is `value`. */
+export async function growDisk(world: CrashWorld, sizeBytes: number, value: number): Promise<void> {
+  const before = world.sizeNow(DISK) ?? 0;
+  const handle = await world.open(DISK, 'write');
+  await handle.truncate(sizeBytes);
+  if (value !== 0) await handle.write(new Uint8Array(sizeBytes - before).fill(value), before);
+  await handle.sync();
+  await handle.close();
 }
 
 /** Waiting in one thread: looks again every turn of the world; a stopped world waits for ever. */
@@ -160,28 +178,37 @@ export class PrimaryNode {
       random,
       log: knobs.log ?? silentLog,
       spillBytes: shape.spillBytes,
-      targets: [TARGET],
+      metaflush: shape.metaflush ?? false,
+      targets: shape.targets ?? [TARGET],
     });
+    const spills = await Promise.all(primary.spillPaths.map((path) => files.open(path, 'write')));
+    const intent = await files.open(primary.intentPath, 'write');
     const disk = new TrackedDisk(new Core(primary.memory, 0), {
       device: watched,
-      spill: fileSpill(await files.open(primary.spillPath, 'write')),
-      writeIntent: intentWriter(await files.open(primary.intentPath, 'write')),
+      targets: shape.targets ?? [TARGET],
+      spills: spills.map(fileSpill),
+      writeIntent: intentWriter(intent),
+      flushIntent: () => intent.sync(),
       waiter,
+      nowMs: () => clock.monotonicMs(),
+      counters: newWriteCounters(),
+      repair: null,
       onTrouble: () => {},
     });
     node = new PrimaryNode(world, resourceFile, primary, disk, knobs);
     return node;
   }
 
-  round(): RoundParts {
-    const [round] = this.primary.rounds;
-    assert(round !== undefined, 'there is one target');
+  round(slot = 0): RoundParts {
+    const round = this.primary.rounds[slot];
+    assert(round !== undefined, 'there is such a target');
     return round;
   }
 
-  /** The disk as a guest reads it. */
+  /** The disk as a guest reads it; the file may be longer (H14). */
   bytes(): Uint8Array {
-    return this.world.peek(DISK) ?? new Uint8Array(0);
+    const { sizeBytes } = this.resourceFile.state;
+    return (this.world.peek(DISK) ?? new Uint8Array(0)).subarray(0, sizeBytes);
   }
 
   /** Called before every change of the disk: a cut since the last one saw what is there now. */
@@ -236,7 +263,9 @@ export class ReplicaNode {
       files,
       resourceFile,
       openDevice: async (sizeBytes) => {
-        if (world.sizeNow(DISK) === null) world.plant(DISK, sizeBytes);
+        const has = world.sizeNow(DISK);
+        if (has === null) world.plant(DISK, sizeBytes);
+        else if (has < sizeBytes) await growDisk(world, sizeBytes, 5);
         const device = openWorldDevice(world, DISK);
         return knobs.replicaDevice?.(device) ?? device;
       },
@@ -251,8 +280,10 @@ export class ReplicaNode {
     return new ReplicaNode(world, resourceFile, replica);
   }
 
-  /** The raw disk, applied as far as it is. */
+  /** The raw disk, applied as far as it is; the file may be longer (H14). */
   bytes(): Uint8Array {
-    return this.world.peek(DISK) ?? new Uint8Array(0);
+    const { sizeBytes } = this.resourceFile.state;
+    const bytes = this.world.peek(DISK) ?? new Uint8Array(0);
+    return sizeBytes === 0 ? bytes : bytes.subarray(0, sizeBytes);
   }
 }

@@ -1,15 +1,17 @@
 // A primary and its replica on one fake clock, the link between them, and the model of what must
 // be: every point's image as of its cut. A pair can be forked: the machine that crashed goes on
 // from what its crash left, the other one as it is (its session has ended) or restarted too.
+import { setImmediate as turn } from 'node:timers/promises';
 import { present } from '../../src/base/assert.js';
 import { hex, type Random, seededRandom } from '../../src/base/random.js';
-import type { PointRef } from '../../src/lineage/lineage.js';
+import type { PointRef, RoundId } from '../../src/lineage/lineage.js';
 import { ReplicaSession } from '../../src/receive/session.js';
-import { type Contact, contact } from '../../src/round/contact.js';
+import { type Contact, contact, recordOf } from '../../src/round/contact.js';
 import { fillByPasses } from '../../src/round/fill.js';
 import { newCounts, type RoundCounts } from '../../src/round/parts.js';
 import { type RoundResult, runRound } from '../../src/round/round.js';
 import { settle } from '../../src/round/settle.js';
+import { ResumingTarget } from '../../src/target/resuming.js';
 import type { Target } from '../../src/target/target.js';
 import { FakeClock } from '../world/fake-clock.js';
 import { CrashWorld, type LossClass } from '../world/memory-files.js';
@@ -59,9 +61,15 @@ export class Pair {
   primary: PrimaryNode | null = null;
   replica: ReplicaNode | null = null;
   link: Link | null = null;
+  /** The replica's disk has been written behind its back and not been mended yet. */
+  suspicious = false;
+  /** It has been, at some time. */
+  drifted = false;
   /** What guests do before a call is passed on, while it is set. */
   during: ((call: string) => Promise<void>) | null = null;
   #boots = 0;
+  /** The first copy that was filled last. */
+  #fill: RoundId | null = null;
 
   constructor(shape: Shape, seed: number, knobs: Knobs = {}, from?: Pair) {
     this.shape = shape;
@@ -88,6 +96,8 @@ export class Pair {
         : [this.receiverWorld, this.senderWorld];
     const after = crashed.afterCrash(loss, random);
     const beside = other === 'live' ? still : still.afterCrash('none', random);
+    next.suspicious = this.suspicious;
+    next.drifted = this.drifted;
     next.senderWorld = side === 'sender' ? after : beside;
     next.receiverWorld = side === 'sender' ? beside : after;
     if (other === 'live' && side === 'sender') next.replica = this.replica;
@@ -142,7 +152,8 @@ export class Pair {
   async meet(): Promise<Contact> {
     const found = await this.contact();
     if (found === 'fill') {
-      await fillByPasses(this.primaryNode.parts, this.#target(), newCounts('pass'), never);
+      const { parts } = this.primaryNode;
+      this.#fill = await fillByPasses(parts, this.#target(), newCounts('pass'), never);
     }
     return found;
   }
@@ -152,7 +163,13 @@ export class Pair {
   }
 
   round(counts: RoundCounts = newCounts('round')): Promise<RoundResult> {
-    return runRound(this.primaryNode.parts, this.#target(), counts, never);
+    return this.roundTo(this.#target(), counts);
+  }
+
+  roundTo(target: Target, counts: RoundCounts): Promise<RoundResult> {
+    const { parts } = this.primaryNode;
+    const isFirst = recordOf(parts.resourceFile, parts.target).point === null;
+    return runRound(parts, target, counts, never, isFirst ? this.#fill : null);
   }
 
   /** A round up to the replica's disk. */
@@ -168,10 +185,27 @@ export class Pair {
   }
 
   #target(): Target {
-    return this.knobs.link?.(this.target, this.primaryNode) ?? this.target;
+    const target = this.knobs.link?.(this.target, this.primaryNode) ?? this.target;
+    return this.knobs.resumes ? this.resuming(target) : target;
+  }
+
+  /** As the daemon does it: over as many sessions as the link takes (D3). */
+  resuming(first: Target): ResumingTarget {
+    const { clock, random } = this;
+    const { log } = this.primaryNode.parts;
+    const again = async (): Promise<Target> => {
+      await turn();
+      this.connect();
+      await contact(this.primaryNode.parts, this.target, true);
+      return this.target;
+    };
+    const times = { keepMs: 600_000, stallMs: 600_000 };
+    return new ResumingTarget(first, { again, ...times, clock, random, log });
   }
 
   #noteCut(to: PointRef): void {
+    // A round that goes on in a new session begins again; its cut was the first time.
+    if (this.cuts.some((cut) => hex(cut.to.id) === hex(to.id))) return;
     const image = this.primaryNode.imageAtCut();
     this.cuts.push({ to, image, answered: false });
   }

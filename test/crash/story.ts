@@ -3,7 +3,9 @@
 // stop and a start. And what follows any crash: recovery by the real code, contact, a round, older
 // content put back, another round; with the checks of checks.ts after each.
 import assert from 'node:assert/strict';
+import { setImmediate as turn } from 'node:timers/promises';
 import { codeOf } from '../../src/base/errors.js';
+import { CHUNK_BYTES, SECTOR_BYTES } from '../../src/base/units.js';
 import {
   droppedIsDurable,
   historyTrue,
@@ -12,6 +14,7 @@ import {
   same,
   senderTableTrue,
 } from './checks.js';
+import { DISK, growDisk } from './nodes.js';
 import type { Pair, Side } from './pair.js';
 
 /** Told of every whole round, for checks in a run without a crash. */
@@ -54,6 +57,93 @@ export async function story(pair: Pair, look: Look = () => {}): Promise<void> {
   await look(pair);
 }
 
+/** First copy and two rounds over a link that may be lost anywhere; the first connection must
+ * stand. */
+export async function rounds(pair: Pair): Promise<void> {
+  await pair.startReplica();
+  await pair.startPrimary();
+  const some = (count: number): Promise<void> => pair.guest.some(pair.primaryNode.disk, count);
+  await some(3);
+  const meet = async (): Promise<void> => {
+    for (let tries = 0; tries < 3; tries += 1) {
+      pair.connect();
+      try {
+        await pair.meet();
+        return;
+      } catch (error) {
+        if (!isLost(error)) throw error;
+      }
+    }
+  };
+  await meet();
+  pair.during = () => some(1);
+  await pair.round();
+  for (let round = 0; round < 2; round += 1) {
+    await some(2);
+    await pair.round();
+  }
+  pair.during = null;
+  await meet();
+}
+
+/** Somebody writes the replica's disk while its daemon is down: two clean chunks and, in a part,
+ * one that is dirty. It is found, and the next round mends it (H28). */
+export async function drift(pair: Pair): Promise<void> {
+  await pair.startReplica();
+  await pair.startPrimary();
+  const some = (count: number): Promise<void> => pair.guest.some(pair.primaryNode.disk, count);
+  await some(3);
+  pair.connect();
+  await pair.meet();
+  await pair.wholeRound();
+  await some(2);
+  await pair.wholeRound();
+  pair.link?.cut();
+  await turn();
+  await pair.replicaNode.replica.close();
+  for (const offset of [70_000, 135_000, 200_000]) pair.receiverWorld.flip(DISK, offset);
+  pair.suspicious = true;
+  pair.drifted = true;
+  await pair.startReplica();
+  await some(2);
+  await pair.replicaNode.replica.compared();
+  pair.connect();
+  await pair.contact();
+  pair.during = () => some(1);
+  await pair.wholeRound();
+  pair.suspicious = false;
+  await pair.wholeRound();
+  pair.during = null;
+}
+
+/** The disk grows between two rounds, by what the resource's last chunk lacks and two more (H14);
+ * the new area is not all zeroes at either end. */
+export async function growth(pair: Pair): Promise<void> {
+  await pair.startReplica();
+  await pair.startPrimary();
+  const some = (count: number): Promise<void> => pair.guest.some(pair.primaryNode.disk, count);
+  await some(3);
+  pair.connect();
+  await pair.meet();
+  await pair.wholeRound();
+  await some(3);
+  await pair.round();
+  pair.link?.cut();
+  await some(2);
+  const sizeBytes = pair.shape.sizeBytes + 2 * CHUNK_BYTES + SECTOR_BYTES;
+  await growDisk(pair.senderWorld, sizeBytes, 3);
+  await pair.primaryNode.primary.closeClean();
+  await pair.primaryNode.resourceFile.update((state) => ({ ...state, sizeBytes }));
+  await pair.startPrimary();
+  await some(2);
+  pair.connect();
+  await pair.contact();
+  pair.during = () => some(1);
+  await pair.wholeRound();
+  await pair.round();
+  pair.during = null;
+}
+
 /** What holds whenever a round has just been applied, whatever the guest wrote meanwhile. */
 export function lookAtRound(pair: Pair): void {
   replicaAtPoint(pair, pair.replicaNode);
@@ -77,7 +167,9 @@ async function roundMakesEqual(pair: Pair, what: string): Promise<void> {
  * settles and makes a point before the guest goes on, else the guest is quicker. */
 export async function recover(pair: Pair, side: Side | null, compare: boolean): Promise<void> {
   if (pair.replica === null) await pair.startReplica();
-  if (side === 'receiver') replicaAtPoint(pair, pair.replicaNode);
+  if (side === 'receiver' && !pair.suspicious) replicaAtPoint(pair, pair.replicaNode);
+  // What was changed behind its back is found before anything else happens to it (H28).
+  await pair.replicaNode.replica.compared();
   if (pair.primary === null) await pair.startPrimary();
   senderTableTrue(pair, pair.primaryNode);
   pair.connect();

@@ -29,17 +29,18 @@ const options = (knobs: Knobs, at: number): WalkOptions => {
   return { shape, seed: seed + at, knobs, seeded: 2, enough: 1, stride, first: at % stride };
 };
 
-for (const { rule, knobs, side, from } of mutants) {
+for (const { rule, knobs, side, from, metaflush, tale } of mutants) {
   test(`is found: ${rule}`, async (t) => {
     t.diagnostic(`HAST_SEED=${seed}`);
     let crashes = 0;
     for (let at = 0; at < SEEDS_MAX; at += 1) {
-      const result = await walked(side, { ...options(knobs, at), from: from ?? 0 }).catch(
-        (error: unknown) => ({
-          crashes: 0,
-          wrong: [`without a crash: ${String(error)}`],
-        }),
-      );
+      const plain = options(knobs, at);
+      const changed = { ...plain, shape: { ...shape, metaflush: metaflush ?? false } };
+      const told = tale === undefined ? changed : { ...changed, tale };
+      const result = await walked(side, { ...told, from: from ?? 0 }).catch((error: unknown) => ({
+        crashes: 0,
+        wrong: [`without a crash: ${String(error)}`],
+      }));
       crashes += result.crashes;
       const [wrong] = result.wrong;
       if (wrong === undefined) continue;

@@ -6,7 +6,7 @@ import { after, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { codeOf } from '../../src/base/errors.js';
 import { CHUNK_BYTES } from '../../src/base/units.js';
-import { updateTarget } from '../../src/round/contact.js';
+import { contact, updateTarget } from '../../src/round/contact.js';
 import { newCounts } from '../../src/round/parts.js';
 import { droppedIsDurable, same, senderTableTrue } from './checks.js';
 import { another, coded, ready, shape, started } from './ladder-material.js';
@@ -51,6 +51,28 @@ test(
     await pair.wholeRound();
     same(pair.replicaNode.bytes(), pair.primaryNode.bytes(), 'H7: A-B-A after a lost answer');
     assert.equal(pair.replicaNode.replica.record.chain.length, 3);
+  },
+);
+
+test(
+  'a new session before the first round is begun: its answer can be lost (H23)',
+  LIMIT,
+  async () => {
+    const pair = new Pair(shape, 9);
+    await started(pair);
+    await pair.guest.some(pair.primaryNode.disk, 3);
+    await pair.meet();
+    pair.during = async (call) => {
+      if (call !== 'begin') return;
+      pair.during = null;
+      // The round is reserved, and the session that carried the passes has been replaced.
+      assert.equal(await contact(pair.primaryNode.parts, pair.target, true), 'fill');
+    };
+    await roundWithLostAnswer(pair);
+    pair.connect();
+    assert.equal(await pair.contact(), 'ready');
+    await pair.wholeRound();
+    same(pair.replicaNode.bytes(), pair.primaryNode.bytes(), 'the round after');
   },
 );
 

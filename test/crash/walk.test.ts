@@ -8,7 +8,7 @@ import { MIB, SECTOR_BYTES } from '../../src/base/units.js';
 import { historyTrue } from './checks.js';
 import type { Shape } from './nodes.js';
 import { Pair } from './pair.js';
-import { lookAtRound, story } from './story.js';
+import { drift, growth, lookAtRound, rounds, story } from './story.js';
 import { type Walked, walk, walkLink } from './walk.js';
 
 const KIB = 1024;
@@ -29,6 +29,8 @@ const odd = shape(256 * KIB + SECTOR_BYTES, 65_536, 1);
 const wide = shape(MIB + 128 * KIB, 131_072, 0);
 const STRIDE = 6;
 
+/** Half of the steps, unless all are asked for. */
+const some = 'others' in others ? { stride: 2, first: seed % 2 } : {};
 const sampled = { shape: wide, seeded: 2, stride: STRIDE, first: seed % STRIDE, ...others };
 
 function judge(t: { diagnostic(text: string): void }, name: string, walked: Walked): void {
@@ -77,4 +79,28 @@ test('the receiver crashes at every sixth step, a disk of two frames', async (t)
 test('the link is lost at every turn: an answer is lost, nothing else (D4, H23)', async (t) => {
   const stride = 'others' in others ? 3 : 1;
   judge(t, 'link', await walkLink({ shape: odd, seed, seeded: 0, stride, first: seed % stride }));
+});
+
+test('the link is lost at every turn, and every round goes on (D3, H31)', async (t) => {
+  const stride = 'others' in others ? 3 : 1;
+  const options = { shape: odd, seed, seeded: 0, stride, first: seed % stride };
+  const walked = await walkLink({ ...options, knobs: { resumes: true }, tale: rounds });
+  judge(t, 'link, resuming', walked);
+});
+
+for (const side of ['sender', 'receiver'] as const) {
+  test(`the ${side} crashes around a replica that was changed (H28)`, async (t) => {
+    const options = { shape: odd, seed, seeded: 2, tale: drift, from: 0.5, ...others };
+    judge(t, `${side}, drift`, await walk({ ...options, ...some }, side));
+  });
+
+  test(`the ${side} crashes while the disk grows (H14)`, async (t) => {
+    const options = { shape: odd, seed, seeded: 2, tale: growth, ...others };
+    judge(t, `${side}, growth`, await walk({ ...options, ...some }, side));
+  });
+}
+
+test('the sender crashes with metaflush on (H9, H10)', async (t) => {
+  const options = { shape: { ...odd, metaflush: true }, seed, seeded: 3, ...others };
+  judge(t, 'sender, metaflush', await walk({ ...options, ...some }, 'sender'));
 });

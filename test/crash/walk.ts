@@ -84,7 +84,7 @@ export async function walkLink(options: WalkOptions): Promise<Walked> {
       pair.link.cut();
     });
     const place = `link cut at turn ${at} of the receiver`;
-    const error = await endOf((options.tale ?? story)(pair));
+    const error = await endOf((options.tale ?? story)(pair), options.knobs?.resumes ?? false);
     if (error !== null) wrong.push(`${place}: ${error}`);
     if (!isCut && turns < at) return { steps: turns, crashes, wrong };
     pair.during = null;
@@ -107,13 +107,14 @@ async function crashed(options: WalkOptions, side: Side, step: number) {
   return { pair, place: world.stoppedAt ?? `step ${step} not reached`, error };
 }
 
-/** Null when a story ended, or ended because its other end was lost; else what went wrong. */
-async function endOf(tale: Promise<void>): Promise<string | null> {
+/** Null when a story ended, or (unless it `resumes`) ended because its other end was lost; else
+ * what went wrong. */
+async function endOf(tale: Promise<void>, resumes = false): Promise<string | null> {
   try {
     await tale;
     return null;
   } catch (error) {
-    return isLost(error) ? null : says(error);
+    return isLost(error) && !resumes ? null : says(error);
   }
 }
 

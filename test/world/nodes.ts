@@ -62,10 +62,17 @@ export class FileNode {
 
   /** Drops the page cache: what a failed sync has given up is no longer seen. */
   evict(): void {
-    if (!this.#gaveUp) return;
+    this.latest = this.medium();
     this.#gaveUp = false;
-    this.latest = this.durable.copy();
-    for (const change of this.unsynced) apply(this.latest, change);
+  }
+
+  /** What a read past the page cache finds: dirty pages are written for it, given-up ones are not
+   * dirty any more. */
+  medium(): Sparse {
+    if (!this.#gaveUp) return this.latest;
+    const content = this.durable.copy();
+    for (const change of this.unsynced) apply(content, change);
+    return content;
   }
 
   flip(offset: number): void {

@@ -90,6 +90,13 @@ export class Sparse {
     return this.#size;
   }
 
+  /** First offset >= `from` in a page that does not exist, or the size. */
+  nextHole(from: number): number {
+    let index = Math.floor(from / PAGE_BYTES);
+    while (this.#pages.has(index)) index += 1;
+    return Math.min(this.#size, Math.max(from, index * PAGE_BYTES));
+  }
+
   /** All of it in one array; for small files. */
   bytes(): Uint8Array {
     const out = new Uint8Array(this.#size);

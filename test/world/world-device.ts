@@ -63,6 +63,19 @@ class WorldDevice implements Device {
     return this.#later('read', offset, async () => void (await this.#file.read(into, offset)));
   }
 
+  readAside(offset: number, into: Uint8Array): Promise<void> {
+    return this.read(offset, into);
+  }
+
+  readMedium(offset: number, into: Uint8Array): Promise<void> {
+    this.#inside(offset, into.length);
+    return this.#later(
+      'read',
+      offset,
+      async () => void (await this.#file.readMedium(into, offset)),
+    );
+  }
+
   writeNow(offset: number, bytes: Uint8Array): void {
     this.#inside(offset, bytes.length);
     this.#now('write', offset, () => this.#file.writeNow(bytes, offset));
@@ -90,6 +103,16 @@ class WorldDevice implements Device {
   nextData(from: number): number {
     this.#inside(from, 0);
     return this.#now('seek', from, () => this.#file.nextDataNow(from));
+  }
+
+  nextHole(from: number): number {
+    this.#inside(from, 0);
+    return this.#now('seek', from, () => this.#file.nextHoleNow(from));
+  }
+
+  /** The world's cache has what it has. */
+  prefetch(offset: number, length: number): void {
+    this.#inside(offset, length);
   }
 
   /** The grain is coarse: the whole disk. */

@@ -64,6 +64,20 @@ export class WorldFile implements FileHandle {
     return this.#file.latest.nextData(from);
   }
 
+  /** First offset >= `from` in a hole, or the size; agrees with nextDataNow. */
+  nextHoleNow(from: number): number {
+    this.#enter('read', 'look');
+    return this.#file.latest.nextHole(from);
+  }
+
+  /** Bytes read past the page cache: what a failed sync has given up is not seen (H18). */
+  readMedium(into: Uint8Array, offset: number): Promise<number> {
+    return this.#world.soon(() => {
+      this.#enter('read', 'look');
+      return this.#file.medium().read(into, offset);
+    });
+  }
+
   /** Drops the page cache of the whole file, as far as it is clean. */
   dropCachedNow(): void {
     this.#enter('read', 'look');
