@@ -123,7 +123,8 @@ test('peers that lie, break off or talk nonsense', async (t) => {
   await misbehaves(/the primary is gone/, frame, frame);
   const far = { type: 'digests', first: 2 ** 31, count: 16_384, from: 'table' } as const;
   await misbehaves(/the primary is gone/, bytesOf(far, 1), bytesOf({ ...far, from: 'disk' }, 2));
-  const commit = { round: idOf(7), from: pointOf(1), to: pointOf(2), frames: 1 };
+  const points = { round: idOf(7), from: pointOf(1), to: pointOf(2) };
+  const commit = { ...points, frames: 1, consistency: 'crash' as const, damaged: [] };
   await misbehaves(
     /the primary is gone/,
     bytesOf({ type: 'commit', commit: { ...commit, indexDigest: Buffer.alloc(32) } }, 1),

@@ -53,9 +53,9 @@ const misfits = (folder: string): Misfit[] => [
     what: 'a disk on b that is smaller',
     edit: (text) => text,
     mediaBytes: DISK_BYTES - 512,
-    code: 'PEER_REFUSED',
-    a: /16776704.*16777216|16777216.*16776704/,
-    b: /must not be smaller/,
+    code: 'TARGET_REFUSED',
+    a: /16776704.*16777216.*make it larger/,
+    b: /16776704.*16777216.*make it larger/,
   },
 ];
 
@@ -68,7 +68,7 @@ async function startMisfit(pair: Pair, misfit: Misfit): Promise<RealNode> {
   await b.hastd();
   const resource = misfit.resource ?? 'vm1';
   await create(b, misfit.mediaBytes ?? null, resource);
-  await takeRole(b, 'secondary', resource);
+  await takeRole(b, 'secondary', {}, resource);
   return b;
 }
 

@@ -116,15 +116,13 @@ test('disks that cannot be used, and disks that somebody holds', async (t) => {
   rmSync(b.image);
   await takeRole(b, 'secondary');
   assert.equal((await targetOf(b)).state, 'suspect');
-  await qemuIo(a.nbdUri, 'write -P 4 5M 1M', 'flush');
-  await fails(a, 6, /suspect/, 'sync', 'vm1', '--wait');
   await fails(b, 2, /may not be what was received/, 'role', 'primary', '--accept-loss', 'vm1');
-  await takeRole(b, 'init');
-  await b.ask('create', '--force', 'vm1');
-  await takeRole(b, 'secondary');
-  assert.equal((await targetOf(a)).dirtyBytes, MIB, 'nothing of what was dirty is forgotten');
+  await qemuIo(a.nbdUri, 'write -P 4 5M 1M', 'flush');
   await until('a is connected again', async () => (await targetOf(a)).link === 'up');
+  // H28: what is doubted goes whole in the next round.
   await nothingLost(pair);
+  assert.notEqual((await targetOf(b)).state, 'suspect');
+  assert.ok((await targetOf(a)).driftChunks > 0, 'and is counted');
 });
 
 test('two daemons, and roles that cannot be', async (t) => {

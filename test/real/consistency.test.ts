@@ -1,97 +1,72 @@
 // The consistency test: guests write through NBD on two connections while rounds run back to back,
 // and after each round the replica's image is a point as D2 says, no older than its cut: every
-// write answered before, nothing issued after, one instant for all blocks. Then the teeth: images
-// that a wrong program would leave are found out.
+// write answered before, nothing issued after, one instant for all blocks. Once as it comes, once
+// with `metaflush on`. Then the teeth: images that a wrong program would leave are found out.
+// Widened in consistency-targets.test.ts and consistency-disks.test.ts.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { seededRandom } from '../../src/base/random.js';
 import { BLOCK_BYTES, MIB } from '../../src/base/units.js';
-import { BlockLog, type OperationRecord } from '../consistency/block-log.js';
+import type { BlockLog, OperationRecord } from '../consistency/block-log.js';
 import { type CutWindow, checkImage, type Violation } from '../consistency/check-point.js';
-import { Guest, seedFromEnv, stampsOfCut } from './guest.js';
+import { seedFromEnv } from './guest.js';
 import { type Pair, startPair } from './nodes.js';
+import { type Seen, Watched } from './watched.js';
 
 const SEED = seedFromEnv();
 /** The last chunk and the last block are short (H14). */
 const SIZE = 12 * MIB + 512;
-const ROUNDS = 32;
+const ROUNDS = 28;
+const ROUNDS_METAFLUSH = 14;
 const PAUSE_MS_MAX = 200;
 
 test(`${ROUNDS} rounds under two writing connections: each image is a point (D2)`, async (t) => {
   t.diagnostic(`HAST_SEED=${SEED}`);
   const pair = await startPair(t, { sizeBytes: SIZE, hastdArgs: ['-d'] });
-  const { a } = pair;
+  const { watched, last } = await backToBack(t, pair, ROUNDS);
+  await findsWhatIsWrong(last.image, watched.log, last.cut);
+});
+
+test(`${ROUNDS_METAFLUSH} rounds with metaflush on: each image is a point (H10)`, async (t) => {
+  t.diagnostic(`HAST_SEED=${SEED}`);
+  const config = 'interval 1h  metaflush on';
+  const pair = await startPair(t, { sizeBytes: SIZE, config, hastdArgs: ['-d'] });
+  await backToBack(t, pair, ROUNDS_METAFLUSH);
+  const { counters } = (await pair.a.control.status([])).resources[0] ?? {};
+  assert.ok(counters && counters.firstTouches > 0, 'writes waited for their extent');
+  t.diagnostic(`${counters.firstTouches} first touches, up to ${counters.firstTouchMicrosMax} µs`);
+});
+
+/** Rounds, each image checked; in the end all is equal. Returns the last point. */
+async function backToBack(t: TestContext, { a, b }: Pair, rounds: number) {
   const random = seededRandom(SEED);
-  const log = new BlockLog({ sizeBytes: SIZE, seed: SEED });
-  const guests = [0, 1].map((client) => new Guest(client, log, seededRandom(SEED + 1 + client)));
-  for (const guest of guests) await guest.start(a.nbdSocket);
+  const watched = new Watched(a, SIZE, SEED);
+  await watched.startGuests();
   await sleep(200);
-  let checked: { image: Buffer; cut: CutWindow } | null = null;
+  let last: Seen | null = null;
   let underWay = 0;
-  for (let round = 1; round <= ROUNDS; round += 1) {
-    const { cut, point } = await oneRound(pair, log, round);
-    // Nothing writes the replica before the next round is asked for.
-    const image = readFileSync(pair.b.image).subarray(0, SIZE);
-    assert.equal(image.length, SIZE);
-    const found = await checkImage(image, log, cut);
-    assert.deepEqual(found, [], `round ${round}, point ${point}`);
-    underWay += log
-      .records()
-      .filter((one) => one.issuedAt < cut.endedAt && one.endedAt > cut.beganAt).length;
-    checked = { image, cut };
+  for (let round = 1; round <= rounds; round += 1) {
+    const before: number = last?.number ?? 0;
+    // Every fifth by hastctl.
+    if (round % 5 === 0) await a.ask('sync', 'vm1', '--wait');
+    else await watched.applied();
+    last = await watched.seen(b);
+    assert.ok(last !== null && last.number > before, 'a round makes a point');
+    underWay += watched.underWay(last.cut);
     await sleep(random.below(PAUSE_MS_MAX));
   }
   await sleep(PAUSE_MS_MAX); // something is written after the last cut
-  assert.ok(checked !== null);
-  for (const guest of guests) await guest.stop();
-  await findsWhatIsWrong(checked.image, log, checked.cut);
-  const [resource] = (await a.control.status([])).resources;
-  const preserved = resource?.counters?.preservedChunks ?? 0;
-  const answers = guests.reduce((sum, guest) => sum + guest.answers, 0);
-  t.diagnostic(`${answers} answers, ${underWay} operations under way in cuts`);
+  const { counters } = (await a.control.status([])).resources[0] ?? {};
+  assert.ok(last !== null && counters);
+  t.diagnostic(`${watched.answers} answers, ${underWay} operations under way in cuts`);
   t.diagnostic(
-    `${preserved} chunks preserved; gate held ${resource?.counters?.gateHoldMicrosMax} µs`,
+    `${counters.preservedChunks} chunks preserved; gate held ${counters.gateHoldMicrosMax} µs`,
   );
-  assert.ok(underWay > ROUNDS, 'cuts fell between requests and answers');
-  assert.ok(preserved > ROUNDS, 'guests overwrote frozen chunks');
-  await isTheSame(pair);
-});
-
-/** A round by the control socket, every fifth by hastctl; its cut as stamps. */
-async function oneRound(pair: Pair, log: BlockLog, round: number) {
-  const { a } = pair;
-  const askedAt = log.stamp();
-  if (round % 5 === 0) await a.ask('sync', 'vm1', '--wait');
-  else {
-    const { outcomes } = await a.control.sync(
-      'vm1',
-      { wait: 'applied' },
-      new AbortController().signal,
-    );
-    assert.deepEqual(
-      outcomes.map(({ outcome }) => outcome),
-      ['applied'],
-      `${JSON.stringify(outcomes)}\n${a.log()}`,
-    );
-  }
-  const answeredAt = log.stamp();
-  const { point, ...wall } = lastCut(a.log());
-  const cut = stampsOfCut(wall);
-  assert.ok(cut.beganAt > askedAt - 5e6 && cut.endedAt < answeredAt + 5e6, 'the cut is of now');
-  const window: CutWindow = {
-    beganAt: Math.max(askedAt, cut.beganAt),
-    endedAt: Math.min(answeredAt, cut.endedAt),
-  };
-  return { cut: window, point };
-}
-
-/** The last cut that hastd -d has logged. */
-function lastCut(log: string): { point: number; beganMs: number; endedMs: number } {
-  const line = log.split('\n').findLast((each) => each.includes('"msg":"cut"'));
-  assert.ok(line !== undefined, 'hastd -d logs its cuts');
-  return JSON.parse(line);
+  assert.ok(underWay > rounds, 'cuts fell between requests and answers');
+  assert.ok(counters.preservedChunks > rounds, 'guests overwrote frozen chunks');
+  await watched.endsEqual(b);
+  return { watched, last };
 }
 
 /** Each image that differs from the point in one block, in the way of a known mistake, is found. */
@@ -140,13 +115,4 @@ const isUnique = (log: BlockLog, one: OperationRecord): boolean =>
 function flipped(bytes: Uint8Array): Uint8Array {
   bytes[1000] = (bytes[1000] ?? 0) ^ 1;
   return bytes;
-}
-
-/** With the guests gone and a last round, both disks are equal, by both ways to tell. */
-async function isTheSame({ a, b }: Pair): Promise<void> {
-  await a.ask('sync', 'vm1', '--wait');
-  const [mine, theirs] = [a, b].map(({ image }) => readFileSync(image).subarray(0, SIZE));
-  assert.ok(mine && theirs?.equals(mine), 'the images are equal');
-  const verified = await a.ask('verify', 'vm1', '--deep');
-  assert.match(JSON.stringify(verified), /"differing":0/);
 }

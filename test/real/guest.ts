@@ -42,6 +42,8 @@ export class Guest {
   #stopped = true;
   /** Operations answered with "done" since the beginning. */
   answers = 0;
+  /** Of the flushes that were answered: when the latest one was issued. */
+  flushedAt: Stamp = Number.NEGATIVE_INFINITY;
 
   constructor(client: number, log: BlockLog, random: Random) {
     this.client = client;
@@ -80,10 +82,12 @@ export class Guest {
 
   async #lane(link: Connection): Promise<void> {
     while (!this.#stopped) {
+      const issuedAt = this.#log.stamp();
       const chosen = this.#next();
       const error = await link.ask(chosen.fields, chosen.payload);
       assert.equal(error, 0, `NBD error for ${JSON.stringify(chosen.fields)}`);
       if (chosen.record) this.#log.answered(chosen.record);
+      if (chosen.fields.type === CMD.FLUSH) this.flushedAt = Math.max(this.flushedAt, issuedAt);
       this.answers += 1;
       await sleep(this.#random.below(PAUSE_MS_MAX));
     }

@@ -2,7 +2,7 @@
 // the start of hastctl, which has its own tests. Each fails with what the daemon said.
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Role } from '../../src/control/api.js';
+import type { Role, RoleRequest } from '../../src/control/api.js';
 import { assertSameImages } from './images.js';
 import type { Pair, RealNode } from './nodes.js';
 
@@ -15,8 +15,15 @@ export async function create(node: RealNode, mediaBytes: number | null = null, n
   await node.control.create(name, { ...rest, mediaBytes });
 }
 
-export async function takeRole(node: RealNode, role: Role, name = 'vm1'): Promise<void> {
-  await node.control.role(name, { role, acceptLoss: false });
+/** `more`: what the operator accepts. */
+export async function takeRole(
+  node: RealNode,
+  role: Role,
+  more: Partial<RoleRequest> = {},
+  name = 'vm1',
+): Promise<void> {
+  const none = { acceptLoss: false, acceptDrift: false, alone: false };
+  await node.control.role(name, { role, ...none, ...more });
 }
 
 /** A round that must succeed, applied; says what it came to. */

@@ -1,0 +1,141 @@
+// Power that can be cut: an ext4 whose disk has a volatile write cache. nbdkit's cache filter keeps
+// what is written until a FLUSH comes, so that its kill -9 loses exactly what was not flushed:
+// data, names and journal alike. nbdfuse shows its export as a file, a loop device makes it a disk.
+// All is undone after the test; call it after the nodes were made, whose hooks run first. Keep what
+// is dirty on it small: the page cache above must be written through processes below.
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { needRoot, needTool } from '../real.js';
+import { succeed } from './images.js';
+import { quick } from './mounts.js';
+
+const TRIES_MAX = 500;
+const TRY_MS = 20;
+
+/** Null after skipping: not root, no FUSE, or a tool is missing. */
+export async function powerDisk(t: TestContext, sizeBytes: number): Promise<PowerDisk | null> {
+  if (!needRoot(t)) return null;
+  if (!needTool(t, 'nbdkit', 'nbdfuse', 'fusermount3', 'losetup', 'mkfs.ext4')) return null;
+  if (!existsSync('/dev/fuse')) {
+    assert.notEqual(process.env['HAST_REQUIRE_ALL'], '1', 'there is no /dev/fuse');
+    t.skip('there is no /dev/fuse');
+    return null;
+  }
+  const disk = new PowerDisk();
+  t.after(() => disk.end());
+  const { image } = disk;
+  writeFileSync(image, '');
+  truncateSync(image, sizeBytes);
+  await succeed('mkfs.ext4', '-q', '-E', 'lazy_itable_init=0,lazy_journal_init=0', image);
+  await disk.on();
+  return disk;
+}
+
+export class PowerDisk {
+  /** The file system. */
+  readonly folder: string;
+  /** What survives a cut. */
+  readonly image: string;
+  readonly #base: string;
+  readonly #fuse: string;
+  #server: ChildProcess | null = null;
+  #shown: ChildProcess | null = null;
+  /** The same device each time: its number is part of what tells one disk from another (H11). */
+  #device: string | null = null;
+
+  constructor() {
+    this.#base = mkdtempSync(join(tmpdir(), 'hast-power-'));
+    this.#fuse = join(this.#base, 'fuse');
+    this.folder = join(this.#base, 'mnt');
+    this.image = join(this.#base, 'disk.img');
+    for (const folder of [this.#fuse, this.folder]) mkdirSync(folder);
+  }
+
+  /** Power is there: mounts what survived; the journal is replayed. */
+  async on(): Promise<void> {
+    const socket = join(this.#base, 'socket');
+    rmSync(socket, { force: true });
+    const cache = ['--filter=cache', 'file', this.image, 'cache=writeback'];
+    this.#server = start('nbdkit', '-f', '--exit-with-parent', '-U', socket, ...cache);
+    await comes('nbdkit', this.#server, () => existsSync(socket));
+    const file = join(this.#fuse, 'disk');
+    this.#shown = start('nbdfuse', file, '--unix', socket);
+    await comes('nbdfuse', this.#shown, () => sizeOf(file) > 0);
+    // Direct I/O: no second page cache that would write later than the first.
+    const where = this.#device === null ? ['--find', '--show'] : [this.#device];
+    for (let tries = 0; ; tries += 1) {
+      if (this.#device === null || !isBacked(this.#device)) break;
+      assert.ok(tries < TRIES_MAX, `${this.#device} is still in use`);
+      await sleep(TRY_MS);
+    }
+    const { stdout } = await succeed('losetup', '--direct-io=on', ...where, file);
+    this.#device ??= stdout.trim();
+    await succeed('timeout', '20', 'mount', this.#device, this.folder);
+  }
+
+  /** At once, whatever is under way; to be called in one turn with the kill of what runs on it. */
+  cut(): void {
+    this.#server?.kill('SIGKILL');
+  }
+
+  /** Takes down what is left of it; what ran on it has ended. */
+  async off(): Promise<void> {
+    this.#server?.kill('SIGKILL');
+    await gone(this.#server);
+    quick('umount', '-l', this.folder);
+    if (this.#device !== null) quick('losetup', '-d', this.#device);
+    quick('fusermount3', '-u', '-z', this.#fuse);
+    await gone(this.#shown);
+  }
+
+  async end(): Promise<void> {
+    await this.off();
+    if (!isMounted(this.folder)) rmSync(this.#base, { recursive: true, force: true });
+  }
+}
+
+const start = (program: string, ...args: string[]): ChildProcess =>
+  spawn(program, args, { stdio: 'ignore' }).on('error', () => undefined);
+
+const isMounted = (folder: string): boolean =>
+  readFileSync('/proc/self/mounts', 'latin1').includes(` ${folder} `);
+
+const isBacked = (device: string): boolean =>
+  existsSync(`/sys/block/${device.replace('/dev/', '')}/loop/backing_file`);
+
+function sizeOf(path: string): number {
+  try {
+    return statSync(path).size;
+  } catch {
+    return 0;
+  }
+}
+
+async function comes(what: string, child: ChildProcess, look: () => boolean): Promise<void> {
+  for (let tries = 0; !look(); tries += 1) {
+    assert.ok(tries < TRIES_MAX && child.exitCode === null, `${what} is not there`);
+    await sleep(TRY_MS);
+  }
+}
+
+async function gone(child: ChildProcess | null): Promise<void> {
+  if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+  const timer = setTimeout(() => child.kill('SIGKILL'), 5000);
+  await once(child, 'exit');
+  clearTimeout(timer);
+}
