@@ -1,12 +1,17 @@
-// `npm run bench -- round|nbd [options]`: measures this program beside its peers, interleaved, on
-// this machine. Prints the circumstances, every round and the medians, and keeps all of it as JSON.
-// Ends with status 1 when a bar is failed or something could not be measured.
+// `npm run bench -- round|nbd|night [options]`: measures this program beside its peers,
+// interleaved, on this machine. Prints the circumstances, every round and the medians, and keeps
+// all of it as JSON. Ends with status 1 when a bar is failed or something could not be measured.
 import { tmpdir } from 'node:os';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { describeError } from '../src/base/errors.js';
 import { GIB, MIB } from '../src/base/units.js';
 import { benchNbd } from './nbd-bench.js';
+import { benchNight } from './night-bench.js';
 import { benchRound } from './round-bench.js';
+
+/** `disk` is the file system of --directory. */
+const FS = ['disk', 'tmpfs', 'both'];
+const QUICK_PAIRS = 3;
 
 const program = new Command('bench').description('benchmarks of hast against its peers');
 
@@ -26,16 +31,42 @@ program
 
 program
   .command('nbd')
-  .description('the NBD export against qemu-nbd and nbdkit, with fio')
-  .option('--size <size>', 'size of each disk', size, GIB)
-  .option('--seconds <n>', 'length of one measurement', count, 2)
-  .option('--pairs <n>', 'how often each is measured', count, 3)
+  .description('the NBD export against qemu-nbd and nbdkit, with fio; about half an hour')
+  .option('--size <size>', 'size of each disk; six at most at once', size, GIB / 2)
+  .option('--seconds <n>', 'length of one measurement', count, 1)
+  .option('--pairs <n>', 'how often each is measured', count, 9)
   .option('--seed <n>', 'of the content of the disks (also HAST_SEED)', count, seedFromEnv())
-  .option('--directory <path>', 'where the images are made', tmpdir())
-  .option('--only <name>', 'one workload only')
+  .option('--directory <path>', 'where the images are made, best on ext4', tmpdir())
+  .option('--memory <path>', 'where those in memory are made', '/dev/shm')
+  .addOption(new Option('--fs <which>', 'where to measure').choices(FS).default('both'))
+  .option('--case <text>', 'only workloads whose name contains this, and nothing beside them')
+  .option('--quick', 'three pairs of what the bars are about: some minutes', false)
   .option('--profiles <path>', 'write CPU profiles of both hastds there')
-  .action(async ({ size: sizeBytes, only, profiles, ...options }) => {
-    await benchNbd({ ...options, sizeBytes, only: only ?? null, profiles: profiles ?? null });
+  .action(async ({ size: sizeBytes, fs, case: only, quick, profiles, ...options }) => {
+    const passed = await benchNbd({
+      ...options,
+      ...(quick ? { pairs: QUICK_PAIRS } : {}),
+      quick,
+      sizeBytes,
+      places: (['disk', 'tmpfs'] as const).filter((place) => fs === 'both' || fs === place),
+      only: only ?? null,
+      profiles: profiles ?? null,
+    });
+    if (!passed) process.exitCode = 1;
+  });
+
+program
+  .command('night')
+  .description("a server's disk after a night of work: hast against rsync; needs root")
+  .option('--size <size>', 'size of the disk, half of it in use', size, 4 * GIB)
+  .option('--pairs <n>', 'how often each is measured', count, 3)
+  .option('--seed <n>', 'of content and places (also HAST_SEED)', count, seedFromEnv())
+  .option('--directory <path>', 'where the images are made, best on ext4', tmpdir())
+  .option('--evict', 'drop the images from the page cache before every measurement', false)
+  .option('--profiles <path>', 'write CPU profiles of both hastds there')
+  .action(async ({ size: diskBytes, profiles, ...options }) => {
+    const passed = await benchNight({ ...options, diskBytes, profiles: profiles ?? null });
+    if (!passed) process.exitCode = 1;
   });
 
 try {

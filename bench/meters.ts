@@ -59,6 +59,24 @@ export function median(values: readonly number[]): number {
   return (lower + upper) / 2;
 }
 
+export interface Quartiles {
+  readonly low: number;
+  readonly middle: number;
+  readonly high: number;
+}
+
+/** Quarter, half and three quarters of the values lie below; between two of them, linearly. */
+export function quartiles(values: readonly number[]): Quartiles {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (share: number): number => {
+    const place = share * (sorted.length - 1);
+    const below = sorted[Math.floor(place)] ?? Number.NaN;
+    const above = sorted[Math.ceil(place)] ?? below;
+    return below + (above - below) * (place - Math.floor(place));
+  };
+  return { low: at(0.25), middle: at(0.5), high: at(0.75) };
+}
+
 /** The items beginning with number `by`: who is measured first changes from round to round. */
 export function rotated<T>(items: readonly T[], by: number): readonly T[] {
   const at = by % items.length;

@@ -31,7 +31,7 @@ const REP_INFO = 3;
 const INFO_EXPORT = 0;
 /** Option replies longer than this are no answer to GO. */
 const OPTION_BYTES_MAX = 64 * 1024;
-const COMMANDS = { READ: 0, WRITE: 1, DISC: 2, FLUSH: 3, TRIM: 4 } as const;
+const COMMANDS = { READ: 0, WRITE: 1, DISC: 2, FLUSH: 3, TRIM: 4, WRITE_ZEROES: 6 } as const;
 type Command = keyof typeof COMMANDS;
 
 interface Pending {
@@ -134,6 +134,11 @@ export class NbdClient {
 
   trim(offset: number, length: number): Promise<void> {
     return this.#ask('TRIM', offset, length, null, null);
+  }
+
+  /** WRITE_ZEROES; the server may make a hole of it. */
+  zero(offset: number, length: number): Promise<void> {
+    return this.#ask('WRITE_ZEROES', offset, length, null, null);
   }
 
   /** Says goodbye and waits for the end of the connection. Call it with nothing in flight. */

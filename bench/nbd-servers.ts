@@ -1,17 +1,19 @@
 // The NBD servers that are compared: hastd with tracking on, after its first copy, with its replica
-// connected; qemu-nbd and nbdkit as their manuals start them for one raw file with several clients.
-// Each serves a file of its own with the same content, by a unix socket. All three files are made
-// by the same small writes: a file written or read ahead in large pieces stands in the page cache
-// in large folios, where ext4 takes ten times as long for a write of 4 KiB, whoever serves it.
+// connected; hast's server on the bare file; qemu-nbd (both of its ways to do I/O) and nbdkit as
+// their manuals start them for one raw file with several clients. Each serves a file of its own
+// with the same content, by a unix socket. All files are made by the same small writes: a file
+// written or read ahead in large pieces stands in the page cache in large folios, where ext4 takes
+// ten times as long for a write of 4 KiB, whoever serves it.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { seededRandom } from '../src/base/random.js';
+import { HAST, NBDKIT, QEMU_THREADS, QEMU_URING, UNTRACKED } from './nbd-cases.js';
 import { seededContent } from './round-content.js';
 import { copyInBlocks, makeImage } from './round-image.js';
-import { startTwoNodes } from './two-nodes.js';
+import { type BenchNode, startTwoNodes } from './two-nodes.js';
 
 const START_MS_MAX = 10_000;
 const POLL_MS = 20;
@@ -26,28 +28,43 @@ export interface NbdServer {
   close(): Promise<void>;
 }
 
-/** Starts the three on files of `sizeBytes` in `folder`, every block of them written before.
- * `nodeArgs` are Node's own for hastd. */
+export interface Servers {
+  /** hastd first; all in the order they were named. */
+  readonly all: readonly NbdServer[];
+  /** The primary behind the first one. */
+  readonly node: BenchNode;
+  close(): Promise<void>;
+}
+
+/** Starts hastd and the named others on files of `sizeBytes` in `folder`, every block of them
+ * written before. `nodeArgs` are Node's own for hastd. */
 export async function startServers(
   folder: string,
   sizeBytes: number,
   seed: number,
   nodeArgs: readonly string[],
-): Promise<readonly NbdServer[]> {
+  others: readonly string[],
+): Promise<Servers> {
   const random = seededRandom(seed);
   const original = join(folder, 'original.img');
   makeImage(original, sizeBytes, random, seededContent(random), 100);
-  const image = (name: string): string => join(folder, `${name}.img`);
-  for (const name of ['a', 'qemu-nbd', 'nbdkit']) copyInBlocks(original, image(name));
+  const image = (index: number): string => join(folder, `peer${index}.img`);
+  const own = join(folder, 'a.img');
+  for (const path of [own, ...others.map((_, index) => image(index))]) copyInBlocks(original, path);
   rmSync(original);
   const servers: NbdServer[] = [];
-  try {
-    servers.push(await startHast(folder, image('a'), nodeArgs));
-    servers.push(await startQemu(folder, image('qemu-nbd')));
-    servers.push(await startNbdkit(folder, image('nbdkit')));
-    return servers;
-  } catch (error) {
+  const close = async (): Promise<void> => {
     for (const server of servers) await server.close();
+  };
+  try {
+    const { server, node } = await startHast(folder, own, nodeArgs);
+    servers.push(server);
+    for (const [index, name] of others.entries()) {
+      servers.push(await startPeer(name, join(folder, `peer${index}.nbd`), image(index)));
+    }
+    return { all: servers, node, close };
+  } catch (error) {
+    await close();
     throw error;
   }
 }
@@ -56,7 +73,7 @@ async function startHast(
   folder: string,
   image: string,
   nodeArgs: readonly string[],
-): Promise<NbdServer> {
+): Promise<{ readonly server: NbdServer; readonly node: BenchNode }> {
   const nodes = await startTwoNodes(folder, nodeArgs);
   const { a } = nodes;
   try {
@@ -66,32 +83,34 @@ async function startHast(
     throw error;
   }
   const uri = `nbd+unix:///vm1?socket=${a.nbdSocket}`;
-  return { name: 'hast', uri, image, pid: a.pid, close: nodes.close };
+  return { server: { name: HAST, uri, image, pid: a.pid, close: nodes.close }, node: a };
 }
 
-function startQemu(folder: string, image: string): Promise<NbdServer> {
-  const words = ['--persistent', '--format=raw', '--discard=unmap', `--shared=${CLIENTS_MAX}`];
-  return startPeer('qemu-nbd', folder, image, (socket) => [...words, `--socket=${socket}`, image]);
+/** How a peer is started. */
+function commandOf(name: string, socket: string, image: string): readonly [string, ...string[]] {
+  const qemu = (aio: string): readonly [string, ...string[]] => [
+    ...(['qemu-nbd', '--persistent', '--format=raw', '--discard=unmap', `--aio=${aio}`] as const),
+    ...[`--shared=${CLIENTS_MAX}`, `--socket=${socket}`, image],
+  ];
+  switch (name) {
+    case QEMU_THREADS:
+      return qemu('threads');
+    case QEMU_URING:
+      return qemu('io_uring');
+    case NBDKIT:
+      return ['nbdkit', '--foreground', '--unix', socket, 'file', image];
+    case UNTRACKED:
+      return [process.execPath, join(import.meta.dirname, 'nbd-plain.js'), image, socket];
+    default:
+      throw new Error(`no such server: ${name}`);
+  }
 }
 
-function startNbdkit(folder: string, image: string): Promise<NbdServer> {
-  return startPeer('nbdkit', folder, image, (socket) => [
-    '--foreground',
-    '--unix',
-    socket,
-    'file',
-    image,
-  ]);
-}
-
-async function startPeer(
-  name: string,
-  folder: string,
-  image: string,
-  words: (socket: string) => readonly string[],
-): Promise<NbdServer> {
-  const socket = join(folder, `${name}.nbd`);
-  const child = spawn(name, words(socket), { stdio: 'ignore' });
+async function startPeer(name: string, socket: string, image: string): Promise<NbdServer> {
+  const [program, ...words] = commandOf(name, socket, image);
+  // The pool's size is hastd's own (hastd.cts); the other programs do not look at it.
+  const env = { ...process.env, UV_THREADPOOL_SIZE: '16' };
+  const child = spawn(program, words, { env, stdio: ['ignore', 'ignore', 'inherit'] });
   for (let waitedMs = 0; !existsSync(socket); waitedMs += POLL_MS) {
     if (waitedMs >= START_MS_MAX || child.exitCode !== null) {
       await ended(child);

@@ -4,12 +4,12 @@
 // source directly. Bytes are held to their bars by the worst pair, wall time by the medians.
 import { constants, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { seededRandom } from '../src/base/random.js';
 import { BLOCK_BYTES, humanBytes } from '../src/base/units.js';
 import { type GuestWrite, writeAsGuest } from './guest-writes.js';
+import { hastRound } from './hast-round.js';
 import { keepResult, machineFacts, printMachine } from './machine.js';
-import { loadNow, rotated, usageOf, usageOfOurChildren, usedSince } from './meters.js';
+import { loadNow, rotated } from './meters.js';
 import { cachedOf, evict, syncFiles } from './residency.js';
 import { seededContent } from './round-content.js';
 import { compareImages, makeImage, randomWrites, writeDirectly } from './round-image.js';
@@ -42,7 +42,6 @@ const CHANGED_SHARE = 0.01;
 /** Of the disk, about this much holds data at first. */
 const USED_PERCENT = 35;
 const GUEST_DEPTH = 16;
-const POLL_MS = 5;
 
 /** The images of rsync: the source, and a target for each setting. */
 interface RsyncImages {
@@ -121,7 +120,7 @@ function rsyncImages(folder: string, image: string): RsyncImages {
 }
 
 async function firstCopy(bench: Bench, usedBytes: number): Promise<void> {
-  const round = await ourRound(bench);
+  const round = await hastRound(bench.nodes);
   const rate = usedBytes / 1e6 / round.seconds;
   console.log(
     `first copy ${round.seconds.toFixed(2)} s (${rate.toFixed(0)} MB/s of data), ` +
@@ -142,7 +141,7 @@ async function onePair(bench: Bench, number: number): Promise<Pair> {
   const carried = new Map<string, Carried>();
   const contestants: readonly (() => Promise<unknown>)[] = [
     async () => {
-      hast = await ourRound(bench);
+      hast = await hastRound(bench.nodes);
     },
     async () => carried.set('plain', await rsync.carry(images.source, images.plain, [])),
     async () => {
@@ -161,44 +160,6 @@ async function onePair(bench: Bench, number: number): Promise<Pair> {
   return { load, change, guestSeconds, hast, rsync: plain, rsync4k: blocks4k };
 }
 
-/** A round as an operator asks for it, measured to committed and then to applied. */
-async function ourRound({ nodes }: Bench): Promise<CarriedRound> {
-  const { a, b, proxy } = nodes;
-  const wire = proxy.bytes;
-  const before = { command: usageOfOurChildren(), a: usageOf(a.pid), b: usageOf(b.pid) };
-  const { seconds } = await a.hastctl('sync', 'vm1', '--wait=commit');
-  const command = usedSince(before.command, usageOfOurChildren());
-  const near = usedSince(before.a, usageOf(a.pid));
-  const committed = usageOf(b.pid);
-  const far = usedSince(before.b, committed);
-  const now = proxy.bytes;
-  const began = performance.now();
-  while ((await b.control.status(['vm1'])).resources[0]?.targets[0]?.work !== 'idle') {
-    await sleep(POLL_MS);
-  }
-  const apply = usedSince(committed, usageOf(b.pid));
-  const last = (await a.control.rounds('vm1')).rounds.at(-1);
-  if (last?.outcome !== 'committed') throw new Error(`the round has not committed: ${last?.error}`);
-  const { dirtyBytes, readBytes, sentBytes, wireUpBytes, wireDownBytes } = last;
-  return {
-    seconds,
-    upBytes: now.up - wire.up,
-    downBytes: now.down - wire.down,
-    cpuSeconds: { near: near.cpuSeconds + command.cpuSeconds, far: far.cpuSeconds },
-    readBytes: { near: near.readBytes, far: far.readBytes },
-    storageBytes: { near: near.storageBytes, far: far.storageBytes },
-    reported: {
-      seconds: last.seconds,
-      dirtyBytes,
-      readBytes,
-      sentBytes,
-      wireUpBytes,
-      wireDownBytes,
-    },
-    applied: { ...apply, seconds: (performance.now() - began) / 1000 },
-  };
-}
-
 /** One more round on evicted images, and what the kernel then holds of each. */
 async function coldRound(bench: Bench): Promise<ColdRound> {
   const { nodes, images, options } = bench;
@@ -212,7 +173,7 @@ async function coldRound(bench: Bench): Promise<ColdRound> {
     const { bytes } = cachedOf(image, new Set());
     if (bytes > 0) console.log(`note: ${humanBytes(bytes)} of ${image} could not be evicted`);
   }
-  const round = await ourRound(bench);
+  const round = await hastRound(bench.nodes);
   const [local, replica] = [a, b].map(({ image }) => cachedOf(image, difference.chunks));
   if (!local || !replica) throw new Error('two images');
   const { rawBytes, boundBytes, chunkBytes } = difference;

@@ -35,6 +35,8 @@ export interface CarriedRound extends Carried {
   readonly applied: {
     readonly seconds: number;
     readonly cpuSeconds: number;
+    /** What the sender used meanwhile. */
+    readonly nearCpuSeconds: number;
     readonly readBytes: number;
     readonly storageBytes: number;
   };

@@ -24,7 +24,7 @@ export class BenchNode {
 
   constructor(name: string, folder: string) {
     this.name = name;
-    this.image = join(folder, `${name}.img`);
+    this.image = imageOf(folder, name, 'vm1');
     this.nbdSocket = join(folder, `${name}.nbd`);
     this.control = controlClient(join(folder, `${name}.ctl`));
     this.#folder = folder;
@@ -84,14 +84,20 @@ export interface TwoNodes {
 }
 
 /** Resource vm1 with the existing image a.img of `folder`: a primary, b an empty secondary. */
-export async function startTwoNodes(
+export const startTwoNodes = (folder: string, nodeArgs: readonly string[] = []) =>
+  startNodes(folder, ['vm1'], nodeArgs);
+
+/** As startTwoNodes, with several resources; their existing images are `imageOf(folder, 'a', …)`.
+ * `nodeArgs` are Node's own for both daemons. */
+export async function startNodes(
   folder: string,
-  nodeArgs: readonly string[] = [],
+  names: readonly string[],
+  nodeArgs: readonly string[],
 ): Promise<TwoNodes> {
   const [portA, portB] = [await freePort(), await freePort()];
   const proxy = await CountingProxy.start(portB);
   const [a, b] = [new BenchNode('a', folder), new BenchNode('b', folder)];
-  writeFileSync(configOf(folder), configText(folder, { portA, portB, proxied: proxy.port }));
+  writeFileSync(configOf(folder), configText(folder, names, { portA, portB, proxied: proxy.port }));
   const close = async (): Promise<void> => {
     await Promise.all([a.stop(), b.stop()]);
     proxy.close();
@@ -99,16 +105,20 @@ export async function startTwoNodes(
   try {
     await a.hastctl('keygen', join(folder, 'hast.key'));
     await Promise.all([a.start(nodeArgs), b.start(nodeArgs)]);
-    await a.hastctl('create', 'vm1');
-    await b.hastctl('create', 'vm1');
-    await b.hastctl('role', 'secondary', 'vm1');
-    await a.hastctl('role', 'primary', 'vm1');
+    await a.hastctl('create', ...names);
+    await b.hastctl('create', ...names);
+    await b.hastctl('role', 'secondary', ...names);
+    await a.hastctl('role', 'primary', ...names);
   } catch (error) {
     await close();
     throw error;
   }
   return { a, b, proxy, close };
 }
+
+/** Where a node's disk of a resource is. */
+export const imageOf = (folder: string, node: string, resource: string): string =>
+  join(folder, resource === 'vm1' ? `${node}.img` : `${node}-${resource}.img`);
 
 /** Arguments of Node that make it write CPU profiles of all its threads at the end. */
 export const profilesTo = (folder: string | null): readonly string[] =>
@@ -118,19 +128,25 @@ const configOf = (folder: string): string => join(folder, 'hast.conf');
 
 function configText(
   folder: string,
+  names: readonly string[],
   ports: { readonly portA: number; readonly portB: number; readonly proxied: number },
 ): string {
   const on = (name: string, port: number): string =>
     `on ${name} { statedir ${folder}/${name}  control unix://${folder}/${name}.ctl  ` +
     `export unix://${folder}/${name}.nbd  listen tcp://127.0.0.1:${port}  ` +
     `pidfile ${folder}/${name}.pid }\n`;
+  const side = (node: string, name: string, port: number): string =>
+    `  on ${node} { local ${imageOf(folder, node, name)}  remote tcp://127.0.0.1:${port} }\n`;
   return [
     on('a', ports.portA),
     on('b', ports.portB),
-    'resource vm1 {\n  replication periodic\n  interval 24h\n',
-    `  secret ${folder}/hast.key\n`,
-    `  on a { local ${folder}/a.img  remote tcp://127.0.0.1:${ports.proxied} }\n`,
-    `  on b { local ${folder}/b.img  remote tcp://127.0.0.1:${ports.portA} }\n}\n`,
+    ...names.flatMap((name) => [
+      `resource ${name} {\n  replication periodic\n  interval 24h\n`,
+      `  secret ${folder}/hast.key\n`,
+      side('a', name, ports.proxied),
+      side('b', name, ports.portA),
+      '}\n',
+    ]),
   ].join('');
 }
 
