@@ -3,6 +3,7 @@
 // ended after the test, by its process id. With HAST_KEEP=1 the folder stays.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import {
   closeSync,
@@ -18,6 +19,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { codeOf } from '../../src/base/errors.js';
 import { type ControlClient, controlClient } from '../../src/control/client.js';
 
 const PROGRAMS = join(import.meta.dirname, '../../src');
@@ -221,13 +223,26 @@ function jsonOf(text: string): unknown {
   }
 }
 
-/** A TCP port of the loopback address that nobody listens on now. */
+const portsGiven = new Set<number>();
+
+/** A TCP port of the loopback address that nobody listens on now, each once; below those that Linux
+ * hands out to whoever dials, so that it is still free when a node that was killed comes back. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  assert.ok(typeof address === 'object' && address !== null);
-  return address.port;
+  for (;;) {
+    const port = 20_000 + randomInt(12_000);
+    if (portsGiven.has(port)) continue;
+    const server = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      (error: unknown) => {
+        if (codeOf(error) === 'EADDRINUSE') return false;
+        throw error;
+      },
+    );
+    if (!isFree) continue;
+    server.close();
+    await once(server, 'close');
+    portsGiven.add(port);
+    return port;
+  }
 }
