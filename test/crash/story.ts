@@ -130,10 +130,7 @@ export async function growth(pair: Pair): Promise<void> {
   await pair.round();
   pair.link?.cut();
   await some(2);
-  const sizeBytes = pair.shape.sizeBytes + 2 * CHUNK_BYTES + SECTOR_BYTES;
-  await growDisk(pair.senderWorld, sizeBytes, 3);
-  await pair.primaryNode.primary.closeClean();
-  await pair.primaryNode.resourceFile.update((state) => ({ ...state, sizeBytes }));
+  await grow(pair, pair.shape.sizeBytes + 2 * CHUNK_BYTES + SECTOR_BYTES);
   await pair.startPrimary();
   await some(2);
   pair.connect();
@@ -142,6 +139,14 @@ export async function growth(pair: Pair): Promise<void> {
   await pair.wholeRound();
   await pair.round();
   pair.during = null;
+}
+
+/** `hastctl resize` up to where the primary starts again; the link has been cut. */
+export async function grow(pair: Pair, sizeBytes: number): Promise<void> {
+  const { primary, resourceFile } = pair.primaryNode;
+  await growDisk(pair.senderWorld, sizeBytes, 3);
+  await primary.closeClean();
+  await resourceFile.update((state) => ({ ...state, sizeBytes }));
 }
 
 /** What holds whenever a round has just been applied, whatever the guest wrote meanwhile. */
