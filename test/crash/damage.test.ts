@@ -1,7 +1,7 @@
 // A local disk that cannot read some of its blocks any more: rounds go on, points say what they
 // lack, clean blocks come back from the target (H20, H21).
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { digestOf, equalBytes } from '../../src/base/digest.js';
 import { BLOCK_BYTES, CHUNK_BYTES } from '../../src/base/units.js';
 import { type Device, DiskError } from '../../src/disk/device.js';
@@ -9,11 +9,10 @@ import { newCounts } from '../../src/round/parts.js';
 import { readWithRepair } from '../../src/volume/repair.js';
 import { historyTrue, same } from './checks.js';
 import { another, coded, ready, shape, started } from './ladder-material.js';
+import { limited } from './limit.js';
 import { Pair } from './pair.js';
 
-const LIMIT = { timeout: 20_000 };
-const awake = setInterval(() => {}, 1000);
-after(() => clearInterval(awake));
+const LIMIT = limited(20_000);
 
 const large = { ...shape, sizeBytes: 512 * 1024 };
 

@@ -1,5 +1,5 @@
-// Material of the ladder tests: a pair that has its first point, a round that is begun by hand, and
-// the reason of a refusal.
+// Material of the ladder tests: a pair that has its first point, a round that is begun by hand or
+// cut at some call, files of the receiver, and the reason of a refusal.
 import assert from 'node:assert/strict';
 import { codeOf } from '../../src/base/errors.js';
 import { MIB } from '../../src/base/units.js';
@@ -8,7 +8,7 @@ import { packRaw } from '../../src/format/pack.js';
 import type { PointRef } from '../../src/lineage/lineage.js';
 import { type Begin, TargetError } from '../../src/target/target.js';
 import { same } from './checks.js';
-import type { Knobs, Shape } from './nodes.js';
+import { type Knobs, type Shape, STATE } from './nodes.js';
 import { Pair } from './pair.js';
 
 export const shape: Shape = {
@@ -18,6 +18,9 @@ export const shape: Shape = {
   spillBytes: 4 * MIB,
   retain: 3,
 };
+
+/** Three frames of data and more. */
+export const large = { ...shape, sizeBytes: 4 * MIB };
 
 /** Both ends started, connected, filled, at point 1; the guest has been still. */
 export async function ready(seed: number, knobs: Knobs = {}, size = shape): Promise<Pair> {
@@ -64,6 +67,27 @@ export function beginOf(pair: Pair, change: Partial<Begin> = {}): Begin {
     ...change,
   };
 }
+
+/** Cuts the link at the call `name`, number `at` of its kind (from 0); then `then`. */
+export function cutAt(
+  pair: Pair,
+  name: string,
+  at: number,
+  then: () => Promise<void> = async () => {},
+): void {
+  let calls = 0;
+  pair.during = async (call) => {
+    if (call !== name) return;
+    calls += 1;
+    if (calls !== at + 1) return;
+    pair.link?.cut();
+    await then();
+  };
+}
+
+/** Names of the receiver's files that begin so. */
+export const stateFiles = async (pair: Pair, prefix: string): Promise<string[]> =>
+  (await pair.receiverWorld.list(STATE)).filter((name) => name.startsWith(prefix));
 
 /** One block of chunk 0; `digest` decides whether it fits. */
 export function frameOf(block: Uint8Array, digest: Uint8Array): Promise<Uint8Array> {

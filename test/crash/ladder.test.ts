@@ -1,43 +1,32 @@
-// Both ladders without a crash of a machine, in plain scenarios: who is refused and why, what a
-// failing disk or file system does, what stays after it. RULES.md §1 and the rules cited.
-// Longer than 300 lines: each scenario is short, and they share nothing but their material.
+// Both ladders without a crash of a machine, up to the commit: which round is refused and why, what
+// is asked for and staged, sessions that come and go. RULES.md §1 and the rules cited.
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { digestOf } from '../../src/base/digest.js';
-import { hex, seededRandom } from '../../src/base/random.js';
 import { CHUNK_BYTES } from '../../src/base/units.js';
-import { promoted } from '../../src/care/promote.js';
 import { indexAccumulator } from '../../src/format/changeset-index.js';
 import { inlineCompute } from '../../src/format/compute.js';
 import { packRaw } from '../../src/format/pack.js';
 import { ReplicaSession } from '../../src/receive/session.js';
-import { newCounts, RoundError } from '../../src/round/parts.js';
+import { newCounts } from '../../src/round/parts.js';
 import { CrashWorld } from '../world/memory-files.js';
-import { historyTrue, same } from './checks.js';
+import { same } from './checks.js';
 import {
   another,
   beginOf,
-  coded,
   frameOf,
   ready,
   refusedAs,
   shape,
   started,
+  stateFiles,
 } from './ladder-material.js';
-import { DISK, STATE } from './nodes.js';
+import { limited } from './limit.js';
+import { DISK } from './nodes.js';
 import { Pair } from './pair.js';
 
-/** What hangs in memory leaves nothing to wait for: the timer keeps node until the limit. */
-const LIMIT = { timeout: 20_000 };
-const awake = setInterval(() => {}, 1000);
-after(() => clearInterval(awake));
-
-const undos = (pair: Pair): string[] =>
-  pair.replicaNode.replica.record.chain.flatMap(({ undo }) => undo ?? []);
-
-const stateFiles = async (pair: Pair, prefix: string): Promise<string[]> =>
-  (await pair.receiverWorld.list(STATE)).filter((name) => name.startsWith(prefix));
+const LIMIT = limited(20_000);
 
 test(
   'a round that cannot be committed is refused at its begin, and by what it says',
@@ -222,161 +211,5 @@ test(
     await pair.target.applied(point);
     assert.equal(pair.replicaNode.replica.record.chain.length, 2, 'no second point was made');
     await another(pair);
-  },
-);
-
-test(
-  'a point that cannot be applied: said, refused, repaired at the next start (H25)',
-  LIMIT,
-  async () => {
-    const pair = await ready(10);
-    await pair.guest.some(pair.primaryNode.disk, 3);
-    pair.receiverWorld.failNext({ operation: 'write', path: DISK }, 'EIO');
-    const { point } = await pair.round();
-    await assert.rejects(pair.target.applied(point), coded('APPLY_FAILED'));
-    const { replica } = pair.replicaNode;
-    assert.match(replica.applyError?.message ?? '', /EIO/);
-    assert.equal(hex(replica.point?.id ?? point.id), hex(point.id), 'committed stays committed');
-    await pair.guest.some(pair.primaryNode.disk, 1);
-    await assert.rejects(pair.round(), refusedAs('apply-failed'));
-    pair.link?.cut();
-    await turn();
-    await pair.startReplica();
-    same(pair.replicaNode.bytes(), pair.cutOf(point).image, 'C1: the point after a restart');
-    pair.connect();
-    assert.equal(await pair.contact(), 'ready');
-    await another(pair);
-    await historyTrue(pair, pair.replicaNode);
-  },
-);
-
-test('the last N points are kept; with the others goes their undo', LIMIT, async () => {
-  const pair = await ready(11, {}, { ...shape, retain: 2 });
-  for (let count = 0; count < 4; count += 1) {
-    await another(pair);
-    await turn();
-    const { chain } = pair.replicaNode.replica.record;
-    assert.equal(chain.length, 2);
-    assert.deepEqual(await stateFiles(pair, 'undo-'), undos(pair));
-    assert.deepEqual(await stateFiles(pair, 'committed-'), []);
-  }
-  await historyTrue(pair, pair.replicaNode);
-});
-
-test(
-  'an unreadable committed file: back to the point before, by the undo (C1)',
-  LIMIT,
-  async () => {
-    const pair = await ready(12);
-    const from = await another(pair);
-    await pair.guest.some(pair.primaryNode.disk, 5);
-    pair.receiverWorld.failNext({ operation: 'sync', path: DISK }, 'EIO');
-    const { point } = await pair.round();
-    await assert.rejects(pair.target.applied(point), coded('APPLY_FAILED'));
-    pair.receiverWorld.flip(`${STATE}/committed-${hex(point.id)}`, 300);
-    pair.link?.cut();
-    await turn();
-    await pair.startReplica();
-    const { record, table } = pair.replicaNode.replica;
-    assert.deepEqual(record.point, from, 'the point before');
-    same(pair.replicaNode.bytes(), pair.cutOf(from).image, 'C1: rolled back');
-    assert.deepEqual(table.point, from);
-    assert.ok(record.lostPoint !== null, 'and it is said');
-    assert.deepEqual(await stateFiles(pair, 'committed-'), []);
-    await historyTrue(pair, pair.replicaNode);
-    // Opened once more it needs no compare: the fingerprint is that of the disk rolled back.
-    await pair.startReplica();
-    assert.equal(pair.replicaNode.replica.record.suspect, null);
-    // The primary hears of it, compares everything with the point before, and goes on.
-    pair.connect();
-    assert.equal(await pair.contact(), 'ready');
-    await pair.wholeRound();
-    same(pair.replicaNode.bytes(), pair.primaryNode.bytes(), 'the round after a lost point');
-    assert.equal(pair.replicaNode.replica.record.lostPoint, null);
-  },
-);
-
-test(
-  'after a promotion no data moves: ahead, or diverged when both went on (H24, H37)',
-  LIMIT,
-  async () => {
-    for (const [bothWent, relation] of [
-      [false, 'ahead'],
-      [true, 'diverged'],
-    ] as const) {
-      const pair = await ready(13);
-      const old = pair.replicaNode.resourceFile.state;
-      if (bothWent) await another(pair);
-      const { resourceFile } = pair.replicaNode;
-      const before = bothWent
-        ? { ...resourceFile.state, replica: old.replica }
-        : resourceFile.state;
-      const next = promoted(before, 'b', seededRandom(1));
-      assert.equal(next.epochs.length, 2);
-      assert.equal(next.epochs[1]?.number, 2);
-      assert.deepEqual(next.epochs[1]?.parent, before.replica.point?.id, 'from its last point');
-      assert.equal(next.written, false);
-      await resourceFile.update(() => next);
-      pair.connect();
-      const was = pair.replicaNode.bytes();
-      await assert.rejects(pair.contact(), (error: unknown) => {
-        assert.ok(error instanceof RoundError && error.fault.code === 'TARGET_DIVERGED');
-        assert.equal(error.fault.relation, relation);
-        return true;
-      });
-      await assert.rejects(pair.target.begin(beginOf(pair)), refusedAs('not-secondary'));
-      same(pair.replicaNode.bytes(), was, 'no data moved');
-    }
-  },
-);
-
-test('a replica set back to an older point is behind: no data moves', LIMIT, async () => {
-  const pair = await ready(14);
-  const older = pair.receiverWorld.afterCrash('none', seededRandom(1));
-  await another(pair);
-  pair.link?.cut();
-  pair.receiverWorld = older;
-  await pair.startReplica();
-  pair.connect();
-  await assert.rejects(pair.contact(), coded('TARGET_DIVERGED'));
-});
-
-test(
-  'an fdatasync that fails at the primary: no bit is dropped, no round runs (H18)',
-  LIMIT,
-  async () => {
-    const pair = await ready(15);
-    await pair.guest.some(pair.primaryNode.disk, 3);
-    pair.senderWorld.failNext({ operation: 'sync', path: DISK }, 'EIO');
-    await assert.rejects(pair.round(), coded('ROUND_HARDEN_FAILED'));
-    assert.ok(pair.primaryNode.primary.volume.dirtyBytes(0) > 0);
-    await assert.rejects(pair.primaryNode.disk.flush(), coded('DISK_SUSPECT'));
-    await assert.rejects(pair.round(), coded('ROUND_SUSPECT'));
-    await pair.primaryNode.primary.closeClean();
-    await pair.startPrimary();
-    assert.equal(pair.primaryNode.primary.belief, 'all', 'everything is in doubt');
-    pair.senderWorld.evict(DISK);
-    pair.connect();
-    await pair.contact();
-    await pair.settle();
-    await pair.wholeRound();
-    same(pair.replicaNode.bytes(), pair.primaryNode.bytes(), 'what the medium has');
-  },
-);
-
-test(
-  'a spill that cannot keep: the guest goes on, the round fails, the next one does it',
-  LIMIT,
-  async () => {
-    const pair = await ready(16, {}, { ...shape, spillBytes: 0 });
-    await pair.guest.some(pair.primaryNode.disk, 3);
-    pair.during = async (call) => {
-      if (call === 'begin')
-        await pair.guest.putBack(pair.primaryNode.disk, new Uint8Array(shape.sizeBytes), 8);
-    };
-    await assert.rejects(pair.round(), coded('ROUND_SPILL_FULL'));
-    pair.during = null;
-    await pair.wholeRound();
-    same(pair.replicaNode.bytes(), pair.primaryNode.bytes(), 'the next round');
   },
 );

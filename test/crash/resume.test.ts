@@ -1,23 +1,18 @@
 // What is staged is not sent again (D3, H31), and what had changed at the target is found and
 // mended (H28): plain scenarios without a crash of a machine, on both ladders.
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { CHUNK_BYTES } from '../../src/base/units.js';
 import { newCounts } from '../../src/round/parts.js';
 import type { ResumingTarget } from '../../src/target/resuming.js';
 import { historyTrue, same, senderTableTrue } from './checks.js';
-import { another, coded, ready, shape } from './ladder-material.js';
+import { another, coded, cutAt, large, ready, stateFiles } from './ladder-material.js';
+import { limited } from './limit.js';
 import { DISK, STATE } from './nodes.js';
 import type { Pair } from './pair.js';
 
-/** What hangs in memory leaves nothing to wait for: the timer keeps node until the limit. */
-const LIMIT = { timeout: 20_000 };
-const awake = setInterval(() => {}, 1000);
-after(() => clearInterval(awake));
-
-/** Three frames of data and more. */
-const large = { ...shape, sizeBytes: 4 * 1024 * 1024 };
+const LIMIT = limited(20_000);
 
 /** Every chunk of the disk gets content of its own. */
 async function overwrite(pair: Pair, seed: number, from = 0): Promise<void> {
@@ -30,18 +25,7 @@ async function overwrite(pair: Pair, seed: number, from = 0): Promise<void> {
   }
 }
 
-const staged = async (pair: Pair): Promise<string[]> =>
-  (await pair.receiverWorld.list(STATE)).filter((name) => name.startsWith('stage-'));
-
-/** Cuts the link at the call `name`, number `at` of its kind. */
-function cutAt(pair: Pair, name: string, at: number): void {
-  let calls = 0;
-  pair.during = async (call) => {
-    if (call !== name) return;
-    if (calls === at) pair.link?.cut();
-    calls += 1;
-  };
-}
+const staged = (pair: Pair): Promise<string[]> => stateFiles(pair, 'stage-');
 
 test('a round cut off: the next one takes over what is staged, by digest', LIMIT, async () => {
   for (const restart of [false, true]) {

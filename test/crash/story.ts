@@ -20,11 +20,29 @@ import type { Pair, Side } from './pair.js';
 /** Told of every whole round, for checks in a run without a crash. */
 export type Look = (pair: Pair) => Promise<void> | void;
 
-export async function story(pair: Pair, look: Look = () => {}): Promise<void> {
+/** What a guest writes, by the number of its writes. */
+type Some = (count: number) => Promise<void>;
+
+/** Both ends are made new, and a guest has written. */
+async function madeNew(pair: Pair): Promise<Some> {
   await pair.startReplica();
   await pair.startPrimary();
-  const some = (count: number): Promise<void> => pair.guest.some(pair.primaryNode.disk, count);
+  const some: Some = (count) => pair.guest.some(pair.primaryNode.disk, count);
   await some(3);
+  return some;
+}
+
+/** ... and the replica's disk has the first point. */
+async function filled(pair: Pair): Promise<Some> {
+  const some = await madeNew(pair);
+  pair.connect();
+  await pair.meet();
+  await pair.wholeRound();
+  return some;
+}
+
+export async function story(pair: Pair, look: Look = () => {}): Promise<void> {
+  const some = await madeNew(pair);
   pair.during = () => some(1);
   pair.connect();
   assert.equal(await pair.meet(), 'fill', 'a new replica has no point');
@@ -60,10 +78,7 @@ export async function story(pair: Pair, look: Look = () => {}): Promise<void> {
 /** First copy and two rounds over a link that may be lost anywhere; the first connection must
  * stand. */
 export async function rounds(pair: Pair): Promise<void> {
-  await pair.startReplica();
-  await pair.startPrimary();
-  const some = (count: number): Promise<void> => pair.guest.some(pair.primaryNode.disk, count);
-  await some(3);
+  const some = await madeNew(pair);
   const meet = async (): Promise<void> => {
     for (let tries = 0; tries < 3; tries += 1) {
       pair.connect();
@@ -89,13 +104,7 @@ export async function rounds(pair: Pair): Promise<void> {
 /** Somebody writes the replica's disk while its daemon is down: two clean chunks and, in a part,
  * one that is dirty. It is found, and the next round mends it (H28). */
 export async function drift(pair: Pair): Promise<void> {
-  await pair.startReplica();
-  await pair.startPrimary();
-  const some = (count: number): Promise<void> => pair.guest.some(pair.primaryNode.disk, count);
-  await some(3);
-  pair.connect();
-  await pair.meet();
-  await pair.wholeRound();
+  const some = await filled(pair);
   await some(2);
   await pair.wholeRound();
   pair.link?.cut();
@@ -119,13 +128,7 @@ export async function drift(pair: Pair): Promise<void> {
 /** The disk grows between two rounds, by what the resource's last chunk lacks and two more (H14);
  * the new area is not all zeroes at either end. */
 export async function growth(pair: Pair): Promise<void> {
-  await pair.startReplica();
-  await pair.startPrimary();
-  const some = (count: number): Promise<void> => pair.guest.some(pair.primaryNode.disk, count);
-  await some(3);
-  pair.connect();
-  await pair.meet();
-  await pair.wholeRound();
+  const some = await filled(pair);
   await some(3);
   await pair.round();
   pair.link?.cut();

@@ -1,18 +1,17 @@
 // Several targets of one primary (D6, H16): rounds that overlap, one that is dead, slow or full,
 // one that goes away and comes back, and a sender that crashes at every step of all that.
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { deferred } from '../../src/base/sync.js';
 import { MIB, SECTOR_BYTES } from '../../src/base/units.js';
 import { same } from './checks.js';
 import { coded } from './ladder-material.js';
+import { limited } from './limit.js';
 import { STATE } from './nodes.js';
 import { TARGETS, Trio } from './trio.js';
 
-const LIMIT = { timeout: 60_000 };
-const awake = setInterval(() => {}, 1000);
-after(() => clearInterval(awake));
+const LIMIT = limited(60_000);
 
 const given = process.env['HAST_SEED'];
 const seed = given === undefined ? Date.now() % 100_000 : Number(given);

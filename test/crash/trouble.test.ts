@@ -1,22 +1,19 @@
-// Answers that get lost and operations that fail at the worst moment, one scenario each: after all
-// of them both ends agree again without help, and neither has made a point twice (D4, H7, H23).
-// Longer than 300 lines: each scenario is short, and they share nothing but their material.
+// Answers that get lost and operations that fail at the replica at the worst moment, one scenario
+// each: after all of them both ends agree again without help, and neither has made a point twice
+// (D4, H7, H23). What fails at the primary: trouble-here.test.ts.
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { codeOf } from '../../src/base/errors.js';
 import { CHUNK_BYTES } from '../../src/base/units.js';
-import { contact, updateTarget } from '../../src/round/contact.js';
-import { newCounts } from '../../src/round/parts.js';
-import { droppedIsDurable, same, senderTableTrue } from './checks.js';
+import { contact } from '../../src/round/contact.js';
+import { same, senderTableTrue } from './checks.js';
 import { another, coded, ready, shape, started } from './ladder-material.js';
+import { limited } from './limit.js';
 import { DISK, STATE } from './nodes.js';
 import { Pair } from './pair.js';
 
-/** What hangs in memory leaves nothing to wait for: the timer keeps node until the limit. */
-const LIMIT = { timeout: 20_000 };
-const awake = setInterval(() => {}, 1000);
-after(() => clearInterval(awake));
+const LIMIT = limited(20_000);
 
 /** Fails the test instead of hanging it: everything in memory has ended after some turns. */
 async function ended<T>(work: Promise<T>, what: string): Promise<T> {
@@ -225,99 +222,5 @@ test(
     pair.connect();
     await pair.contact();
     await another(pair);
-  },
-);
-
-test('a clean stop whose publishing fails leaves no clean mark (H8)', LIMIT, async () => {
-  const pair = await ready(9);
-  await pair.guest.some(pair.primaryNode.disk, 3);
-  pair.senderWorld.failNext({ operation: 'sync', path: `${STATE}/b.dirty.new` }, 'EIO');
-  await pair.primaryNode.primary.closeClean();
-  assert.equal(pair.primaryNode.resourceFile.state.clean, null);
-  await pair.startPrimary();
-  assert.equal(pair.primaryNode.primary.belief, 'extents');
-  pair.connect();
-  await pair.contact();
-  await pair.wholeRound();
-  same(pair.replicaNode.bytes(), pair.primaryNode.bytes(), 'nothing was forgotten');
-});
-
-test(
-  'steps 7 to 9 that fail at the sender keep the bits; the next contact mends it',
-  LIMIT,
-  async () => {
-    const places = [`${STATE}/b.digests`, `${STATE}/resource.json.new`, `${STATE}/b.dirty.new`];
-    for (const path of places) {
-      const pair = await ready(10);
-      await pair.guest.some(pair.primaryNode.disk, 3);
-      const { link } = pair;
-      assert.ok(link);
-      const commit = link.commit.bind(link);
-      link.commit = async (question) => {
-        const answer = await commit(question);
-        pair.senderWorld.failNext({ operation: 'sync', path }, 'EIO');
-        return answer;
-      };
-      await assert.rejects(pair.round(), coded('FILE_FAILED'));
-      link.commit = commit;
-      assert.ok(pair.primaryNode.primary.volume.dirtyBytes(0) > 0, `${path}: the bits are kept`);
-      assert.equal(await pair.contact(), 'ready', path);
-      senderTableTrue(pair, pair.primaryNode);
-      await pair.guest.putBack(pair.primaryNode.disk, pair.cuts[0]?.image ?? new Uint8Array(0), 8);
-      const { point } = await pair.wholeRound();
-      same(pair.replicaNode.bytes(), pair.primaryNode.bytes(), path);
-      droppedIsDurable(pair.primaryNode, pair.cutOf(point).image);
-    }
-  },
-);
-
-test('settle drops a mark only if nobody wrote the chunk meanwhile (H12)', LIMIT, async () => {
-  const pair = await ready(11);
-  pair.link?.cut();
-  const next = pair.fork('sender', 'all', 12, 'live');
-  await next.startPrimary();
-  const { primary, disk, parts } = next.primaryNode;
-  assert.equal(primary.belief, 'all');
-  const chunks = Math.ceil(shape.sizeBytes / CHUNK_BYTES);
-  assert.equal(primary.volume.pending(0).count().chunks, chunks);
-  // A guest writes chunk 1 after it was read and before the marks are dropped.
-  const sync = parts.volume.sync.bind(parts.volume);
-  let synced = 0;
-  Object.defineProperty(parts.volume, 'sync', {
-    value: async () => {
-      synced += 1;
-      await disk.write(CHUNK_BYTES, Buffer.alloc(512, 3));
-      await sync();
-    },
-  });
-  const counts = newCounts('settle');
-  assert.equal(await next.settle(counts), chunks - 1, 'all but the one that was written');
-  assert.equal(synced, 1, 'the disk was synced after the read');
-  assert.notEqual(primary.volume.pending(0).chunkMask(1), 0);
-  next.connect();
-  assert.equal(await next.contact(), 'ready');
-  await next.wholeRound();
-  same(next.replicaNode.bytes(), next.primaryNode.bytes(), 'the round after');
-});
-
-test(
-  'settle drops nothing when marks may have moved, nor while a round is proposed',
-  LIMIT,
-  async () => {
-    const pair = await ready(13);
-    const next = pair.fork('sender', 'all', 14, 'killed');
-    await next.startPrimary();
-    const { primary, parts } = next.primaryNode;
-    const pending = (): number => primary.volume.pending(0).count().chunks;
-    const before = pending();
-    const settling = next.settle();
-    await primary.dirty.checkpoint();
-    assert.equal(await settling, 0, 'a checkpoint came between');
-    const point = { id: next.random.bytes(16), number: 99, timeMs: 1 };
-    await updateTarget(parts, (record) => ({ ...record, proposed: { point, from: record.point } }));
-    assert.equal(await next.settle(), 0, 'the target may be at another point');
-    assert.equal(pending(), before);
-    await updateTarget(parts, (record) => ({ ...record, proposed: null }));
-    assert.equal(await next.settle(), before, 'nothing else keeps it');
   },
 );

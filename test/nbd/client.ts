@@ -1,5 +1,6 @@
 // The client's half of NBD for tests, written from proto.md and not from src/nbd: packets out,
 // packets back, over any socket. It can also misbehave: `raw` sends what it is given.
+// Numbers stand here again, as in src/nbd/protocol.ts: one shared table would hide a wrong one.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createConnection, type NetConnectOpts, type Socket } from 'node:net';

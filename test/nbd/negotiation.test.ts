@@ -1,4 +1,5 @@
-// Fixed newstyle negotiation: a table of conversations, each also fed byte by byte, and a fuzzer.
+// Fixed newstyle negotiation: a table of conversations (conversations.ts), each also fed byte by
+// byte, what the answers say, and a fuzzer.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -6,13 +7,12 @@ import { systemRandom } from '../../src/base/random.js';
 import {
   greeting,
   Negotiation,
-  OPTION_BYTES_MAX,
   OPTION_DRAIN_BYTES_MAX,
-  OPTIONS_MAX,
   type Step,
 } from '../../src/nbd/negotiation.js';
 import { type Agreement, SIMPLE_AGREEMENT } from '../../src/nbd/protocol.js';
 import { goData, metaData, OPT, option, optionReplies, words } from './client.js';
+import { conversations, ERR, SERVER } from './conversations.js';
 
 const EXPORTS = [
   {
@@ -28,10 +28,6 @@ const WRITABLE = 0b1101_0110_1101;
 const READ_ONLY = 0b0101_0000_1111; // HAS_FLAGS READ_ONLY FLUSH FUA CAN_MULTI_CONN CACHE
 const SEND_DF = 0b1000_0000;
 const FLAGS = words([32, 3]);
-const ACK = 1;
-const SERVER = 2;
-const INFO = 3;
-const ERR = (number: number): number => 0x8000_0000 + number;
 
 interface Outcome {
   readonly replies: Buffer;
@@ -51,116 +47,6 @@ function converse(input: Uint8Array, pieceBytes = input.length): Outcome {
 }
 
 const typesOf = (replies: Buffer): number[] => optionReplies(replies).map((one) => one.type);
-
-/** Outcome in words, and the types of the option replies. */
-const conversations: { title: string; input: Buffer[]; end: string; types: number[] }[] = [
-  { title: 'nothing but flags', input: [], end: 'more', types: [] },
-  { title: 'ABORT', input: [option(OPT.ABORT)], end: 'aborted', types: [ACK] },
-  {
-    title: 'ABORT with data that is ignored',
-    input: [option(OPT.ABORT, Buffer.from('bye'))],
-    end: 'aborted',
-    types: [ACK],
-  },
-  { title: 'LIST', input: [option(OPT.LIST)], end: 'more', types: [SERVER, SERVER, ACK] },
-  {
-    title: 'LIST with data',
-    input: [option(OPT.LIST, Buffer.from('x'))],
-    end: 'more',
-    types: [ERR(3)],
-  },
-  {
-    title: 'GO',
-    input: [option(OPT.GO, goData('vm1', 3))],
-    end: 'transmit vm1',
-    types: [INFO, INFO, ACK],
-  },
-  {
-    title: 'GO asking for the name and for what nobody knows',
-    input: [option(OPT.GO, goData('vm1@42', 1, 3, 999))],
-    end: 'transmit vm1@42',
-    types: [INFO, INFO, INFO, ACK],
-  },
-  {
-    title: 'INFO, then GO',
-    input: [option(OPT.INFO, goData('vm1')), option(OPT.GO, goData('vm1'))],
-    end: 'transmit vm1',
-    types: [INFO, INFO, ACK, INFO, INFO, ACK],
-  },
-  {
-    title: 'GO for an unknown export, then a known one',
-    input: [option(OPT.GO, goData('vm2')), option(OPT.GO, goData('vm1'))],
-    end: 'transmit vm1',
-    types: [ERR(6), INFO, INFO, ACK],
-  },
-  {
-    title: 'GO for the default export, which there is not',
-    input: [option(OPT.GO, goData(''))],
-    end: 'more',
-    types: [ERR(6)],
-  },
-  {
-    title: 'INFO and GO that are malformed',
-    input: [
-      option(OPT.GO),
-      option(OPT.GO, goData('vm1').subarray(0, 8)),
-      option(OPT.INFO, Buffer.concat([goData('vm1'), Buffer.alloc(1)])),
-      option(OPT.INFO, words([32, 0xffff_ffff], [16, 0])),
-      option(OPT.GO, words([32, 0], [16, 9])),
-    ],
-    end: 'more',
-    types: [ERR(3), ERR(3), ERR(3), ERR(3), ERR(3)],
-  },
-  {
-    title: 'a name of 4097 bytes',
-    input: [option(OPT.GO, goData('n'.repeat(4097)))],
-    end: 'more',
-    types: [ERR(3)],
-  },
-  {
-    title: 'STARTTLS, EXTENDED_HEADERS, PEEK_EXPORT, rubbish',
-    input: [5, 11, 4, 0, 0xffff_ffff].map((number) => option(number)),
-    end: 'more',
-    types: [ERR(2), ...Array.from({ length: 4 }, () => ERR(1))],
-  },
-  {
-    title: 'an option longer than what is held',
-    input: [option(OPT.GO, Buffer.alloc(OPTION_BYTES_MAX + 1)), option(OPT.ABORT)],
-    end: 'aborted',
-    types: [ERR(9), ACK],
-  },
-  {
-    title: 'an option of 4 GiB',
-    input: [Buffer.from('IHAVEOPT'), words([32, OPT.GO], [32, 0xffff_ffff])],
-    end: 'too-much',
-    types: [],
-  },
-  {
-    title: 'a long EXPORT_NAME',
-    input: [option(OPT.EXPORT_NAME, Buffer.alloc(OPTION_BYTES_MAX + 1))],
-    end: 'too-much',
-    types: [],
-  },
-  {
-    title: 'EXPORT_NAME unknown',
-    input: [option(OPT.EXPORT_NAME, Buffer.from('vm9'))],
-    end: 'unknown-export',
-    types: [],
-  },
-  { title: 'no option magic', input: [Buffer.alloc(16)], end: 'bad-magic', types: [] },
-  {
-    title: 'as many options as are allowed',
-    input: Array.from({ length: OPTIONS_MAX }, () => option(99)),
-    end: 'more',
-    types: Array.from({ length: OPTIONS_MAX }, () => ERR(1)),
-  },
-  {
-    title: 'more options than are allowed',
-    input: Array.from({ length: OPTIONS_MAX + 1 }, () => option(99)),
-    end: 'too-much',
-    types: Array.from({ length: OPTIONS_MAX }, () => ERR(1)),
-  },
-];
 
 const endOf = (step: Step): string =>
   step.next === 'more'

@@ -1,49 +1,16 @@
-// A session between two ends in memory: questions and answers, order, backpressure, the beat, and
-// every way to end. Time is a fake clock's.
+// A session between two ends in memory: questions and answers, order, backpressure, the beat. Time
+// is a fake clock's. How sessions end: session-end.test.ts.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { codeOf } from '../../src/base/errors.js';
 import { deferred } from '../../src/base/sync.js';
-import { NetError } from '../../src/net/faults.js';
-import type { ByteStream } from '../../src/net/stream.js';
 import { encodeMessage } from '../../src/peer/encode.js';
 import { REQUESTS_MAX } from '../../src/peer/limits.js';
-import type { Envelope, Message, PeerFacts } from '../../src/peer/messages.js';
+import type { Envelope } from '../../src/peer/messages.js';
 import { MessageReader } from '../../src/peer/reader.js';
-import { type Handler, Session } from '../../src/peer/session.js';
-import { memoryStreamPair } from '../net/memory-stream.js';
 import { FakeClock } from '../world/fake-clock.js';
-import { factsOf, idOf } from './material.js';
-
-const ignore: Handler = () => {};
-
-interface End {
-  readonly session: Session;
-  readonly stream: ByteStream;
-}
-
-function endOf(stream: ByteStream, clock: FakeClock, mine: PeerFacts, theirs: PeerFacts): End {
-  const reader = new MessageReader(stream, () => session.heard());
-  const facts = { number: 5, mine, theirs, features: 0 };
-  const session: Session = new Session(facts, stream, reader, clock);
-  return { session, stream };
-}
-
-interface PairOptions {
-  readonly a?: Partial<PeerFacts>;
-  readonly b?: Partial<PeerFacts>;
-  readonly capacityBytes?: number;
-}
-
-function pair(clock = new FakeClock(), options: PairOptions = {}) {
-  const { capacityBytes = 65_536 } = options;
-  const [near, far] = memoryStreamPair({ names: ['a:1', 'b:2'], capacityBytes });
-  const [factsA, factsB] = [factsOf('a', options.a ?? {}), factsOf('b', options.b ?? {})];
-  return { a: endOf(near, clock, factsA, factsB), b: endOf(far, clock, factsB, factsA), clock };
-}
-
-const coded = (code: string) => (error: unknown) => codeOf(error) === code;
+import { idOf } from './material.js';
+import { coded, type End, ignore, pair } from './session-pair.js';
 
 test('answers find their questions, in whatever order they come', async () => {
   const { a, b } = pair();
@@ -261,114 +228,4 @@ test('two ends that both send all the time do not stand against each other', asy
   const sending = Promise.all([frames(a), frames(b)]);
   await clock.advance(15_000);
   await sending;
-});
-
-test('a cut rejects everything that waits, with the reason', async () => {
-  const { a, b } = pair();
-  a.session.start(ignore);
-  b.session.start(() => new Promise(() => {}));
-  const asked = assert.rejects(
-    a.session.ask({ type: 'outcome', round: idOf(1) }),
-    coded('PEER_CLOSED'),
-  );
-  const stuck = assert.rejects(async () => {
-    for (let number = 0; ; number += 1) {
-      const bytes = new Uint8Array(50_000);
-      await a.session.push({ type: 'frame', session: 5, round: idOf(1), number, bytes });
-    }
-  }, coded('PEER_CLOSED'));
-  await turn();
-  b.stream.destroy('pulled the cable');
-  await Promise.all([asked, stuck]);
-  assert.equal(codeOf(await a.session.closed), 'PEER_CLOSED');
-  await a.session.finished();
-  await assert.rejects(a.session.ask({ type: 'outcome', round: idOf(1) }), coded('PEER_CLOSED'));
-});
-
-test('closing lets out what was accepted; the other side sees an end', async () => {
-  const { a, b, clock } = pair();
-  const seen: string[] = [];
-  b.session.start(({ message }) => void seen.push(message.type));
-  a.session.start(ignore);
-  await a.session.push({ type: 'staged', round: idOf(1), frames: 4 });
-  await Promise.all([a.session.close(), a.session.close()]);
-  assert.match((await b.session.closed).message, /the other side ended it/);
-  assert.deepEqual(seen, ['staged']);
-  await a.session.finished();
-  await b.session.finished();
-  assert.equal(clock.sleeping, 0, 'no timer is left');
-});
-
-test('closing does not wait for ever for a peer that does not read', async () => {
-  const { a, clock } = pair(new FakeClock(), { capacityBytes: 10 });
-  a.session.start(ignore);
-  const stuck = assert.rejects(
-    a.session.push({ type: 'staged', round: idOf(1), frames: 4 }),
-    coded('PEER_CLOSED'),
-  );
-  await turn();
-  const closing = a.session.close();
-  await clock.advance(2_000);
-  await closing;
-  await stuck;
-});
-
-test('a session can be closed before it was started', async () => {
-  const { a, b } = pair();
-  await a.session.close();
-  await a.session.finished();
-  b.session.destroy(new NetError({ code: 'PEER_ABORTED', address: 'a:1' }));
-  b.session.start(ignore);
-  await b.session.finished();
-  assert.equal(codeOf(await b.session.closed), 'PEER_ABORTED');
-});
-
-test('an error of the handler ends the session and is its reason', async () => {
-  const { a, b } = pair();
-  a.session.start(() => {
-    throw new NetError({ code: 'PEER_ABORTED', address: 'here' });
-  });
-  b.session.start(ignore);
-  await b.session.push({ type: 'staged', round: idOf(1), frames: 1 });
-  assert.equal(codeOf(await a.session.closed), 'PEER_ABORTED');
-  assert.equal(codeOf(await b.session.closed), 'PEER_CLOSED');
-});
-
-const FORBIDDEN: readonly [string, Envelope][] = [
-  ['an answer nobody asked for', { request: 3, message: { type: 'outcome-is', outcome: 'none' } }],
-  [
-    'a second HELLO',
-    {
-      request: 0,
-      message: { type: 'hello', features: 0, nonce: idOf(1), facts: factsOf('b') },
-    },
-  ],
-];
-
-for (const [title, envelope] of FORBIDDEN) {
-  test(`breaks the protocol: ${title}`, async () => {
-    const { a, b } = pair();
-    a.session.start(ignore);
-    await b.stream.write(encodeMessage(envelope));
-    assert.equal(codeOf(await a.session.closed), 'PEER_PROTOCOL');
-  });
-}
-
-test('a REFUSE that answers a WELCOME ends the session with its reason', async () => {
-  const { a, b } = pair();
-  a.session.start(ignore);
-  const message: Message = { type: 'refuse', refusal: 'size', text: 'too small' };
-  await b.stream.write(encodeMessage({ request: 0, message }));
-  const reason = await a.session.closed;
-  assert.equal(reason.message, 'b:2 refused: too small');
-  assert.equal(codeOf(reason), 'PEER_REFUSED');
-});
-
-test('garbage inside a session ends it as PEER_PROTOCOL', async () => {
-  const { a, b } = pair();
-  a.session.start(ignore);
-  const ping: Message = { type: 'ping' };
-  await b.stream.write(encodeMessage({ request: 0, message: ping }));
-  await b.stream.write([new Uint8Array(64).fill(0x5a)]);
-  assert.equal(codeOf(await a.session.closed), 'PEER_PROTOCOL');
 });

@@ -5,43 +5,16 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RoundRecord, TargetStatus } from '../../src/control/api.js';
-import { Client, CMD, FUA } from '../nbd/client.js';
-import { assertSameImages, MIB, seededBytes } from './images.js';
+import { assertSameImages, MIB } from './images.js';
 import type { RealNode } from './nodes.js';
 import { startTrio, type Trio } from './trio.js';
+import { never, target, until, write } from './trio-steps.js';
 
 const SIZE = 48 * MIB;
 const CONTENT = 16 * MIB;
 const TIMEOUT = 'timeout 5s';
-const WAIT_MS_MAX = 60_000;
-const POLL_MS = 50;
-const never = (): AbortSignal => new AbortController().signal;
 
-/** Content that no compression makes smaller, through the export. */
-async function write(node: RealNode, offset: number, length: number, seed: number): Promise<void> {
-  const client = await Client.open({ path: node.nbdSocket }, 'vm1');
-  const bytes = seededBytes(seed, length);
-  for (let at = 0; at < length; at += MIB) {
-    const asked = { type: CMD.WRITE, flags: FUA, offset: offset + at };
-    assert.equal((await client.ask(asked, bytes.subarray(at, at + MIB))).error, 0);
-  }
-  client.socket.destroy();
-}
-
-async function targetB(node: RealNode): Promise<TargetStatus> {
-  const { resources } = await node.control.status(['vm1']);
-  const found = resources[0]?.targets.find(({ name }) => name === 'b');
-  assert.ok(found, 'vm1 has a target b');
-  return found;
-}
-
-async function until(what: string, look: () => Promise<boolean>): Promise<void> {
-  for (let waitedMs = 0; waitedMs < WAIT_MS_MAX; waitedMs += POLL_MS) {
-    if (await look()) return;
-    await sleep(POLL_MS);
-  }
-  assert.fail(`in vain: ${what}`);
-}
+const targetB = (node: RealNode): Promise<TargetStatus> => target(node, 'b');
 
 /** A round of b that must come out, within some tries while nodes come back. */
 async function roundOfB(trio: Trio, tries = 1): Promise<RoundRecord> {
@@ -86,6 +59,20 @@ async function backAs(node: RealNode, role: 'primary' | 'secondary'): Promise<vo
   await node.ask('role', role, 'vm1', ...alone);
 }
 
+/** Who was killed comes back, the link is fast again: the next round reuses what was staged. */
+async function takenOver(t: TestContext, trio: Trio, back: () => Promise<void>): Promise<void> {
+  const { a, b, toB } = trio;
+  const before = toB.bytes.up;
+  await back();
+  toB.bytesPerSecond = null;
+  const record = await roundOfB(trio, 20);
+  const passed = toB.bytes.up - before;
+  t.diagnostic(`reused ${record.reusedBytes}, passed ${passed}, of ${CONTENT}`);
+  assert.ok(record.reusedBytes > CONTENT * 0.4, `${record.reusedBytes} reused`);
+  assert.ok(passed < CONTENT * 0.6, `${passed} bytes for the rest`);
+  assertSameImages(a.image, b.image);
+}
+
 test('a link that is cut every two seconds: it goes on, and sent again is counted', async (t) => {
   const trio = await started(t, 2 * MIB);
   const { a, b, toB } = trio;
@@ -116,22 +103,14 @@ test('a link that is cut every two seconds: it goes on, and sent again is counte
 
 test('kill -9 of the replica in a round: the next one takes over what was staged', async (t) => {
   const trio = await started(t, 2 * MIB);
-  const { a, b, toB } = trio;
+  const { a, b } = trio;
   await write(a, 0, CONTENT, 2);
   await roundUnderWay(trio, CONTENT * 0.7);
   await b.kill('SIGKILL');
   await until('the round is given up', async () => (await targetB(a)).round === null);
   assert.equal((await lastOfB(a)).outcome, 'unknown', 'nobody can say what became of it');
   assert.ok((await targetB(a)).failedRounds > 0);
-  const before = toB.bytes.up;
-  await backAs(b, 'secondary');
-  toB.bytesPerSecond = null;
-  const record = await roundOfB(trio, 20);
-  const passed = toB.bytes.up - before;
-  t.diagnostic(`reused ${record.reusedBytes}, passed ${passed}, of ${CONTENT}`);
-  assert.ok(record.reusedBytes > CONTENT * 0.4, `${record.reusedBytes} reused`);
-  assert.ok(passed < CONTENT * 0.6, `${passed} bytes for the rest`);
-  assertSameImages(a.image, b.image);
+  await takenOver(t, trio, () => backAs(b, 'secondary'));
   assert.equal((await targetB(a)).failedRounds, 0);
 });
 
@@ -152,19 +131,11 @@ test('the replica is back within the timeout: the same round goes on', async (t)
 
 test('kill -9 of the primary in a round: its next one takes over what was staged', async (t) => {
   const trio = await started(t, 2 * MIB);
-  const { a, b, toB } = trio;
+  const { a } = trio;
   await write(a, 0, CONTENT, 4);
   await roundUnderWay(trio, CONTENT * 0.7);
   await a.kill('SIGKILL');
-  const before = toB.bytes.up;
-  await backAs(a, 'primary');
-  toB.bytesPerSecond = null;
-  const record = await roundOfB(trio, 20);
-  const passed = toB.bytes.up - before;
-  t.diagnostic(`reused ${record.reusedBytes}, passed ${passed}, of ${CONTENT}`);
-  assert.ok(record.reusedBytes > CONTENT * 0.4, `${record.reusedBytes} reused`);
-  assert.ok(passed < CONTENT * 0.6, `${passed} bytes for the rest`);
-  assertSameImages(a.image, b.image);
+  await takenOver(t, trio, () => backAs(a, 'primary'));
 });
 
 test('a first copy over a link that is cut: it goes on where it was', async (t) => {

@@ -74,9 +74,13 @@ export function listen(node: RealNode) {
   return { news, line };
 }
 
-/** Waits until `look` is true, at most fifteen seconds. */
-export async function until(what: string, look: () => Promise<boolean>): Promise<void> {
-  for (let waitedMs = 0; waitedMs < WAIT_MS_MAX; waitedMs += POLL_MS) {
+/** Waits until `look` is true, at most fifteen seconds or as long as is said. */
+export async function until(
+  what: string,
+  look: () => Promise<boolean>,
+  waitMsMax = WAIT_MS_MAX,
+): Promise<void> {
+  for (let waitedMs = 0; waitedMs < waitMsMax; waitedMs += POLL_MS) {
     if (await look()) return;
     await sleep(POLL_MS);
   }

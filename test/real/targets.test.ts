@@ -5,43 +5,13 @@ import assert from 'node:assert/strict';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SyncAnswer, TargetStatus } from '../../src/control/api.js';
-import { Client, CMD, FUA } from '../nbd/client.js';
-import { assertSameImages, MIB, seededBytes } from './images.js';
+import type { SyncAnswer } from '../../src/control/api.js';
+import { assertSameImages, MIB } from './images.js';
 import type { RealNode } from './nodes.js';
 import { startTrio, type Trio } from './trio.js';
+import { never, target, until, write } from './trio-steps.js';
 
 const SIZE = 24 * MIB;
-const WAIT_MS_MAX = 60_000;
-const POLL_MS = 50;
-const never = (): AbortSignal => new AbortController().signal;
-
-/** Writes seeded content through the export, in pieces. */
-async function write(node: RealNode, offset: number, length: number, seed: number): Promise<void> {
-  const client = await Client.open({ path: node.nbdSocket }, 'vm1');
-  const bytes = seededBytes(seed, length);
-  for (let at = 0; at < length; at += MIB) {
-    const payload = bytes.subarray(at, Math.min(length, at + MIB));
-    const asked = { type: CMD.WRITE, flags: FUA, offset: offset + at };
-    assert.equal((await client.ask(asked, payload)).error, 0);
-  }
-  client.socket.destroy();
-}
-
-async function target(node: RealNode, name: string): Promise<TargetStatus> {
-  const { resources } = await node.control.status(['vm1']);
-  const found = resources[0]?.targets.find((each) => each.name === name);
-  assert.ok(found, `vm1 has a target ${name}`);
-  return found;
-}
-
-async function until(what: string, look: () => Promise<boolean>): Promise<void> {
-  for (let waitedMs = 0; waitedMs < WAIT_MS_MAX; waitedMs += POLL_MS) {
-    if (await look()) return;
-    await sleep(POLL_MS);
-  }
-  assert.fail(`in vain: ${what}`);
-}
 
 type Outcome = SyncAnswer['outcomes'][number];
 

@@ -1,19 +1,12 @@
 // The contract of `Target`, run against every implementation: the fake, the fake across a session
 // in memory and across TLS, both behind a target that resumes, and whatever other target a test
-// file brings. What it asserts is what
-// the sender's ladder (RULES.md §1) relies on.
+// file brings. What it asserts is what the sender's ladder (RULES.md §1) relies on.
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { seededRandom } from '../../src/base/random.js';
 import type { FrameEntry } from '../../src/format/changeset.js';
-import {
-  type Begin,
-  type Commit,
-  type RefusalReason,
-  type ReuseItem,
-  type Target,
-  TargetError,
-} from '../../src/target/target.js';
+import type { Begin, Commit, ReuseItem, Target } from '../../src/target/target.js';
+import { putAll, refused } from './calls.js';
 
 /** A legal round from the target's point, made of `frames.length` frames. */
 export interface RoundMaterial {
@@ -42,30 +35,6 @@ export interface TargetUnderTest {
 }
 
 export type MakeTarget = (t: TestContext) => Promise<TargetUnderTest>;
-
-export const refused =
-  (reason: RefusalReason, text = /./) =>
-  (error: unknown): boolean => {
-    assert.ok(error instanceof TargetError, String(error));
-    assert.equal(error.fault.code, 'TARGET_REFUSED');
-    assert.ok(error.fault.code === 'TARGET_REFUSED' && error.fault.reason === reason);
-    assert.match(error.fault.text, text);
-    return true;
-  };
-
-export const lost =
-  (text = /./) =>
-  (error: unknown): boolean => {
-    assert.ok(error instanceof TargetError, String(error));
-    assert.equal(error.fault.code, 'TARGET_LOST');
-    assert.match(error.fault.text, text);
-    return true;
-  };
-
-/** Puts all frames; the error of the first that was not taken, or of the wait for `staged`. */
-async function putAll(target: Target, frames: readonly Uint8Array[], first = 0): Promise<void> {
-  for (const [at, frame] of frames.entries()) await target.put(first + at, frame);
-}
 
 async function run(target: Target, round: RoundMaterial): Promise<void> {
   await target.begin(round.begin);

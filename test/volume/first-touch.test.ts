@@ -3,79 +3,15 @@
 // nobody else waits; a flush that fails holds no guest; and a clearer that comes in between.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { seededRandom } from '../../src/base/random.js';
-import { type Deferred, deferred } from '../../src/base/sync.js';
-import { CHUNK_BYTES, MIB } from '../../src/base/units.js';
+import { CHUNK_BYTES } from '../../src/base/units.js';
 import { intentPageOffset } from '../../src/format/intent-file.js';
 import { Core, runNow, section } from '../../src/volume/core.js';
 import { confirmIntent, touchIntent } from '../../src/volume/first-touch.js';
 import { HoldTimes } from '../../src/volume/hold-times.js';
-import { createIntentFile, IntentOwner, intentWriter } from '../../src/volume/intent.js';
+import { intentWriter } from '../../src/volume/intent.js';
 import * as M from '../../src/volume/memory.js';
-import { MemoryDevice } from '../disk/memory-device.js';
-import { FakeClock } from '../world/fake-clock.js';
-import { CrashWorld } from '../world/memory-files.js';
-import { filled, makeRig, type Rig } from './rig.js';
-
-const PATH = '/state/intent.map';
-const EXTENT_BYTES = MIB;
-const SIZE_BYTES = 8 * MIB;
-const header = {
-  resource: seededRandom(1).bytes(16),
-  sizeBytes: SIZE_BYTES,
-  extentBytes: EXTENT_BYTES,
-};
-
-interface Held extends Rig {
-  readonly world: CrashWorld;
-  readonly clock: FakeClock;
-  readonly owner: IntentOwner;
-  readonly onDisk: MemoryDevice;
-  /** One a flush that has begun; it ends when the test says so. */
-  readonly flushes: Deferred<void>[];
-  /** Bits of the file as a power failure now would leave them. */
-  readonly onMedium: () => number;
-}
-
-/** `held`: false: flushes end by themselves. */
-async function made(held = true): Promise<Held> {
-  const world = new CrashWorld();
-  await world.makeDirectory('/state');
-  await createIntentFile(world, PATH, header);
-  world.settle();
-  const handle = await world.open(PATH, 'write');
-  const onDisk = new MemoryDevice({ sizeBytes: SIZE_BYTES });
-  const clock = new FakeClock();
-  const flushes: Deferred<void>[] = [];
-  const rig = makeRig(onDisk, {
-    metaflush: true,
-    extentBytes: EXTENT_BYTES,
-    clock,
-    writeIntent: intentWriter(handle),
-    flushIntent: async () => {
-      const flush = deferred<void>();
-      flushes.push(flush);
-      const synced = handle.sync();
-      if (held) await flush.promise;
-      await synced;
-    },
-  });
-  const owner = new IntentOwner(rig.volume.core, handle, 0);
-  assert.equal(await owner.load(header), 'whole');
-  const onMedium = (): number => {
-    const left = world.afterCrash('all', seededRandom(1)).peek(PATH);
-    return left?.[intentPageOffset(0)] ?? -1;
-  };
-  return { ...rig, world, clock, owner, onDisk, flushes, onMedium };
-}
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** Runs with a timer, since a wait on shared memory keeps no process alive. */
-const alive = (body: () => Promise<void>) => async (): Promise<void> => {
-  const timer = setInterval(() => {}, 1000);
-  await body().finally(() => clearInterval(timer));
-};
+import { alive, EXTENT_BYTES, type Held, made, PATH, turn } from './held-rig.js';
+import { filled } from './rig.js';
 
 describe('H10: a first touch', () => {
   test(

@@ -1,58 +1,19 @@
 // Blocks that the disk cannot read: got back from a target and written back (H20), and what a round
-// reads of a frozen chunk that has one (H21). The disk is in memory, with bad blocks that a write
-// mends; the target is a function.
+// reads of a frozen chunk that has one (H21). The disk is BadDevice, the target is a
+// function.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { codeOf } from '../../src/base/errors.js';
 import { seededRandom } from '../../src/base/random.js';
 import { BLOCK_BYTES, CHUNK_BYTES, MIB } from '../../src/base/units.js';
-import { DiskError } from '../../src/disk/device.js';
 import { isMediumError } from '../../src/volume/repair.js';
 import type { FrozenSet } from '../../src/volume/volume.js';
 import { MemoryDevice } from '../disk/memory-device.js';
+import { BadDevice } from './bad-device.js';
 import { filled, makeRig, type Rig } from './rig.js';
 
 const SIZE_BYTES = MIB + 512;
 const LAST = Math.floor(SIZE_BYTES / CHUNK_BYTES);
-
-/** A disk with blocks that cannot be read until they are written. */
-class BadDevice extends MemoryDevice {
-  readonly bad = new Set<number>();
-
-  override readCached(offset: number, into: Uint8Array): boolean {
-    return !this.#meets(offset, into.length) && super.readCached(offset, into);
-  }
-
-  override async read(offset: number, into: Uint8Array): Promise<void> {
-    if (this.#meets(offset, into.length)) throw this.#error(offset);
-    await super.read(offset, into);
-  }
-
-  override async readAside(offset: number, into: Uint8Array): Promise<void> {
-    if (this.#meets(offset, into.length)) throw this.#error(offset);
-    await super.readAside(offset, into);
-  }
-
-  override writeNow(offset: number, bytes: Uint8Array): void {
-    super.writeNow(offset, bytes);
-    for (const block of this.#blocks(offset, bytes.length)) this.bad.delete(block);
-  }
-
-  #meets(offset: number, length: number): boolean {
-    return this.#blocks(offset, length).some((block) => this.bad.has(block));
-  }
-
-  #blocks(offset: number, length: number): number[] {
-    const first = Math.floor(offset / BLOCK_BYTES);
-    const last = Math.floor((offset + length - 1) / BLOCK_BYTES);
-    return Array.from({ length: last - first + 1 }, (_, at) => first + at);
-  }
-
-  #error(offset: number): Error {
-    const { path } = this;
-    return new DiskError({ code: 'DISK_FAILED', operation: 'read', path, offset, errno: 'EIO' });
-  }
-}
 
 interface Broken extends Rig {
   readonly onDisk: BadDevice;
