@@ -25,7 +25,7 @@ import { type IdleMemory, idleMemory, printMemory } from './nbd-memory.js';
 import { type Cell, cellOf, printCell, printOverview, printVerdicts } from './nbd-results.js';
 import { printUnderRounds, type UnderRounds, underRounds } from './nbd-rounds.js';
 import { type NbdServer, type Servers, startServers } from './nbd-servers.js';
-import { evict, syncFiles } from './residency.js';
+import { bringIn, evict, syncFiles } from './residency.js';
 import { profilesTo } from './two-nodes.js';
 
 export interface NbdBenchOptions {
@@ -110,6 +110,8 @@ async function withServers(
   try {
     const { sizeBytes, seed, profiles } = options;
     servers = await startServers(folder, sizeBytes, seed, profilesTo(profiles), others);
+    // hastd drops the page cache before a first copy, and nobody else has had one.
+    for (const { image } of servers.all) bringIn(image);
     await warmUp(servers.all, options);
     await work(servers);
   } finally {

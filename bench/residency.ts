@@ -1,9 +1,10 @@
 // The page cache of a file, from outside of who reads it: dropping it, and asking the kernel which
 // pages are in it (mincore(2)). After a round that began with nothing cached, that is what was
 // read, the kernel's reading ahead included.
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import koffi from 'koffi';
-import { CHUNK_BYTES } from '../src/base/units.js';
+import { BLOCK_BYTES, CHUNK_BYTES } from '../src/base/units.js';
+import { posixFadviseRandom } from '../src/disk/syscalls.js';
 import { run } from './meters.js';
 
 const PAGE_BYTES = 4096;
@@ -24,6 +25,18 @@ export async function evict(paths: readonly string[]): Promise<void> {
   for (const path of paths) {
     const drop = ['oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none'];
     await run('dd', ['if=/dev/null', `of=${path}`, ...drop]);
+  }
+}
+
+/** Brings all of a file into the page cache in pages of their own; those that are in stay. */
+export function bringIn(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    posixFadviseRandom(fd);
+    const block = Buffer.alloc(BLOCK_BYTES);
+    for (let at = 0; readSync(fd, block, 0, BLOCK_BYTES, at) > 0; at += BLOCK_BYTES);
+  } finally {
+    closeSync(fd);
   }
 }
 
