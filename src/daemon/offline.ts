@@ -3,15 +3,15 @@
 // calling process, on the same code as a secondary; holds the state directory and the disk.
 import { isoTime, systemClock } from '../base/clock.js';
 import { silentLog } from '../base/log.js';
-import { hex, systemRandom } from '../base/random.js';
+import { systemRandom } from '../base/random.js';
 import type { NodeSettings, ResourceSettings } from '../config/settings.js';
 import type { PointRecord } from '../control/api.js';
-import type { PointEntry } from '../format/resource-state.js';
 import type { Replica } from '../receive/replica.js';
 import { ResourceFile } from '../tracking/resource-file.js';
 import { startComputePool } from './compute-pool.js';
 import { DaemonError } from './daemon-faults.js';
 import { Disks } from './disks.js';
+import { pointRecord } from './point-record.js';
 import { files, replicaOf } from './resource-parts.js';
 import { takeStateDirectory } from './state-directory.js';
 
@@ -106,14 +106,3 @@ function found(name: string, { record }: Replica, before: number | null) {
   notes.push(`${name}: nothing holds the disk from here on`);
   return { notes, point: pointRecord(last) };
 }
-
-const pointRecord = (entry: PointEntry): PointRecord => ({
-  id: hex(entry.point.id),
-  number: entry.point.number,
-  time: isoTime(entry.point.timeMs),
-  parent: entry.parent === null ? null : hex(entry.parent),
-  consistency: entry.consistency,
-  sizeBytes: entry.sizeBytes,
-  changedBytes: entry.changedBytes,
-  target: null,
-});

@@ -3,7 +3,6 @@
 import { type Clock, isoTime } from '../base/clock.js';
 import type { HastError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
-import { hex } from '../base/random.js';
 import type { ResourceSettings } from '../config/settings.js';
 import type { DataState, PointRecord, TargetStatus, WorkState } from '../control/api.js';
 import { stateWord } from '../control/state-word.js';
@@ -12,6 +11,7 @@ import type { Session } from '../peer/session.js';
 import type { Replica } from '../receive/replica.js';
 import { serveTarget } from '../receive/serve.js';
 import { ReplicaSession } from '../receive/session.js';
+import { pointRecord } from './point-record.js';
 import { pointStatus } from './target-status.js';
 import type { ReplicationStatus } from './thread-messages.js';
 
@@ -98,16 +98,7 @@ export class SecondaryResource {
   }
 
   points(): PointRecord[] {
-    return this.parts.replica.record.chain.map((entry) => ({
-      id: hex(entry.point.id),
-      number: entry.point.number,
-      time: isoTime(entry.point.timeMs),
-      parent: entry.parent === null ? null : hex(entry.parent),
-      consistency: entry.consistency,
-      sizeBytes: entry.sizeBytes,
-      changedBytes: entry.changedBytes,
-      target: null,
-    }));
+    return this.parts.replica.record.chain.map(pointRecord);
   }
 
   /** Ends the session and finishes what is being applied. */
