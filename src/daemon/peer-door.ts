@@ -1,23 +1,26 @@
 // Where peers knock: listens on the node's addresses, proves who is there by the resource's
-// secret, and hands the session of a primary to the secondary it asks for. Secrets are read at
-// start and at a reload, and never leave this thread.
+// secret, and hands the session of a primary to the secondary it asks for. A primary that has been
+// replaced is told so aside: it ends no session of its successor (C3).
 import { describeError, HastError } from '../base/errors.js';
 import type { ResourceSettings } from '../config/settings.js';
+import { sameId } from '../lineage/lineage.js';
 import { isLoopback } from '../net/address.js';
 import type { DialSecurity } from '../net/connect.js';
 import { type Incoming, listenForPeers, type PeerListener } from '../net/listen.js';
-import { readSecret } from '../net/psk.js';
 import type { ByteStream } from '../net/stream.js';
 import type { LocalResource } from '../peer/admit.js';
 import { receiveGreeting } from '../peer/greet.js';
-import type { PeerFacts } from '../peer/messages.js';
+import { NO_ROUND, type PeerFacts } from '../peer/messages.js';
+import type { Session } from '../peer/session.js';
 import type { ResourceNode } from './resource-node.js';
 import { factsOf, type Machinery } from './resource-parts.js';
+import type { SecondaryResource } from './secondary-resource.js';
+import { Secrets } from './secrets.js';
 
 export class PeerDoor {
   readonly #machinery: Machinery;
   readonly #nodes: ReadonlyMap<string, ResourceNode>;
-  #secrets: ReadonlyMap<string, Uint8Array> = new Map();
+  readonly #secrets = new Secrets();
   readonly #listeners: PeerListener[] = [];
 
   constructor(machinery: Machinery, nodes: ReadonlyMap<string, ResourceNode>) {
@@ -42,19 +45,15 @@ export class PeerDoor {
     }
   }
 
-  /** From now on these count, for sessions to come. Errors of readSecret: then as before. */
-  async readSecrets(resources: readonly ResourceSettings[]): Promise<void> {
-    const secrets = new Map<string, Uint8Array>();
-    for (const { name, secretPath } of resources) {
-      if (secretPath !== null) secrets.set(name, await readSecret(secretPath));
-    }
-    this.#secrets = secrets;
+  /** For sessions to come of these resources. Errors of readSecret: then as before. */
+  readSecrets(resources: readonly ResourceSettings[]): Promise<void> {
+    return this.#secrets.read(resources);
   }
 
   #listening() {
     const { log } = this.#machinery;
     return {
-      secretOf: (resource: string) => this.#secrets.get(resource) ?? null,
+      secretOf: (resource: string) => this.#secrets.of(resource),
       connected: ({ stream, identity }: Incoming) => this.#greet(stream, identity),
       refused: (error: HastError) => {
         log.warn('a peer was refused', { why: error.message });
@@ -71,9 +70,7 @@ export class PeerDoor {
   }
 
   securityOf(settings: ResourceSettings): DialSecurity {
-    const secret = this.#secrets.get(settings.name);
-    if (secret !== undefined) return { kind: 'psk', resource: settings.name, secret };
-    return { kind: 'plain' };
+    return this.#secrets.securityOf(settings);
   }
 
   async close(): Promise<void> {
@@ -89,9 +86,12 @@ export class PeerDoor {
         return this.#local(theirs, identity, stream.remote);
       };
       const session = await receiveGreeting(stream, { identity }, { node, find }, this.#machinery);
-      const { role } = this.#nodes.get(session.facts.theirs.resource) ?? {};
-      if (role?.kind === 'secondary' && session.facts.theirs.role === 'primary') {
-        void role.resource.serve(session);
+      const { theirs } = session.facts;
+      const found = this.#nodes.get(theirs.resource);
+      if (found?.role.kind === 'secondary' && theirs.role === 'primary') {
+        const { resource } = found.role;
+        if (isReplaced(found, theirs)) this.#tellAside(session, resource);
+        else void resource.serve(session);
         return;
       }
       // Somebody asked who we are: a replica about to be promoted, a primary that returns (H38).
@@ -99,6 +99,24 @@ export class PeerDoor {
     } catch (error) {
       this.#refused(stream.remote, caller, error);
     }
+  }
+
+  /** A primary of an epoch that has ended sees from the WELCOME that it has diverged, and may ask
+   * before what became of a round. No round of that epoch is committed any more, so the answer needs
+   * no writer lock (D4): the session of the rightful primary may hold it. */
+  #tellAside(session: Session, { parts }: SecondaryResource): void {
+    const { node, resource } = session.facts.theirs;
+    this.#machinery.log.warn('a primary that has been replaced came in', { resource, node });
+    session.start(async ({ request, message }) => {
+      if (request === 0) return;
+      if (message.type === 'outcome') {
+        const outcome = parts.replica.outcome(message.round);
+        return session.answer(request, { type: 'outcome-is', outcome });
+      }
+      const text = `the epoch of node ${node} has ended`;
+      const refused = { type: 'refused', round: NO_ROUND, reason: 'wrong-epoch', text } as const;
+      await session.answer(request, refused);
+    });
   }
 
   /** Who asks under another role than its own, to learn ours, is no news: see ask-peers.ts. */
@@ -126,12 +144,21 @@ export class PeerDoor {
     const insecure = settings.secretPath === null && near;
     // Only for one who has proved to be the peer: a stranger must not end its session.
     const proved = identity === null ? insecure : identity === theirs.resource;
-    if (proved && role.kind === 'secondary' && theirs.role === 'primary') {
+    const asPrimary = theirs.role === 'primary' && !isReplaced(found, theirs);
+    if (proved && role.kind === 'secondary' && asPrimary) {
       await role.resource.supersede();
     }
     const facts = factsOf(this.#machinery, settings, file, role.kind);
     return { facts: aboutCaller(facts, found, theirs), insecure };
   }
+}
+
+/** Its last epoch has ended, as this node knows: another one began after it (fencing). */
+function isReplaced({ file }: ResourceNode, theirs: PeerFacts): boolean {
+  const last = theirs.epochs.at(-1);
+  const mine = file?.state.epochs ?? [];
+  if (last === undefined || sameId(last.id, mine.at(-1)?.id)) return false;
+  return mine.some(({ id }) => sameId(id, last.id));
 }
 
 /** Host of `host:port` or `[host]:port`; IPv4 in IPv6 as IPv4. */

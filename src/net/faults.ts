@@ -46,7 +46,8 @@ export const NetError = errorClass<NetFault>('NetError', {
     `cannot listen on ${f.address}: ${f.errno} (is another hastd running, is the address ` +
     'one of this machine?)',
   SECRET_UNREADABLE: (f) =>
-    `${f.path}: cannot read the secret: ${f.errno} (hastctl keygen ${f.path} makes one)`,
+    `${f.path}: cannot read the secret: ${f.errno} ` +
+    `(copy the key of the other node; hastctl keygen ${f.path} makes the first one)`,
   SECRET_EXPOSED: (f) =>
     `${f.path}: mode ${f.mode} lets others read the secret (chmod 600 ${f.path})`,
   SECRET_MALFORMED: (f) =>
