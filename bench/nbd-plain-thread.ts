@@ -3,6 +3,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { MIB } from '../src/base/units.js';
 import type { Disk, Sooner } from '../src/disk/disk.js';
+import { poolShare } from '../src/disk/device-pool.js';
 import { openFileDevice } from '../src/disk/file-device.js';
 import type { HandedConnection } from '../src/nbd/listener.js';
 import { serveTransmission } from '../src/nbd/transmission.js';
@@ -16,7 +17,7 @@ const { fd, image, sizeBytes } = workerData as {
 const POOL_OPERATIONS_MAX = 2;
 const device = openFileDevice(fd, image, 'file', sizeBytes, {
   ownsFd: false,
-  poolOperationsMax: POOL_OPERATIONS_MAX,
+  poolShare: poolShare(POOL_OPERATIONS_MAX),
 });
 
 let flushing: Promise<void> | null = null;

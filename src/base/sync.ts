@@ -35,6 +35,11 @@ export class Semaphore {
     return this.#total - this.#free;
   }
 
+  /** Whoever takes a unit now waits. */
+  get full(): boolean {
+    return this.#free === 0 || this.#waiting.length > 0;
+  }
+
   /** Waits until `units` (at most the total) are free and holds them. */
   async take(units = 1): Promise<void> {
     const wanted = Math.min(units, this.#total);

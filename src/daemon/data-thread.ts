@@ -8,6 +8,7 @@ import { describeError } from '../base/errors.js';
 import type { FileHandle } from '../base/files.js';
 import { pinoLog } from '../base/log.js';
 import { nodeFiles } from '../base/node-files.js';
+import { type PoolShare, poolShare } from '../disk/device-pool.js';
 import { openFileDevice } from '../disk/file-device.js';
 import { reserveSpace } from '../disk/syscalls.js';
 import type { Agreement } from '../nbd/protocol.js';
@@ -19,7 +20,7 @@ import { TrackedDisk } from '../volume/tracked-disk.js';
 import { atomicsWaiter } from '../volume/waiter.js';
 import { sharedCounters } from './counters.js';
 import { connectThreads } from './thread-calls.js';
-import type { DataThread, DataThreadOwner, ServedVolume } from './thread-messages.js';
+import type { DataThread, DataThreadOwner, ServedVolume, Trouble } from './thread-messages.js';
 import { type WatchedDevice, watchDevice } from './watched-device.js';
 
 interface Served {
@@ -35,6 +36,8 @@ const log = pinoLog(process.env['HAST_LOG_LEVEL'] ?? 'info');
 const files = nodeFiles(reserveSpace);
 const served = new Map<string, Served>();
 const waiter = atomicsWaiter(nextTurn);
+/** Of all volumes here: they lie on one device (H19). */
+let share: PoolShare | null = null;
 
 const owner = connectThreads<DataThread, DataThreadOwner>(
   port,
@@ -52,10 +55,12 @@ async function ping(): Promise<void> {
 
 async function open(volume: ServedVolume, thread: number, poolMax: number): Promise<void> {
   const { name, memory, disk, intentPath, spillPaths, targets } = volume;
+  share ??= poolShare(poolMax);
   const file = openFileDevice(disk.fd, disk.path, disk.kind, disk.sizeBytes, {
     ownsFd: false,
-    poolOperationsMax: poolMax,
+    poolShare: share,
     syncsInThread: true,
+    syncMemory: disk.syncMemory,
   });
   const watched = watchDevice(file, systemClock);
   const { device } = watched;
@@ -70,7 +75,7 @@ async function open(volume: ServedVolume, thread: number, poolMax: number): Prom
     waiter,
     nowMs: () => systemClock.monotonicMs(),
     counters,
-    onTrouble: (what, error) => void owner.call('trouble', name, what, describeError(error)),
+    onTrouble: (what, error) => tell(name, what, error),
     repair: (chunk, mask) => owner.call('repair', name, chunk, mask),
     targets,
   });
@@ -80,6 +85,14 @@ async function open(volume: ServedVolume, thread: number, poolMax: number): Prom
     counters,
     handles: [intent, ...spills],
     connections: new Map(),
+  });
+}
+
+/** Only told: what a guest wrote goes on whatever becomes of it (W4). */
+function tell(name: string, what: Trouble, error: unknown): void {
+  const why = describeError(error);
+  owner.call('trouble', name, what, why).catch((failure: unknown) => {
+    log.error('trouble could not be told', { resource: name, what, why, error: String(failure) });
   });
 }
 

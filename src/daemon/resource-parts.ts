@@ -1,11 +1,13 @@
 // Builds the two roles of a resource from its settings: what a primary or a replica is made of on
 // the round thread. Plain assembly; the order of becoming primary is in replication.ts.
+import { fstatSync } from 'node:fs';
 import { present } from '../base/assert.js';
 import { type Clock, nextTurn } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import { nodeFiles } from '../base/node-files.js';
 import type { Random } from '../base/random.js';
 import type { ResourceSettings, TargetSettings } from '../config/settings.js';
+import { type PoolShare, poolShare } from '../disk/device-pool.js';
 import { openFileDevice } from '../disk/file-device.js';
 import { bootId, type Fingerprint, fingerprintOf, sameFingerprint } from '../disk/fingerprint.js';
 import type { DiskPrint, Fingerprints } from '../disk/fingerprints.js';
@@ -58,11 +60,25 @@ export function fingerprintsOf(disk: OpenDisk): Fingerprints {
 /** The state file is this program's own, with a checksum: what it holds was a fingerprint. */
 const asPrint = (print: DiskPrint): Fingerprint => print as unknown as Fingerprint;
 
+/** Pool operations of the round thread, for all disks on one device (H19). */
+const POOL_OPERATIONS_PER_DEVICE = 4;
+const poolShares = new Map<number, PoolShare>();
+
+function shareOf({ fd, kind }: OpenDisk): PoolShare {
+  const { dev, rdev } = fstatSync(fd);
+  const device = kind === 'block' ? rdev : dev;
+  const share = poolShares.get(device) ?? poolShare(POOL_OPERATIONS_PER_DEVICE);
+  poolShares.set(device, share);
+  return share;
+}
+
 /** For the round thread: it knows what it wants, and read-ahead would bring in clean chunks. */
 export const deviceOf = (disk: OpenDisk) =>
   openFileDevice(disk.fd, disk.path, disk.kind, disk.sizeBytes, {
     ownsFd: false,
     readAhead: false,
+    poolShare: shareOf(disk),
+    syncMemory: disk.syncMemory,
   });
 
 /** `settings` is asked again and again: a reload of the configuration may change what it says. */

@@ -18,6 +18,7 @@ import type {
 import type { DiskKind } from '../disk/probe.js';
 import type { Agreement } from '../nbd/protocol.js';
 import type { VolumeMemory } from '../volume/memory.js';
+import type { StopWord } from './stop-word.js';
 
 /** What a data thread complains of: an old chunk could not be kept, an fdatasync of the disk
  * failed, one of the intent map failed (metaflush on; writes go on, the next start compares). */
@@ -30,6 +31,8 @@ export interface OpenDisk {
   readonly kind: DiskKind;
   /** Of the replicated part. */
   readonly sizeBytes: number;
+  /** What its syncs have ahead of them (sync-ledger.ts). */
+  readonly syncMemory: SharedArrayBuffer;
 }
 
 /** What a data thread needs of a primary. */
@@ -92,13 +95,15 @@ export interface RoundThread {
   lastRunMs(name: string, target: string): Promise<number | null>;
   rounds(name: string): Promise<readonly RoundRecord[]>;
   points(name: string): Promise<readonly PointRecord[]>;
-  verify(name: string, deep: boolean): Promise<VerifyAnswer>;
+  verify(name: string, deep: boolean, stop: StopWord): Promise<VerifyAnswer>;
   /** Of the next four, `target` null: every target. Error CONTROL_NO_TARGET. */
   pause(name: string, target: string | null, on: boolean): Promise<readonly string[]>;
   cancel(name: string, target: string | null): Promise<readonly string[]>;
   /** Bits a second; 0: no limit; null: what the configuration says. Durable. */
   setRate(name: string, target: string | null, rate: number | null): Promise<readonly string[]>;
   estimate(name: string): Promise<EstimateAnswer>;
+  /** What the state on disk says, at once; null: there is none. Error STATE_UNREADABLE. */
+  known(name: string): Promise<KnownState | null>;
   /** The role that hastd should give the resource at its start, and whether its peers were asked:
    * what H38 decides, with its reason in words. */
   remembered(name: string): Promise<RememberedRole>;
@@ -106,12 +111,24 @@ export interface RoundThread {
   remember(name: string, role: Role): Promise<void>;
   /** Role init, after a clean end: the state says the new size (H14). Error RESIZE_SMALLER. */
   resized(name: string, sizeBytes: number): Promise<void>;
+  /** For sessions to come (SIGHUP). Errors of readSecret: then nothing has changed. */
+  readSecrets(resources: readonly ResourceSettings[]): Promise<void>;
   /** New settings of resources whose changes need no change of role (SIGHUP). */
   applySettings(resources: readonly ResourceSettings[]): Promise<void>;
   /** The content of a chunk from a target that has it and for which none of the blocks of `mask` is
    * dirty (H20); null: none can give it in time. */
   repair(name: string, chunk: number, mask: number): Promise<Uint8Array | null>;
   stop(): Promise<void>;
+}
+
+/** What is known of a resource before anybody is asked. */
+export interface KnownState {
+  /** Null: it comes with the first contact. */
+  readonly sizeBytes: number | null;
+  /** What an operator gave last. */
+  readonly ordered: Role;
+  /** Node of the last epoch; null: there has been no primary. */
+  readonly lastPrimary: string | null;
 }
 
 /** What becomes of a remembered role at start. 'none': nothing is taken up. 'init': not now, the
@@ -128,8 +145,9 @@ export interface RememberedRole {
 
 /** Methods of control that the round thread calls. */
 export interface ControlThread {
-  /** Opens and locks the disk of a secondary; makes a sparse file of `sizeBytes` if absent. */
-  openReplicaDisk(name: string, sizeBytes: number): Promise<OpenDisk>;
+  /** Opens and locks the disk of a secondary. `makes`: a sparse file of `sizeBytes` where there is
+   * none; else that is DISK_MISSING. */
+  openReplicaDisk(name: string, sizeBytes: number, makes: boolean): Promise<OpenDisk>;
 }
 
 /** Methods of a data thread. */

@@ -36,6 +36,10 @@ export function watchDevice(inner: Device, clock: Clock): WatchedDevice {
     readMedium: (offset, into) => watched(inner.readMedium(offset, into), READ_OVERDUE_MS),
     writeNow: (offset, bytes) => inner.writeNow(offset, bytes),
     write: (offset, bytes) => watched(inner.write(offset, bytes), FLUSH_OVERDUE_MS),
+    reserved: (work) =>
+      inner.reserved((write) =>
+        work((offset, bytes) => watched(write(offset, bytes), FLUSH_OVERDUE_MS)),
+      ),
     zeroNow: (offset, length, mayPunch) => inner.zeroNow(offset, length, mayPunch),
     punchNow: (offset, length) => inner.punchNow(offset, length),
     nextData: (from) => inner.nextData(from),

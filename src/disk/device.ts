@@ -18,7 +18,8 @@ export const DiskError = errorClass<DiskFault>('DiskError', {
   DISK_SHORT_READ: (f) =>
     `${f.path}: wanted ${f.wanted} bytes at ${f.offset}, got ${f.got}; was the disk made smaller?`,
   DISK_MISSING: (f) =>
-    `${f.path}: no such disk (make it, or let "hastctl create -m SIZE" make a sparse file)`,
+    `${f.path}: no such disk (is its file system mounted? A disk that is new: make it, or let ` +
+    '"hastctl create -m SIZE" make a sparse file)',
   DISK_NOT_RAW: (f) =>
     `${f.path}: is a ${f.format} image; hast replicates raw disks ` +
     `(qemu-img convert -O raw ${f.path} ${f.path}.raw)`,
@@ -27,6 +28,9 @@ export const DiskError = errorClass<DiskFault>('DiskError', {
   DISK_NOT_A_DISK: (f) => `${f.path}: is a ${f.kind}, not a regular file or block device`,
   DISK_SUSPECT: (f) => `${f.path}: refused, ${f.reason}; restart hastd after looking at the disk`,
 });
+
+/** As Device.write, at once. */
+export type WriteReserved = (offset: number, bytes: Uint8Array) => Promise<void>;
 
 export interface Device {
   readonly path: string;
@@ -42,6 +46,9 @@ export interface Device {
   readMedium(offset: number, into: Uint8Array): Promise<void>;
   writeNow(offset: number, bytes: Uint8Array): void;
   write(offset: number, bytes: Uint8Array): Promise<void>;
+  /** `work` begins when a place on the pool is kept for its writes: none of them waits for other
+   * operations of this device. One at a time. */
+  reserved<T>(work: (write: WriteReserved) => Promise<T>): Promise<T>;
   /** At most 1 MiB of zeroes that read as zeroes; allocated unless `mayPunch`. */
   zeroNow(offset: number, length: number, mayPunch: boolean): void;
   /** Punches a hole; false: not supported here, nothing was done (H13: never BLKDISCARD). */

@@ -1,38 +1,42 @@
 // FileDevice: a Device on a regular file or block device, over a descriptor that the threads of
 // the process share; each thread makes its own. Guarantees: nothing outside 0..sizeBytes is
 // touched, though the file may be longer (H14); a short read or write is completed or an error;
-// at most `poolOperationsMax` operations of one FileDevice are on the thread pool (H19), the
-// others wait in order; close waits for them. Offsets and lengths are bytes.
-import { close, openSync, statfsSync } from 'node:fs';
+// what a file that was made shorter lacks is data, so that it is read, and that names it;
+// how many operations are on the thread pool is limited (device-pool.ts), the others wait in
+// order; close waits for them. Offsets and lengths are bytes.
+import { close, fstatSync, openSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { assert } from '../base/assert.js';
-import { Semaphore } from '../base/sync.js';
 import { MIB } from '../base/units.js';
 import { Allocation } from './allocation.js';
-import { type Device, DiskError } from './device.js';
+import { CacheReader } from './cache-reader.js';
+import { type Device, DiskError, type WriteReserved } from './device.js';
+import { DevicePool, type PoolShare } from './device-pool.js';
 import { FileSync } from './file-sync.js';
 import { MediumReader } from './medium.js';
 import { type DiskKind, diskFailure } from './probe.js';
 import { dropOthers, dropPages, type Residency, residency } from './residency.js';
+import { newSyncMemory } from './sync-ledger.js';
 import {
   posixFadviseDontNeed,
   posixFadviseRandom,
   posixFadviseWillNeed,
-  preadCached,
   seekData,
   seekHole,
 } from './syscalls.js';
-import { readWhole, readWholeNow, writeWhole, writeWholeNow } from './whole.js';
+import { readWhole, writeWhole, writeWholeNow } from './whole.js';
 
 export interface FileDeviceOptions {
   /** True for the one Device that closes the descriptor; the others only let go of it. */
   readonly ownsFd: boolean;
-  /** Default 4. Threads that share a device share the cap of H19: give each its part. */
-  readonly poolOperationsMax?: number;
+  /** What all files of this thread on the same device have together; default: 4 of its own. */
+  readonly poolShare?: PoolShare | undefined;
   /** False: reads bring in what was asked for and nothing beside it. Default true. */
   readonly readAhead?: boolean;
   /** True: quick fdatasyncs are called in this thread (sync-pace.ts). Default false. */
   readonly syncsInThread?: boolean;
+  /** Of the disk, where several threads write it. */
+  readonly syncMemory?: SharedArrayBuffer;
 }
 
 /**
@@ -54,9 +58,6 @@ const POOL_OPERATIONS_MAX = 4;
 const ZERO_BYTES_MAX = MIB;
 // Written where zeroes cannot be allocated; small, so that it stays in the CPU's cache.
 const ZEROES = new Uint8Array(64 * 1024);
-/** f_type of a file system that is memory only (statfs(2)); it has no RWF_NOWAIT and no need. */
-const MEMORY_FILE_SYSTEMS: ReadonlySet<number> = new Set([0x0102_1994, 0x8584_58f6]);
-
 /** Linux brings in at most the device's read-ahead or its largest request for one advice. */
 const PREFETCH_PIECE_BYTES = 128 * 1024;
 /** More is not begun at once: the queue of a slow disk would be full and the caller wait. */
@@ -74,13 +75,11 @@ class FileDevice implements Device {
   readonly #readFd: number;
   readonly #kind: DiskKind;
   readonly #ownsFd: boolean;
-  readonly #poolOperationsMax: number;
-  readonly #pool: Semaphore;
+  readonly #pool: DevicePool;
   readonly #allocation: Allocation;
   readonly #medium: MediumReader;
   readonly #sync: FileSync;
-  /** How the page cache is read: with preadv2, as memory, or not at all where it cannot be told. */
-  #cache: 'ask' | 'memory' | 'never' = 'ask';
+  readonly #cache: CacheReader;
   #closed: Promise<void> | null = null;
 
   constructor(
@@ -98,11 +97,15 @@ class FileDevice implements Device {
     this.#kind = kind;
     this.sizeBytes = sizeBytes;
     this.#ownsFd = options.ownsFd;
-    this.#poolOperationsMax = options.poolOperationsMax ?? POOL_OPERATIONS_MAX;
-    this.#pool = new Semaphore(this.#poolOperationsMax);
+    this.#cache = new CacheReader(fd, kind);
+    this.#pool = new DevicePool(POOL_OPERATIONS_MAX, options.poolShare ?? null);
     this.#allocation = new Allocation(fd, path, kind);
     this.#medium = new MediumReader(fd);
-    this.#sync = new FileSync(this.#ownFd, options.syncsInThread === true);
+    this.#sync = new FileSync(
+      this.#ownFd,
+      options.syncMemory ?? newSyncMemory(),
+      options.syncsInThread === true,
+    );
   }
 
   readCached(offset: number, into: Uint8Array): boolean {
@@ -113,7 +116,7 @@ class FileDevice implements Device {
   /** Error DISK_SHORT_READ where the file has become shorter than the disk. */
   read(offset: number, into: Uint8Array): Promise<void> {
     this.#check(offset, into.length);
-    const waits = this.#pool.held === this.#poolOperationsMax;
+    const waits = this.#pool.full;
     return this.#onPool('read', offset, async () => {
       // Whoever looked and found nothing began to bring it in: after a wait it is mostly there.
       if (waits && this.#fromCache(this.#readFd, offset, into)) return;
@@ -160,6 +163,20 @@ class FileDevice implements Device {
     return this.#onPool('write', offset, () => writeWhole(this.#fd, bytes, offset));
   }
 
+  reserved<T>(work: (write: WriteReserved) => Promise<T>): Promise<T> {
+    this.#check(0, 0);
+    return this.#pool.run(() =>
+      work(async (offset, bytes) => {
+        this.#check(offset, bytes.length);
+        try {
+          await writeWhole(this.#fd, bytes, offset);
+        } catch (cause) {
+          throw diskFailure(this.path, 'write', offset, cause);
+        }
+      }),
+    );
+  }
+
   dropCached(offset: number, length: number): void {
     this.#check(offset, length);
     // A length of 0 would mean all that follows (posix_fadvise(2)).
@@ -183,7 +200,9 @@ class FileDevice implements Device {
     // The kernel has no SEEK_DATA for block devices: all of it may be data.
     if (this.#kind === 'block' || from === this.sizeBytes) return from;
     try {
-      return Math.min(seekData(this.#fd, from) ?? this.sizeBytes, this.sizeBytes);
+      // Null is told of the last hole and of what lies behind the end of the file alike.
+      const data = seekData(this.#fd, from) ?? Math.max(from, fstatSync(this.#fd).size);
+      return Math.min(data, this.sizeBytes);
     } catch (cause) {
       throw diskFailure(this.path, 'lseek', from, cause);
     }
@@ -210,7 +229,7 @@ class FileDevice implements Device {
   // A failure is reported by Linux once; that it stays one is the volume's to remember (H18).
   sync(): Promise<void> {
     this.#check(0, 0);
-    return this.#onPool('fdatasync', 0, () => this.#sync.run(this.#pool.held === 1));
+    return this.#onPool('fdatasync', 0, () => this.#sync.run(this.#pool.alone));
   }
 
   close(): Promise<void> {
@@ -219,9 +238,8 @@ class FileDevice implements Device {
   }
 
   async #finish(): Promise<void> {
-    // All units at once are free only when every operation asked for before is over: a number
-    // that is closed under a running pread may be another file by then.
-    await this.#pool.take(this.#poolOperationsMax);
+    // A number that is closed under a running pread may be another file by then.
+    await this.#pool.ended();
     try {
       await this.#medium.close();
       await closeOnPool(this.#ownFd);
@@ -240,31 +258,16 @@ class FileDevice implements Device {
 
   /** Runs `work` when one of this device's units is free; names its failure. */
   async #onPool(operation: string, offset: number, work: () => Promise<void>): Promise<void> {
-    await this.#pool.take();
     try {
-      await work();
+      await this.#pool.run(work);
     } catch (cause) {
       throw diskFailure(this.path, operation, offset, cause);
-    } finally {
-      this.#pool.give();
     }
   }
 
   #fromCache(fd: number, offset: number, into: Uint8Array): boolean {
-    if (this.#cache === 'never') return false;
-    if (this.#cache === 'memory') return this.#readNow(offset, into);
-    const got = preadCached(fd, into, offset);
-    if (got !== 'unsupported') return got === into.length;
-    // NFS and FUSE cannot tell either, but there a plain read would wait for the medium.
-    const { type } = statfsSync(`/proc/self/fd/${this.#fd}`);
-    this.#cache = this.#kind === 'file' && MEMORY_FILE_SYSTEMS.has(type) ? 'memory' : 'never';
-    return this.#fromCache(fd, offset, into);
-  }
-
-  #readNow(offset: number, into: Uint8Array): boolean {
     try {
-      // At the end of the file false: the read that follows meets it and names it.
-      return readWholeNow(this.#readFd, into, offset) === into.length;
+      return this.#cache.read(fd, offset, into);
     } catch (cause) {
       throw diskFailure(this.path, 'read', offset, cause);
     }

@@ -3,31 +3,40 @@
 import { fdatasync, fdatasyncSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { systemClock } from '../base/clock.js';
+import { SyncLedger } from './sync-ledger.js';
 import { SyncPace } from './sync-pace.js';
 
 const fdatasyncOnPool = promisify(fdatasync);
 
 export class FileSync {
   readonly #fd: number;
+  readonly #ledger: SyncLedger;
   readonly #pace: SyncPace | null;
 
   /** `inThread`: quick ones may be called in the thread. */
-  constructor(fd: number, inThread: boolean) {
+  constructor(fd: number, memory: SharedArrayBuffer, inThread: boolean) {
     this.#fd = fd;
+    this.#ledger = new SyncLedger(memory);
     this.#pace = inThread ? new SyncPace() : null;
   }
 
-  /** Bytes that the next run has to bring to the disk. */
+  /** Bytes that the next run, of whatever thread, has to bring to the disk. */
   wrote(bytes: number): void {
-    this.#pace?.wrote(bytes);
+    this.#ledger.wrote(bytes);
   }
 
   /** `alone`: this thread waits for nothing else of the disk, so nothing else is held up. */
   async run(alone: boolean): Promise<void> {
-    const inThread = (this.#pace?.begin() ?? false) && alone;
-    const startMs = systemClock.monotonicMs();
-    if (inThread) fdatasyncSync(this.#fd);
-    else await fdatasyncOnPool(this.#fd);
-    this.#pace?.took(systemClock.monotonicMs() - startMs, inThread);
+    const ahead = this.#ledger.begin();
+    try {
+      const mayBlock = alone && ahead.alone;
+      const inThread = (this.#pace?.begin(ahead.dirtyBytes) ?? false) && mayBlock;
+      const startMs = systemClock.monotonicMs();
+      if (inThread) fdatasyncSync(this.#fd);
+      else await fdatasyncOnPool(this.#fd);
+      this.#pace?.took(systemClock.monotonicMs() - startMs, inThread);
+    } finally {
+      this.#ledger.end();
+    }
   }
 }

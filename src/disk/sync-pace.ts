@@ -2,9 +2,9 @@
 // costs two more changes of thread, as much as a quick fdatasync itself (measured: 15 to 30 % of
 // the rate of write+flush). Guarantee: only after QUICK_MIN quick ones in a row; for every
 // millisecond that a slow call held the thread, the next POOLED_PER_MS go to the pool; never while
-// more than DIRTY_BYTES_MAX of this thread's own writes wait to be synced. Against H19 that is no
-// new risk: the thread serves this device only, and its writes wait for the same disk. Pure; times
-// are milliseconds.
+// more than DIRTY_BYTES_MAX, of whatever thread, wait to be synced. Against H19 that is no new risk:
+// the thread serves this device only, and its writes wait for the same disk. Pure; times are
+// milliseconds.
 
 /** A call that is shorter is quick; one on the pool is measured with the changes of thread. */
 export const QUICK_MS_MAX = 0.5;
@@ -19,17 +19,9 @@ export const DIRTY_BYTES_MAX = 1024 * 1024;
 export class SyncPace {
   #quickInARow = 0;
   #pooledLeft = 0;
-  #dirtyBytes = 0;
 
-  /** This thread wrote as much since the last sync began. */
-  wrote(bytes: number): void {
-    this.#dirtyBytes += bytes;
-  }
-
-  /** Called once for each sync; true: in the thread. */
-  begin(): boolean {
-    const dirtyBytes = this.#dirtyBytes;
-    this.#dirtyBytes = 0;
+  /** Called once for each sync, which has `dirtyBytes` to write; true: in the thread. */
+  begin(dirtyBytes: number): boolean {
     if (this.#pooledLeft > 0) {
       this.#pooledLeft -= 1;
       return false;

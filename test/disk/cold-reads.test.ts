@@ -5,13 +5,14 @@ import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { seededRandom, systemRandom } from '../../src/base/random.js';
+import { poolShare } from '../../src/disk/device-pool.js';
 import { openFileDevice } from '../../src/disk/file-device.js';
 import { scratch } from '../real.js';
 
 const SIZE_BYTES = 8 * 1024 * 1024;
 
-for (const poolOperationsMax of [1, 2, 4]) {
-  test(`cold reads, ${poolOperationsMax} on the pool`, async (t) => {
+for (const places of [1, 2, 4]) {
+  test(`cold reads, ${places} on the pool`, async (t) => {
     const seed = Number(process.env['HAST_SEED'] ?? systemRandom.below(2 ** 31));
     t.diagnostic(`HAST_SEED=${seed}`);
     const random = seededRandom(seed);
@@ -21,7 +22,7 @@ for (const poolOperationsMax of [1, 2, 4]) {
     const content = Buffer.from(random.bytes(SIZE_BYTES));
     writeSync(fd, content);
     fsyncSync(fd);
-    const options = { ownsFd: false, poolOperationsMax };
+    const options = { ownsFd: false, poolShare: poolShare(places) };
     const device = openFileDevice(fd, path, 'file', SIZE_BYTES, options);
     for (let round = 0; round < 10; round += 1) {
       device.dropCached(0, SIZE_BYTES);

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { MIB } from '../../src/base/units.js';
 import { createSparseFile } from '../../src/disk/create-file.js';
+import { poolShare } from '../../src/disk/device-pool.js';
 import { openFileDevice } from '../../src/disk/file-device.js';
 import { posixFadviseDontNeed } from '../../src/disk/syscalls.js';
 import { needRoot, needTool, scratch } from '../real.js';
@@ -127,6 +128,20 @@ test('a disk made smaller is a short read, named', async (t) => {
   await device.close();
 });
 
+test('what a disk made smaller lacks is no hole', async (t) => {
+  const path = join(scratch(t), 'short.raw');
+  await createSparseFile(path, 4 * MIB);
+  const fd = openSync(path, 'r+');
+  const device = openFileDevice(fd, path, 'file', 4 * MIB, { ownsFd: true });
+  device.writeNow(MIB, Buffer.alloc(4096, 1));
+  assert.equal(device.nextData(MIB + 4096), 4 * MIB);
+  ftruncateSync(fd, 2 * MIB + 512);
+  assert.equal(device.nextData(0), MIB);
+  assert.equal(device.nextData(MIB + 4096), 2 * MIB + 512, 'a hole, then the end of the file');
+  for (const from of [2 * MIB + 512, 3 * MIB, 4 * MIB]) assert.equal(device.nextData(from), from);
+  await device.close();
+});
+
 test('a descriptor that cannot write says operation, place, errno', async (t) => {
   const path = join(scratch(t), 'ro.raw');
   await createSparseFile(path, MIB);
@@ -145,7 +160,7 @@ test('several devices share a descriptor; only the owner closes it', async (t) =
   await createSparseFile(path, MIB);
   const fd = openSync(path, 'r+');
   const guest = openFileDevice(fd, path, 'file', MIB, { ownsFd: false });
-  const owner = openFileDevice(fd, path, 'file', MIB, { ownsFd: true, poolOperationsMax: 1 });
+  const owner = openFileDevice(fd, path, 'file', MIB, { ownsFd: true, poolShare: poolShare(1) });
   guest.writeNow(0, Buffer.from('through one'));
   await guest.close();
   const back = new Uint8Array(11);

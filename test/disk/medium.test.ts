@@ -33,6 +33,24 @@ test('a descriptor that is none is an error, and closing after it is none', asyn
   await new MediumReader(99_999).close();
 });
 
+test('an open that fails is tried again by the next read', async (t) => {
+  const path = join(scratch(t), 'file');
+  const closed = openSync(path, 'w+');
+  ftruncateSync(closed, 4096);
+  closeSync(closed);
+  const reader = new MediumReader(closed);
+  const reads = [0, 512].map((offset) => reader.read(offset, new Uint8Array(512)));
+  for (const read of reads) await assert.rejects(read, { code: 'ENOENT' });
+  const fd = openSync(path, 'r');
+  t.after(() => closeSync(fd));
+  assert.equal(fd, closed, 'the lowest number that is free');
+  const before = openFiles();
+  const got = await reader.read(0, new Uint8Array(512));
+  assert.ok(got === 512 || got === 'refused');
+  await reader.close();
+  assert.equal(openFiles(), before);
+});
+
 test('many reads at once, long and short, and its descriptor goes with it', async (t) => {
   const path = join(scratch(t), 'file');
   const fd = openSync(path, 'w+');

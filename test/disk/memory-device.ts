@@ -2,7 +2,7 @@
 // a sync that fails, no punching. Sparse: a block that was never written takes no memory.
 import { assert } from '../../src/base/assert.js';
 import { BLOCK_BYTES } from '../../src/base/units.js';
-import { type Device, DiskError } from '../../src/disk/device.js';
+import { type Device, DiskError, type WriteReserved } from '../../src/disk/device.js';
 
 export type MemoryOperation = 'read' | 'write' | 'zero' | 'punch' | 'sync';
 
@@ -111,6 +111,10 @@ export class MemoryDevice implements Device {
   async write(offset: number, bytes: Uint8Array): Promise<void> {
     this.writeNow(offset, bytes);
     await Promise.resolve();
+  }
+
+  reserved<T>(work: (write: WriteReserved) => Promise<T>): Promise<T> {
+    return work((offset, bytes) => this.write(offset, bytes));
   }
 
   zeroNow(offset: number, length: number, mayPunch: boolean): void {

@@ -6,7 +6,7 @@ import { assert } from '../../src/base/assert.js';
 import { FilesError } from '../../src/base/files.js';
 import type { Random } from '../../src/base/random.js';
 import { MIB, SECTOR_BYTES } from '../../src/base/units.js';
-import { type Device, DiskError } from '../../src/disk/device.js';
+import { type Device, DiskError, type WriteReserved } from '../../src/disk/device.js';
 import type { CrashWorld } from './memory-files.js';
 import type { WorldFile } from './world-file.js';
 
@@ -84,6 +84,10 @@ class WorldDevice implements Device {
   write(offset: number, bytes: Uint8Array): Promise<void> {
     this.#inside(offset, bytes.length);
     return this.#later('write', offset, () => this.#file.write(bytes, offset));
+  }
+
+  reserved<T>(work: (write: WriteReserved) => Promise<T>): Promise<T> {
+    return work((offset, bytes) => this.write(offset, bytes));
   }
 
   zeroNow(offset: number, length: number, mayPunch: boolean): void {
