@@ -74,12 +74,19 @@ export class PrimaryResource {
       extentBytes: state.extentBytes,
       keepdirty: state.keepdirty,
       spillBytes: primary.volume.spillBytes(),
-      error: primary.volume.suspect ? 'an fdatasync of the local disk failed' : null,
+      error: this.#doubt(),
       counters: resourceCounters(primary.memory, primary.volume),
       alone: false,
       targets: drivers.map((driver) => this.#targetStatus(driver)),
       cleanAtMs,
     };
+  }
+
+  /** Why the next start compares everything; null: it need not. */
+  #doubt(): string | null {
+    const { volume, doubt } = this.parts.primary;
+    const why = doubt.why ?? (volume.suspect ? 'an fdatasync of the local disk failed' : null);
+    return why === null ? null : `${why}; the next start compares everything`;
   }
 
   /** The last point of every target, also of those that the configuration leaves out now. */
@@ -103,7 +110,8 @@ export class PrimaryResource {
     );
   }
 
-  /** A round of each target that is meant, all at the same time. */
+  /** A round of each target that is meant, all at the same time. Error CONTROL_NO_TARGET: none is
+   * there. */
   sync(target: string | null, request: SyncRequest): Promise<readonly SyncOutcome[]> {
     return Promise.all(this.#chosen(target).map((driver) => driver.sync(request)));
   }
@@ -186,9 +194,11 @@ export class PrimaryResource {
   #chosen(target: string | null): readonly TargetDriver[] {
     const { drivers } = this.parts;
     const chosen = drivers.filter(({ name }) => target === null || name === target);
-    if (chosen.length > 0 || target === null) return chosen;
+    if (chosen.length > 0) return chosen;
+    // Nothing replicated is no success (`remote none`).
     const known = drivers.map(({ name }) => name).join(', ') || 'none';
-    throw new ControlError({ code: 'CONTROL_NO_TARGET', name: this.#name, target, known });
+    const wanted = target ?? 'with an address';
+    throw new ControlError({ code: 'CONTROL_NO_TARGET', name: this.#name, target: wanted, known });
   }
 
   async #checkpointEveryMinute(): Promise<void> {
@@ -200,6 +210,7 @@ export class PrimaryResource {
       try {
         const done = await primary.dirty.checkpoint();
         waitMs = done === 'busy' ? CHECKPOINT_BUSY_MS : CHECKPOINT_MS;
+        await primary.doubt.write();
       } catch (error) {
         log.error('checkpoint failed', { why: describeError(error) });
       }

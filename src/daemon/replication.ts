@@ -174,6 +174,11 @@ export class Replication {
     await file.update((state) => ({ ...state, sizeBytes }));
   }
 
+  /** Of these resources, from now on. Errors of readSecret: then nothing has changed. */
+  readSecrets(resources: readonly ResourceSettings[]): Promise<void> {
+    return this.#door.readSecrets(resources);
+  }
+
   /** What a running role can take over it does now; the rest counts from the next role on. New
    * resources join. Errors of readSecret: then nothing has changed. */
   async applySettings(resources: readonly ResourceSettings[]): Promise<void> {
@@ -186,7 +191,7 @@ export class Replication {
         continue;
       }
       node.settings = settings;
-      if (node.role.kind === 'primary') await node.role.resource.applySettings(settings);
+      if (node.role.kind !== 'init') await node.role.resource.applySettings(settings);
     }
   }
 
@@ -204,15 +209,16 @@ export class Replication {
     if (!file.state.written) await file.update((state) => ({ ...state, written: true }));
   }
 
-  /** A data thread's flush failed: durable, so that the next start doubts everything (H18). */
+  /** A data thread has had trouble after which the next start doubts everything (H18). One that has
+   * ended wrote its own doubt, or will be compared for having no clean mark. */
   async doubt(name: string, why: string): Promise<void> {
-    const file = await this.#file(this.node(name));
-    await file.update((state) => ({ ...state, doubt: why }));
+    const { role } = this.node(name);
+    if (role.kind === 'primary') await role.resource.parts.primary.doubt.raise(why);
   }
 
-  async verify(name: string, deep: boolean): Promise<VerifyAnswer> {
+  async verify(name: string, deep: boolean, signal: AbortSignal): Promise<VerifyAnswer> {
     const { clock } = this.#parts.machinery;
-    return verifyPrimary(this.primary(name, 'verify'), deep, clock);
+    return verifyPrimary(this.primary(name, 'verify'), deep, clock, signal);
   }
 
   /** The resource in the primary role, or CONTROL_WRONG_ROLE. */
@@ -266,7 +272,8 @@ export class Replication {
       () => node.settings,
       file,
       machinery,
-      (size) => control.openReplicaDisk(name, size),
+      // One that has a point has a disk: where it is missing, a new one would hide that.
+      (size) => control.openReplicaDisk(name, size, file.state.replica.point === null),
     );
   }
 

@@ -7,14 +7,17 @@ import { codeOf, describeError } from '../base/errors.js';
 import { pinoLog } from '../base/log.js';
 import { systemRandom } from '../base/random.js';
 import { recordOf } from '../round/contact.js';
+import { syncFailed } from '../round/doubt.js';
 import { ResourceFile } from '../tracking/resource-file.js';
 import { startComputePool } from './compute-pool.js';
 import { Replication } from './replication.js';
 import { files } from './resource-parts.js';
 import { readRecords } from './round-log.js';
+import { signalOf } from './stop-word.js';
 import { connectThreads } from './thread-calls.js';
 import type {
   ControlThread,
+  KnownState,
   NodeFactsForRounds,
   ReplicationStatus,
   RoundThread,
@@ -45,8 +48,8 @@ const methods: RoundThread = {
   markWritten: (name) => it().markWritten(name),
   trouble: async (name, what, text) => {
     log.error('trouble on the write path', { resource: name, what, why: text });
-    if (what === 'flush') await it().doubt(name, `an fdatasync failed: ${text}`);
-    if (what === 'intent') await it().doubt(name, `the intent map could not be synced: ${text}`);
+    if (what === 'flush') await it().doubt(name, syncFailed(text));
+    if (what === 'intent') await it().doubt(name, `the intent map could not be written: ${text}`);
   },
   status: (name) => statusOf(name),
   sync: async (name, target, request) => it().primary(name, 'sync').sync(target, request),
@@ -67,14 +70,16 @@ const methods: RoundThread = {
     const { role } = it().node(name);
     return role.kind === 'init' ? [] : role.resource.points();
   },
-  verify: (name, deep) => it().verify(name, deep),
+  verify: (name, deep, stop) => it().verify(name, deep, signalOf(stop)),
   pause: async (name, target, on) => it().primary(name, 'pause').pause(target, on),
   cancel: async (name, target) => it().primary(name, 'cancel').cancel(target),
   setRate: async (name, target, rate) => it().primary(name, 'set').setRate(target, rate),
   estimate: async (name) => it().primary(name, 'sync').estimate(),
+  known: (name) => knownState(name),
   remembered: (name) => it().remembered(name),
   remember: (name, role) => it().remember(name, role),
   resized: (name, sizeBytes) => it().resized(name, sizeBytes),
+  readSecrets: (resources) => it().readSecrets(resources),
   applySettings: (resources) => it().applySettings(resources),
   repair: (name, chunk, mask) => it().repair(name, chunk, mask),
   stop: async () => {
@@ -88,10 +93,22 @@ const control = connectThreads<RoundThread, ControlThread>(port, methods, (error
   throw error;
 });
 
-const openReplicaDisk: ControlThread['openReplicaDisk'] = (name, sizeBytes) =>
-  control.call('openReplicaDisk', name, sizeBytes);
+const openReplicaDisk: ControlThread['openReplicaDisk'] = (...args) =>
+  control.call('openReplicaDisk', ...args);
 
 const directoryOf = (name: string): string => `${present(facts, 'started').statedir}/${name}`;
+
+async function knownState(name: string): Promise<KnownState | null> {
+  try {
+    const file = it().node(name).file ?? (await ResourceFile.load(files, directoryOf(name)));
+    const { sizeBytes, remembered, epochs } = file.state;
+    const lastPrimary = epochs.at(-1)?.node ?? null;
+    return { sizeBytes: sizeBytes || null, ordered: remembered, lastPrimary };
+  } catch (error) {
+    if (codeOf(error) === 'STATE_MISSING') return null;
+    throw error;
+  }
+}
 
 async function statusOf(name: string): Promise<ReplicationStatus> {
   const node = it().node(name);

@@ -5,13 +5,15 @@
 import { assert, present } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import { codeOf, describeError } from '../base/errors.js';
-import type { FileHandle, Files } from '../base/files.js';
+import type { Files } from '../base/files.js';
 import type { Log } from '../base/log.js';
 import type { Random } from '../base/random.js';
 import type { Device } from '../disk/device.js';
 import type { Fingerprints } from '../disk/fingerprints.js';
 import type { Compute } from '../format/compute.js';
 import type { IntentHeader } from '../format/intent-file.js';
+import { isUnreadable } from '../format/unreadable.js';
+import type { BlockMap } from '../tracking/block-map.js';
 import { DigestTable } from '../tracking/digest-table.js';
 import { loadDirty } from '../tracking/dirty-map.js';
 import { EntryLog } from '../tracking/entry-log.js';
@@ -19,11 +21,12 @@ import type { ResourceFile } from '../tracking/resource-file.js';
 import { Core } from '../volume/core.js';
 import { createIntentFile, IntentOwner } from '../volume/intent.js';
 import { allocateVolume, THREADS_MAX, type VolumeMemory } from '../volume/memory.js';
-import { fileSpill } from '../volume/spill.js';
+import { fileSpill, type Spill } from '../volume/spill.js';
 import { Volume } from '../volume/volume.js';
 import type { Waiter } from '../volume/waiter.js';
 import { recordOf } from './contact.js';
 import { DirtyKeeper } from './dirty-keeper.js';
+import { Doubt, syncFailed } from './doubt.js';
 import type { RoundParts } from './parts.js';
 import { withDrained, withPresent } from './target-records.js';
 
@@ -52,6 +55,7 @@ export interface Primary {
   readonly memory: VolumeMemory;
   readonly volume: Volume;
   readonly dirty: DirtyKeeper;
+  readonly doubt: Doubt;
   readonly belief: Belief;
   readonly rounds: readonly RoundParts[];
   /** Paths that data threads open themselves. */
@@ -62,7 +66,22 @@ export interface Primary {
   closeClean(): Promise<void>;
 }
 
+/** `parts.device` is owned from here on, also when this throws. */
 export async function openPrimary(parts: PrimaryParts): Promise<Primary> {
+  const opened: Closable[] = [];
+  try {
+    return await open(parts, opened);
+  } catch (error) {
+    for (const each of [...opened, parts.device]) await each.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+interface Closable {
+  close(): Promise<void>;
+}
+
+async function open(parts: PrimaryParts, opened: Closable[]): Promise<Primary> {
   const { files, resourceFile } = parts;
   const { directory, state } = resourceFile;
   const resource = present(state.resource, 'a primary has a resource id');
@@ -75,15 +94,20 @@ export async function openPrimary(parts: PrimaryParts): Promise<Primary> {
   });
   const core = new Core(memory, THREADS_MAX - 1);
   const spillPaths = parts.targets.map((target) => `${directory}/${target}.spill`);
-  const handles: FileHandle[] = [];
-  for (const path of spillPaths) handles.push(await files.open(path, 'truncate'));
-  const spills = handles.map(fileSpill);
+  const spills: Spill[] = [];
+  for (const path of spillPaths) {
+    const handle = await files.open(path, 'truncate');
+    opened.push(handle);
+    spills.push(fileSpill(handle));
+  }
   const { device, waiter, clock } = parts;
-  const onSuspect = (error: unknown): Promise<void> => doubtDurably(parts, describeError(error));
-  const volume = new Volume(core, { device, spills, waiter, clock, onSuspect });
+  const doubt = new Doubt(resourceFile, parts.log);
+  const onSuspect = (error: unknown): Promise<void> => doubt.raise(syncFailed(describeError(error)));
+  const onSwap = (written: BlockMap): void => found.intent.noteWritten(written);
+  const volume = new Volume(core, { device, spills, waiter, clock, onSuspect, onSwap });
   const intentPath = `${directory}/intent.map`;
   const found = await openIntent(parts, core, intentPath);
-  handles.push(found.handle);
+  opened.push(found.handle);
   const belief = found.whole ? await believe(parts) : 'all';
   // H18: the page cache may hold what the disk does not; what is compared comes from the disk.
   if (belief === 'all') device.dropCached(0, device.sizeBytes);
@@ -105,32 +129,24 @@ export async function openPrimary(parts: PrimaryParts): Promise<Primary> {
     targets: withDrained(withPresent(old.targets, parts.targets), () => false),
     running: { bootId: parts.fingerprints.bootId, fingerprint, metaflush: parts.metaflush },
   }));
-  const rounds = await Promise.all(
-    parts.targets.map((target, slot) => openRound(parts, volume, dirty, resource, target, slot)),
-  );
+  const rounds: RoundParts[] = [];
+  for (const [slot, target] of parts.targets.entries()) {
+    const round = await openRound(parts, volume, dirty, resource, target, slot);
+    opened.push(round.table, round.entries);
+    rounds.push(round);
+  }
   const closeClean = async (): Promise<void> => {
-    if (volume.suspect) await doubtDurably(parts, 'see the log of the run before');
-    const settled = volume.suspect ? 'suspect' : await publishClean(parts, volume, dirty);
+    // A data thread's word of it may be on its way, or lost.
+    if (volume.suspect) await doubt.raise(syncFailed('see the log'));
+    const settled = doubt.why === null ? await publishClean(parts, volume, dirty) : 'in doubt';
+    await doubt.write();
     parts.log.info('maps published', { settled });
-    for (const round of rounds) {
-      await round.table.close();
-      await round.entries.close();
-    }
-    for (const handle of handles) await handle.close();
+    await volume.close();
+    for (const each of opened) await each.close();
   };
-  return { memory, volume, dirty, belief, rounds, intentPath, spillPaths, closeClean };
+  return { memory, volume, dirty, doubt, belief, rounds, intentPath, spillPaths, closeClean };
 }
 
-/** H18: the next start compares everything, even in this boot. */
-async function doubtDurably(parts: PrimaryParts, why: string): Promise<void> {
-  const doubt = `an fdatasync of the local disk failed: ${why}`;
-  parts.log.error('the local disk is suspect', { why });
-  try {
-    await parts.resourceFile.update((state) => ({ ...state, doubt }));
-  } catch (error) {
-    parts.log.error('and that could not be written down', { why: describeError(error) });
-  }
-}
 
 /** H11: the maps are believed only if everything agrees. */
 async function believe(parts: PrimaryParts): Promise<Belief> {
@@ -193,8 +209,7 @@ async function loadPublished(
   try {
     return await loadDirty(files, path, resource, into);
   } catch (error) {
-    const code = codeOf(error);
-    if (code === 'FORMAT_BAD' || code === 'FORMAT_VERSION') return false;
+    if (isUnreadable(error)) return false;
     throw error;
   }
 }

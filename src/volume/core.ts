@@ -27,7 +27,9 @@
 //         one target that lasts for days keeps the spill of all from ever being emptied, and a full
 //         one fails the rounds of all, against D6. The second copy is a page-cache write.)
 // H17     When preserving fails, FAILED is set before the state moves on; readers look at FAILED
-//         after every read. An old content that cannot be read fails nothing (H21).
+//         after every read. Sections no longer freeze for a slot that has failed: its FAILED stood
+//         before their I/O, so whoever reads what they wrote finds it. An old content that cannot
+//         be read fails nothing (H21).
 // H9      Intent: the live mark precedes the load of `intentWritten`; the clearer (intent.ts)
 //         clears `intentWritten`, then looks at live. One of both sees the other. A page of the
 //         file is written by the holder of INTENT_LOCK, so no bit is lost between two writers.
@@ -39,10 +41,9 @@
 //         `intentWritten`, so it leaves one that is being flushed alone; a bit that another
 //         thread confirmed and the clearer took meanwhile shows in INTENT_CLEARS: not confirmed.
 // H20     A repair (Volume.writeBack) marks nothing: it writes what a block that is clean for a
-// target
-//         had at that target's point, hence what it has now and had at every cut since. It stands
-//         under the closed gate, where no section is open, and only if no cut came since the block
-//         was found clean: then the live map in use knows of every write since.
+//         target had at that target's point, hence what it has now and had at every cut since. It
+//         stands under the closed gate, where no section is open, and only if no cut came since the
+//         block was found clean: then the live map in use knows of every write since.
 import { assert, present } from '../base/assert.js';
 import { BLOCK_BYTES, CHUNK_BYTES, type ChunkIndex, type ExtentIndex } from '../base/units.js';
 import { BlockMap } from '../tracking/block-map.js';
@@ -248,6 +249,9 @@ function* claimFrozen(core: Core, offset: number, last: number): Steps<Blocked |
     for (const slot of core.slots) {
       yield;
       if (!slot.active) continue;
+      yield;
+      // Nothing read from here on is sent: FAILED stands before this write (H17).
+      if (slot.failed) continue;
       yield;
       const state = Atomics.load(slot.states, chunk);
       if (state === M.PRESERVED_STATE || state === M.RELEASED) continue;

@@ -9,7 +9,8 @@
 //  3. metaflush on: a bit on its way to the medium is in the image and not in `intentWritten`, so
 //     it is not taken; INTENT_CLEARS tells writers that flush meanwhile that bits were (H10).
 // Only called between cuts, when every swap so far has been published: what was written before is
-// in TARGET.dirty. The `keepdirty` most recently written extents keep their bit.
+// in TARGET.dirty. The `keepdirty` most recently written extents keep their bit; which those are
+// is noted at every swap, from the map that was written until then.
 import { present } from '../base/assert.js';
 import type { FileHandle, Files } from '../base/files.js';
 import { BLOCK_BYTES, type ExtentIndex } from '../base/units.js';
@@ -104,9 +105,8 @@ export class IntentOwner {
   }
 
   /** Clears the bits of extents not written since the last published checkpoint, but for the
-   * keepdirty most recent. Returns how many were cleared. Synchronous. */
+   * keepdirty most recent of `noteWritten`. Returns how many were cleared. Synchronous. */
   clearCold(): number {
-    for (const extent of this.#setExtents()) if (this.#hot(extent)) this.#touch(extent);
     const kept = new Set([...this.#recent.keys()].slice(-this.#keepdirty));
     const cold = new Map<number, ExtentIndex[]>();
     for (const extent of this.#setExtents()) {
@@ -153,6 +153,14 @@ export class IntentOwner {
       Atomics.store(control, M.INTENT_LOCK, 0);
     }
     return cleared;
+  }
+
+  /** Which extents were written since the last swap: `keepdirty` is about those (H9). */
+  noteWritten(written: BlockMap): void {
+    for (const extent of this.#setExtents()) {
+      const { first, last } = this.#blocks(extent);
+      if (written.anyMarked(first, last)) this.#touch(extent);
+    }
   }
 
   #touch(extent: ExtentIndex): void {

@@ -17,11 +17,13 @@ import type { Device } from '../disk/device.js';
 import type { BlockMap } from '../tracking/block-map.js';
 import { type Core, closeGate, openGate, release, type Slot, swap } from './core.js';
 import { type FrozenSet, type HeldRead, readFrozenChunk } from './frozen-read.js';
-
 import { HoldTimes } from './hold-times.js';
 import * as M from './memory.js';
 import type { Spill } from './spill.js';
 import { runWaiting, type Waiter } from './waiter.js';
+
+/** A whole disk that was frozen is freed in many turns: other sessions go on between them. */
+const CHUNKS_FREED_PER_TURN = 8192;
 
 /** How long a cut may wait for open sections before it opens the gate again (H4). */
 export const CUT_TIMEOUT_MS = 1000;
@@ -34,6 +36,8 @@ export interface VolumeParts {
   readonly clock: Clock;
   /** Makes it durable that an fdatasync has failed. */
   readonly onSuspect: (error: unknown) => Promise<void>;
+  /** Told of each swapped live map, before it is folded away: what was written since the last. */
+  readonly onSwap?: (written: BlockMap) => void;
 }
 
 export type { FrozenSet } from './frozen-read.js';
@@ -44,6 +48,7 @@ export class Volume {
   readonly #parts: VolumeParts;
   readonly #order = new Mutex();
   #repairedBlocks = 0;
+  #closed = false;
 
   constructor(core: Core, parts: VolumeParts) {
     this.core = core;
@@ -133,21 +138,42 @@ export class Volume {
     swaps: number,
   ): Promise<number> {
     return this.#order.run(async () => {
-      const { device } = this.#parts;
+      if (this.#closed) return 0;
       const before = this.#repairedBlocks;
       // On the pool: a disk that hangs holds its own guests behind the gate, and nobody else (H19).
-      await this.#underGate(async () => {
-        if (this.swaps !== swaps) return;
-        for (let at = 0; at < BLOCKS_PER_CHUNK; at += 1) {
-          const block = chunk * BLOCKS_PER_CHUNK + at;
-          if ((mask & (1 << at)) === 0 || this.isDirty(target, block, block)) continue;
-          const content = bytes.subarray(at * BLOCK_BYTES, (at + 1) * BLOCK_BYTES);
-          await device.write(block * BLOCK_BYTES, content);
-          this.#repairedBlocks += 1;
-        }
-      });
+      // With a place there taken before: guests never wait for the reads of a round.
+      await this.#parts.device.reserved((write) =>
+        this.#underGate(async () => {
+          if (this.swaps !== swaps) return;
+          for (const { first, count } of this.#cleanRuns(target, chunk, mask)) {
+            const from = (first - chunk * BLOCKS_PER_CHUNK) * BLOCK_BYTES;
+            const content = bytes.subarray(from, from + count * BLOCK_BYTES);
+            await write(first * BLOCK_BYTES, content);
+            this.#repairedBlocks += count;
+          }
+        }),
+      );
       return this.#repairedBlocks - before;
     });
+  }
+
+  /** Neighbouring blocks of `mask` that are clean for `target`. */
+  *#cleanRuns(target: number, chunk: ChunkIndex, mask: number) {
+    let count = 0;
+    for (let at = 0; at <= BLOCKS_PER_CHUNK; at += 1) {
+      const block = chunk * BLOCKS_PER_CHUNK + at;
+      if (((mask >>> at) & 1) === 1 && !this.isDirty(target, block, block)) count += 1;
+      else {
+        if (count > 0) yield { first: block - count, count };
+        count = 0;
+      }
+    }
+  }
+
+  /** The writers have ended: waits for what is under way and closes the device. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#order.run(() => this.#parts.device.close());
   }
 
   /** Blocks that were written back, in all. */
@@ -207,6 +233,7 @@ export class Volume {
    * one, takes it off the list, then clears it: in this order (proof of H15 in core.ts). */
   #fold(swapped: number, slot: Slot | null): void {
     const from = present(this.core.live[swapped], 'there are two live maps');
+    this.#parts.onSwap?.(from);
     for (const other of this.core.slots) {
       if (other === slot) {
         const frozen = Atomics.load(this.core.control, other.base + M.SLOT_FROZEN);
@@ -273,7 +300,10 @@ export class Volume {
     const { clock, waiter } = this.#parts;
     const deactivate = (): number => Atomics.store(control, slot.base + M.SLOT_ACTIVE, 0);
     while ((await this.#underGate(deactivate)) === 'busy') await clock.sleep(CUT_TIMEOUT_MS);
+    let freed = 0;
     for (let chunk = map.nextChunk(0); chunk >= 0; chunk = map.nextChunk(chunk + 1)) {
+      freed += 1;
+      if (freed % CHUNKS_FREED_PER_TURN === 0) await waiter.turn();
       for (;;) {
         const value = Atomics.load(control, M.CLAIM_SEQUENCE);
         if (Atomics.load(slot.states, chunk) !== M.CLAIMED) break;

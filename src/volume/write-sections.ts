@@ -13,6 +13,7 @@ import {
   preserve,
   runNow,
   section,
+  type WriteIntentPage,
 } from './core.js';
 import { confirmIntent, touchIntent } from './first-touch.js';
 import { Gathered } from './gathered.js';
@@ -23,6 +24,9 @@ import type { Waiter } from './waiter.js';
 
 /** Preserves done in the calling turn before a write is copied and waits its turn. */
 const TRIES_NOW_MAX = 64;
+
+/** The same trouble of many writes is told once in so long. */
+const TOLD_EVERY_MS = 1000;
 
 /** An old chunk could not be kept; an fdatasync of the disk, or of the intent map, failed. */
 export type WriteTrouble = 'preserve' | 'flush' | 'intent';
@@ -44,7 +48,7 @@ export interface WriteSectionsParts {
   readonly device: Device;
   /** One a slot. */
   readonly spills: readonly Spill[];
-  readonly writeIntent: (page: number, bytes: Uint8Array) => void;
+  readonly writeIntent: WriteIntentPage;
   /** fdatasync of the intent map, on the pool. */
   readonly flushIntent: () => Promise<void>;
   readonly waiter: Waiter;
@@ -61,11 +65,20 @@ export class WriteSections {
   readonly #old = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   readonly #intentFlush: Gathered;
   readonly #preserveWaits: HoldTimes;
+  readonly #writeIntent: WriteIntentPage;
+  #intentToldMs = Number.NEGATIVE_INFINITY;
 
   constructor(core: Core, parts: WriteSectionsParts) {
     this.#core = core;
     this.#parts = parts;
     this.#intentFlush = new Gathered(parts.flushIntent);
+    this.#writeIntent = (page, bytes) => {
+      try {
+        parts.writeIntent(page, bytes);
+      } catch (error) {
+        this.#tellIntent(error);
+      }
+    };
     const { preserveWaits } = core.memory;
     this.#preserveWaits = new HoldTimes([HoldTimes.row(preserveWaits, core.thread)]);
   }
@@ -110,7 +123,7 @@ export class WriteSections {
   }
 
   #section(offset: number, length: number, io: () => void, advice: boolean): Blocked | null {
-    return runNow(section(this.#core, offset, length, this.#parts.writeIntent, io, advice));
+    return runNow(section(this.#core, offset, length, this.#writeIntent, io, advice));
   }
 
   async #unblock(blocked: Blocked): Promise<void> {
@@ -129,18 +142,27 @@ export class WriteSections {
     }
   }
 
-  /** H10. A flush that fails is told, and the write goes on as with `metaflush off`: replication
-   * fails no guest's write (W4); the next start compares everything. */
+  /** H10. */
   async #firstTouch(extents: readonly ExtentIndex[]): Promise<void> {
-    const { waiter, writeIntent, onTrouble } = this.#parts;
-    const clears = runNow(touchIntent(this.#core, extents, writeIntent));
+    const { waiter } = this.#parts;
+    const clears = runNow(touchIntent(this.#core, extents, this.#writeIntent));
     if (clears === null) return waiter.turn();
     try {
       await this.#intentFlush.run();
     } catch (error) {
-      onTrouble('intent', error);
+      this.#tellIntent(error);
     }
     while (runNow(confirmIntent(this.#core, extents, clears)) === 'busy') await waiter.turn();
+  }
+
+  /** A page of the intent map that cannot be written, or flushed, is told, and the write goes on:
+   * replication fails no guest's write (W4). W1 then rests on the doubt that is raised: the next
+   * start compares everything (round/doubt.ts). */
+  #tellIntent(error: unknown): void {
+    const nowMs = this.#parts.nowMs();
+    if (nowMs - this.#intentToldMs < TOLD_EVERY_MS) return;
+    this.#intentToldMs = nowMs;
+    this.#parts.onTrouble('intent', error);
   }
 
   #countFirstTouch(ms: number): void {
