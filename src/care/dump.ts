@@ -4,9 +4,9 @@
 // Sizes are bytes, times ISO 8601 UTC, ids lower-case hexadecimal.
 import { isoTime } from '../base/clock.js';
 import { HastError } from '../base/errors.js';
-import type { FileHandle, Files } from '../base/files.js';
+import { type FileHandle, type Files, FilesError } from '../base/files.js';
 import { hex } from '../base/random.js';
-import { BLOCK_BYTES, bitCount } from '../base/units.js';
+import { BLOCK_BYTES, bitCount, blockCount } from '../base/units.js';
 import { decodeTableHeader, TABLE_PAGE_BYTES } from '../format/digest-table.js';
 import { MAP_PAGE_BITS, type MapPage, openDirty } from '../format/dirty-file.js';
 import {
@@ -17,9 +17,14 @@ import {
   intentPageOffset,
   intentPages,
 } from '../format/intent-file.js';
-import type { PointEntry, ResourceState, TargetRecord } from '../format/resource-state.js';
+import {
+  type PointEntry,
+  RESOURCE_STATE_BYTES_MAX,
+  type ResourceState,
+  type TargetRecord,
+} from '../format/resource-state.js';
 import type { PointRef } from '../lineage/lineage.js';
-import { ResourceFile } from '../tracking/resource-file.js';
+import { RESOURCE_FILE, ResourceFile } from '../tracking/resource-file.js';
 
 const DIRTY_ENDING = '.dirty';
 const TABLE_ENDING = '.digests';
@@ -95,7 +100,8 @@ export interface ResourceDump {
   readonly remembered: ResourceState['remembered'];
   readonly nextPoint: number;
   readonly written: boolean;
-  readonly cleanStop: boolean;
+  /** Null: no run as primary has left its maps here, and only those can end uncleanly. */
+  readonly cleanStop: boolean | null;
   readonly running: { readonly bootId: string; readonly metaflush: boolean } | null;
   readonly doubt: string | null;
   readonly epochs: readonly {
@@ -121,9 +127,13 @@ export interface ResourceDump {
   readonly intent: DumpedIntent | Unreadable | null;
 }
 
-/** Errors STATE_MISSING, STATE_UNREADABLE; everything else is told in its place. */
+/** Errors STATE_MISSING, STATE_UNREADABLE, FILE_FAILED where permission is missing; everything else
+ * is told in its place. */
 export async function dumpResource(files: Files, directory: string): Promise<ResourceDump> {
-  const { state, copiesAgreed } = await ResourceFile.load(files, directory);
+  const file = ResourceFile.load(files, directory);
+  const { state, copiesAgreed } = await file.catch(async (error: unknown) => {
+    throw (await forbidden(files, directory)) ?? error;
+  });
   const { replica, clean, running } = state;
   const names = await files.list(directory);
   const read = <T>(file: string, reader: (handle: FileHandle) => Promise<T>) =>
@@ -146,7 +156,7 @@ export async function dumpResource(files: Files, directory: string): Promise<Res
     remembered: state.remembered,
     nextPoint: state.nextPoint,
     written: state.written,
-    cleanStop: clean !== null,
+    cleanStop: clean === null && running === null ? null : clean !== null,
     running: running && { bootId: running.bootId, metaflush: running.metaflush },
     doubt: state.doubt,
     epochs: state.epochs.map((epoch) => ({
@@ -173,6 +183,17 @@ export async function dumpResource(files: Files, directory: string): Promise<Res
       ? await read(INTENT_FILE, (handle) => readIntent(handle, state))
       : null,
   };
+}
+
+/** Who may not read the state must not be told that it is damaged. */
+async function forbidden(files: Files, directory: string): Promise<HastError | null> {
+  try {
+    await files.readWhole(`${directory}/${RESOURCE_FILE}`, RESOURCE_STATE_BYTES_MAX);
+  } catch (error) {
+    if (!(error instanceof FilesError && error.fault.code === 'FILE_FAILED')) return null;
+    if (['EACCES', 'EPERM'].includes(error.fault.errno)) return error;
+  }
+  return null;
 }
 
 const idOf = (id: Uint8Array | null): string | null => (id === null ? null : hex(id));
@@ -223,15 +244,15 @@ async function inTurn<T>(
 async function readMap(handle: FileHandle, file: string, state: ResourceState): Promise<DumpedMap> {
   const { header, pages } = await openDirty(handle);
   let dirtyBlocks = 0;
-  for await (const page of pages()) dirtyBlocks += blocksIn(page, header.blockCount);
+  for await (const page of pages()) dirtyBlocks += blocksIn(page, blockCount(header.sizeBytes));
   const dirtyBytes = Math.min(dirtyBlocks * BLOCK_BYTES, state.sizeBytes);
   const ours = isOurs(state, header.resource);
   return { file, dirtyBlocks, dirtyBytes, generation: header.generation, ours };
 }
 
 /** Bits beyond the block count have no meaning. */
-function blocksIn({ page, bits }: MapPage, blockCount: number): number {
-  const limit = Math.min(MAP_PAGE_BITS, blockCount - page * MAP_PAGE_BITS);
+function blocksIn({ page, bits }: MapPage, blocks: number): number {
+  const limit = Math.min(MAP_PAGE_BITS, blocks - page * MAP_PAGE_BITS);
   return bits === 'ones' ? limit : setBits(bits, limit);
 }
 

@@ -6,7 +6,7 @@
 import { assert } from '../base/assert.js';
 import { CHECK_BYTES } from '../base/digest.js';
 import type { FileHandle } from '../base/files.js';
-import { BLOCK_BYTES, DISK_BYTES_MAX, ID_BYTES, MIB } from '../base/units.js';
+import { blockCount, DISK_BYTES_MAX, ID_BYTES, MIB, SECTOR_BYTES } from '../base/units.js';
 import {
   bad,
   copyOf,
@@ -31,7 +31,6 @@ const RECORD_HEAD_BYTES = 8;
 const RECORD_BYTES_MAX = RECORD_HEAD_BYTES + MAP_PAGE_BYTES + CHECK_BYTES;
 const MAGIC = 'HASTDRT0';
 const WHAT = 'dirty map';
-const BLOCKS_MAX = DISK_BYTES_MAX / BLOCK_BYTES;
 /** Size of the pieces written and read. */
 const PIECE_BYTES = MIB;
 
@@ -39,7 +38,7 @@ const PIECE_BYTES = MIB;
 const HEADER = layout(HEADER_BYTES, {
   magic: 8, //       0   'HASTDRT0'
   resource: 16, //   8
-  blockCount: 8, // 24   bits of the map
+  sizeBytes: 8, //  24   of the disk: a bit a block, the last may be short
   generation: 8, // 32   of resource.json when it was published
   spare: 8, //      40   zero
   check: 8, //      48   of bytes 0..47
@@ -56,7 +55,7 @@ const KIND_END = 2;
 
 export interface DirtyHeader {
   readonly resource: Uint8Array;
-  readonly blockCount: number;
+  readonly sizeBytes: number;
   readonly generation: number;
 }
 
@@ -66,7 +65,10 @@ export interface MapPage {
   readonly bits: Uint8Array | 'ones';
 }
 
-const pagesOf = (blockCount: number): number => Math.ceil(blockCount / MAP_PAGE_BITS);
+const isDiskSize = (sizeBytes: number): boolean =>
+  sizeBytes > 0 && sizeBytes % SECTOR_BYTES === 0 && sizeBytes <= DISK_BYTES_MAX;
+
+const pagesOf = (sizeBytes: number): number => Math.ceil(blockCount(sizeBytes) / MAP_PAGE_BITS);
 
 /** The file in pieces of about 1 MiB, to be written back to back. `pages` ascend. */
 export function* encodeDirty(header: DirtyHeader, pages: Iterable<MapPage>): Generator<Uint8Array> {
@@ -74,7 +76,7 @@ export function* encodeDirty(header: DirtyHeader, pages: Iterable<MapPage>): Gen
   let used = putHeader(piece, header);
   let [count, before] = [0, -1];
   for (const { page, bits } of pages) {
-    assert(page > before && page < pagesOf(header.blockCount), 'pages ascend within the map');
+    assert(page > before && page < pagesOf(header.sizeBytes), 'pages ascend within the map');
     used += putRecord(piece.subarray(used), page, bits === 'ones' ? KIND_ONES : KIND_BITS, bits);
     before = page;
     count += 1;
@@ -89,11 +91,11 @@ export function* encodeDirty(header: DirtyHeader, pages: Iterable<MapPage>): Gen
 
 function putHeader(into: Uint8Array, header: DirtyHeader): number {
   assert(header.resource.length === ID_BYTES, 'an id has 16 bytes');
-  assert(header.blockCount > 0 && header.blockCount <= BLOCKS_MAX, 'a map is of a possible disk');
+  assert(isDiskSize(header.sizeBytes), 'a map is of a possible disk');
   const bytes = into.subarray(0, HEADER_BYTES);
   putMagic(bytes, MAGIC);
   bytes.set(header.resource, HEADER.resource);
-  putU64(dataView(bytes), HEADER.blockCount, header.blockCount);
+  putU64(dataView(bytes), HEADER.sizeBytes, header.sizeBytes);
   putU64(dataView(bytes), HEADER.generation, header.generation);
   putCheck(bytes, HEADER.check);
   return HEADER_BYTES;
@@ -128,11 +130,11 @@ function takeHeader(bytes: Uint8Array, where: Where): DirtyHeader {
   expectMagic(bytes, MAGIC, where);
   expect(bytes.length === HEADER_BYTES, where, 'header is cut short');
   expectCheck(bytes, HEADER.check, where);
-  const blockCount = takeU64(dataView(bytes), HEADER.blockCount, where);
-  expect(blockCount > 0 && blockCount <= BLOCKS_MAX, where, `it has ${blockCount} blocks`);
+  const sizeBytes = takeU64(dataView(bytes), HEADER.sizeBytes, where);
+  expect(isDiskSize(sizeBytes), where, `it is of a disk of ${sizeBytes} bytes`);
   return {
     resource: copyOf(bytes, HEADER.resource, HEADER.resource + ID_BYTES),
-    blockCount,
+    sizeBytes,
     generation: takeU64(dataView(bytes), HEADER.generation, where),
   };
 }
@@ -153,7 +155,7 @@ async function* pages(source: Source, header: DirtyHeader, where: Where): AsyncG
       expect((await source(1)).length === 0, where, 'it goes on after its end');
       return;
     }
-    const inOrder = page > before && page < pagesOf(header.blockCount);
+    const inOrder = page > before && page < pagesOf(header.sizeBytes);
     expect(inOrder, where, `page ${page} is out of order`);
     yield { page, bits };
     before = page;

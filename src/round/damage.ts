@@ -1,13 +1,15 @@
 // Blocks that the local disk cannot read any more (H20, H21). Clean ones are taken from the target,
-// which has the same; dirty ones keep, in the point, what the target had before: the point is
-// `damaged`, names the chunks, and those blocks stay dirty. A target without a point has nothing
-// before: zeroes.
+// which has the same, if the chunk that it gives is what the digest says; dirty ones keep, in the
+// point, what the target had before: the point is `damaged`, names the chunks, and those blocks stay
+// dirty. Where nobody can verify what the target has, all unreadable blocks count as lost, and the
+// point has what the target's disk has: nothing there is overwritten by less. Zeroes only where
+// there is nothing before: a first copy, behind the end of a target that has not grown yet, a chunk
+// that the target cannot read either. No round is refused for it.
 import { digestOf } from '../base/digest.js';
-import { BLOCK_BYTES, BLOCKS_PER_CHUNK, type ChunkIndex } from '../base/units.js';
+import { BLOCK_BYTES, BLOCKS_PER_CHUNK, type ChunkIndex, chunkCount } from '../base/units.js';
 import type { PointRef } from '../lineage/lineage.js';
 import { DAMAGED_CHUNKS_MAX, type Target } from '../target/target.js';
 import { isUnchanged } from './outflow.js';
-import { RoundError } from './parts.js';
 
 /** A chunk of a frozen set with blocks that could not be read. */
 export interface Damage {
@@ -18,28 +20,32 @@ export interface Damage {
   readonly mask: number;
 }
 
-/** Fills the unreadable blocks of `bytes` (the whole chunk) as the target has them. Error
- * ROUND_UNREADABLE when it cannot tell. */
+/** Fills the unreadable blocks of `bytes` (the whole chunk) as the target has them; returns those
+ * that are lost: dirty, or of content that nobody has verified. `known`: the chunk's digest at the
+ * target's point. */
 export async function mend(
   target: Target,
   from: PointRef | null,
   damage: Damage,
   bytes: Uint8Array,
   known: Uint8Array | null,
-): Promise<void> {
-  const before =
-    from === null ? new Uint8Array(bytes.length) : await target.chunk(damage.chunk, from);
-  const trusted = known === null || from === null;
-  const whole = before !== null && (trusted || isUnchanged(digestOf(before), known));
-  if (before?.length !== bytes.length || !whole) {
-    const { name } = target;
-    throw new RoundError({ code: 'ROUND_UNREADABLE', target: name, chunk: damage.chunk });
-  }
+): Promise<number> {
+  const before = await contentBefore(target, from, damage.chunk);
   for (let block = 0; block < BLOCKS_PER_CHUNK; block += 1) {
     if ((damage.unreadable & (1 << block)) === 0) continue;
-    const at = block * BLOCK_BYTES;
-    bytes.set(before.subarray(at, at + BLOCK_BYTES), at);
+    const [at, end] = [block * BLOCK_BYTES, Math.min((block + 1) * BLOCK_BYTES, bytes.length)];
+    // A chunk that is longer since a growth was short before.
+    bytes.fill(0, at, end);
+    if (before !== null) bytes.set(before.subarray(at, end), at);
   }
+  const verified = before !== null && isUnchanged(digestOf(before), known);
+  return verified ? damage.unreadable & damage.mask : damage.unreadable;
+}
+
+/** As the target's disk has it; null: nothing. */
+async function contentBefore(target: Target, from: PointRef | null, chunk: ChunkIndex) {
+  if (from === null || chunk >= chunkCount(target.state.sizeBytes)) return null;
+  return target.chunk(chunk, from);
 }
 
 /** The chunks of a round that lost content, for the point and for status. */

@@ -73,7 +73,6 @@ export type RoundFault =
   | { code: 'ROUND_REFUSED'; target: string; reason: string; text: string }
   | { code: 'ROUND_SUSPECT'; resource: string }
   | { code: 'ROUND_DRIFT'; target: string; chunks: number }
-  | { code: 'ROUND_UNREADABLE'; target: string; chunk: number }
   | { code: 'ROUND_STOPPED'; target: string }
   | { code: 'TARGET_DIVERGED'; target: string; relation: Relation; text: string };
 
@@ -92,9 +91,6 @@ export const RoundError = errorClass<RoundFault>('RoundError', {
   ROUND_DRIFT: (f) =>
     `target ${f.target}: ${f.chunks} chunks had changed there, and here a guest has overwritten ` +
     'them meanwhile; the next round sends them whole',
-  ROUND_UNREADABLE: (f) =>
-    `the local disk cannot read chunk ${f.chunk} and target ${f.target} cannot give what it had ` +
-    'before; look at the disk, then run the round again',
   ROUND_STOPPED: (f) => `target ${f.target}: stopped`,
   TARGET_DIVERGED: (f) => `target ${f.target}: ${f.relation}: ${f.text}`,
 });

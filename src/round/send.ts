@@ -165,9 +165,8 @@ export class Sending {
     known: Uint8Array | null,
   ): Promise<Uint8Array> {
     const mask = this.#plan.frozen.map.chunkMask(chunk);
-    await mend(this.#target, this.#plan.from, { chunk, unreadable, mask }, bytes, known);
-    // Of a first copy nothing is there before: also a clean block has been sent by a pass only.
-    const lost = this.#plan.from === null ? unreadable : unreadable & mask;
+    const damage = { chunk, unreadable, mask };
+    const lost = await mend(this.#target, this.#plan.from, damage, bytes, known);
     if (lost !== 0) {
       this.damage.add(chunk);
       this.#plan.counts.damagedChunks += 1;

@@ -1,6 +1,8 @@
 // Settle (H12): doubtful chunks are compared with the table without freezing anything; the export
 // serves meanwhile. A mark is dropped only if
-//  - the table is true for the point we know the target at (nothing is proposed),
+//  - the table is true for the point we know the target at (nothing is proposed), when settling
+//    began and still when the mark is dropped: a contact meanwhile may find the target at an older
+//    point, and marks what lies between (contact.ts),
 //  - the content read is the table's,
 //  - an fdatasync of the disk has succeeded after the read (H6), and
 //  - no write section touched the chunk since: the live map has no mark in it, and the live maps
@@ -16,7 +18,7 @@ import {
   MASK_ALL,
   MIB,
 } from '../base/units.js';
-import { sameId } from '../lineage/lineage.js';
+import { type PointRef, sameId } from '../lineage/lineage.js';
 import type { BlockMap } from '../tracking/block-map.js';
 import { isMediumError } from '../volume/repair.js';
 import { recordOf } from './contact.js';
@@ -36,17 +38,15 @@ export async function settle(
   signal: AbortSignal,
 ): Promise<number> {
   const { volume } = parts;
-  const record = recordOf(parts.resourceFile, parts.target);
-  const { point } = parts.table;
-  const trusted =
-    record.proposed === null && point !== null && sameId(point.id, record.point?.id ?? null);
-  if (!trusted || volume.suspect) return 0;
+  const point = trustedPoint(parts);
+  if (point === null || volume.suspect) return 0;
   const pending = volume.pending(parts.slot);
   const pool = new BufferPool(GROUP_CHUNKS * CHUNK_BYTES);
   counts.totalBytes = pending.count().chunks * CHUNK_BYTES;
   let dropped = 0;
   for (const batch of batches(pending)) {
-    if (signal.aborted || volume.suspect) break;
+    const ended = signal.aborted || !sameId(trustedPoint(parts)?.id, point.id);
+    if (ended || volume.suspect) break;
     const swaps = volume.swaps;
     const equal: ChunkIndex[] = [];
     const read = (chunks: readonly ChunkIndex[]) => readGroup(parts, chunks, pool);
@@ -57,17 +57,30 @@ export async function settle(
     counts.doneBytes += batch.length * CHUNK_BYTES;
     if (equal.length === 0) continue;
     await volume.sync();
-    dropped += await drop(parts, equal, swaps);
+    dropped += await drop(parts, point, equal, swaps);
   }
   counts.skippedBytes = dropped * CHUNK_BYTES;
   return dropped;
 }
 
+/** Where the target stands and the table is true for; null: no such point. */
+function trustedPoint({ resourceFile, target, table }: RoundParts): PointRef | null {
+  const record = recordOf(resourceFile, target);
+  const { point } = table;
+  return record.proposed === null && sameId(point?.id, record.point?.id) ? point : null;
+}
+
 /** Between cuts, so that no mark moves while it is looked at. */
-function drop(parts: RoundParts, equal: readonly ChunkIndex[], swaps: number): Promise<number> {
+function drop(
+  parts: RoundParts,
+  point: PointRef,
+  equal: readonly ChunkIndex[],
+  swaps: number,
+): Promise<number> {
   const { volume } = parts;
   return volume.betweenCuts(async () => {
     if (volume.swaps !== swaps || volume.suspect) return 0;
+    if (!sameId(trustedPoint(parts)?.id, point.id)) return 0;
     const live = volume.core.liveMap();
     const pending = volume.pending(parts.slot);
     let dropped = 0;

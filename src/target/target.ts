@@ -134,8 +134,8 @@ export interface Target {
   doubts(first: ChunkIndex): Promise<DoubtsAnswer>;
   /** Chunks of the running round that were asked for whole since the last call (H28). */
   takeWanted(): readonly ChunkIndex[];
-  /** The whole content of a chunk as of point `at`, verified against the target's table; null when
-   * it does not stand there, or cannot tell (H20, H21). */
+  /** The whole content of a chunk as the target's disk has it at point `at`, for the caller to
+   * verify; null when it does not stand there, or cannot read it (H20, H21). */
   chunk(chunk: ChunkIndex, at: PointRef): Promise<Uint8Array | null>;
   /** Frames 0..staged-1 are durable there; resolves when `staged` >= `atLeast`. */
   staged(atLeast: number): Promise<number>;

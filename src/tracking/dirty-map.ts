@@ -3,7 +3,7 @@
 // a typed error, and the caller then doubts the whole disk.
 import { dirname } from 'node:path';
 import type { Files } from '../base/files.js';
-import { BLOCKS_PER_CHUNK, blockCount } from '../base/units.js';
+import { BLOCKS_PER_CHUNK, blockCount, CHUNK_BYTES } from '../base/units.js';
 import { FormatError } from '../format/changeset.js';
 import {
   type DirtyHeader,
@@ -22,7 +22,7 @@ export async function publishDirty(
   maps: readonly BlockMap[],
 ): Promise<void> {
   const sizeBytes = maps[0]?.memory.sizeBytes ?? 0;
-  const header: DirtyHeader = { ...facts, blockCount: blockCount(sizeBytes) };
+  const header: DirtyHeader = { ...facts, sizeBytes };
   const temporary = `${path}.new`;
   const handle = await files.open(temporary, 'truncate');
   try {
@@ -52,14 +52,14 @@ export async function loadDirty(
   const handle = await files.open(path, 'read');
   try {
     const reader = await openDirty(handle);
-    const blocks = blockCount(into.memory.sizeBytes);
+    const { sizeBytes } = into.memory;
     const same = Buffer.compare(reader.header.resource, resource) === 0;
-    const before = reader.header.blockCount;
-    if (!same || before > blocks) return false;
+    const before = reader.header.sizeBytes;
+    if (!same || before > sizeBytes) return false;
     for await (const page of reader.pages()) orPage(into, page, path);
-    if (before < blocks) {
-      const lastChunk = Math.floor((before - 1) / BLOCKS_PER_CHUNK);
-      into.mark(lastChunk * BLOCKS_PER_CHUNK, blocks - 1);
+    if (before < sizeBytes) {
+      const lastChunk = Math.floor((before - 1) / CHUNK_BYTES);
+      into.mark(lastChunk * BLOCKS_PER_CHUNK, blockCount(sizeBytes) - 1);
     }
     return true;
   } finally {

@@ -2,7 +2,8 @@
 // part that is torn or foreign is told in its place and hides nothing else. And how it is printed.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Files } from '../../src/base/files.js';
+import { codeOf } from '../../src/base/errors.js';
+import { type Files, FilesError } from '../../src/base/files.js';
 import { freshState } from '../../src/care/create.js';
 import { dumpResource } from '../../src/care/dump.js';
 import { renderDump } from '../../src/cli/render-dump.js';
@@ -77,7 +78,7 @@ const bits = (...set: number[]): Uint8Array => {
 };
 
 const dirty = (resource: Uint8Array, last: Uint8Array | 'ones') =>
-  encodeDirty({ resource, blockCount: BLOCKS, generation: 7 }, [
+  encodeDirty({ resource, sizeBytes: SIZE_BYTES, generation: 7 }, [
     { page: 0, bits: bits(0, 9, MAP_PAGE_BITS - 1) },
     { page: 1, bits: 'ones' },
     { page: 2, bits: last },
@@ -172,6 +173,35 @@ test('without a whole state there is nothing to dump', async () => {
   await files.makeDirectory(DIRECTORY);
   await put(files, 'resource.json', [new Uint8Array(10)]);
   await assert.rejects(dumpResource(files, DIRECTORY), /neither copy of the state is whole/);
+});
+
+test('who may not read it is told that, and not that it is damaged', async () => {
+  const files = await world();
+  const readWhole = async (path: string): Promise<null> => {
+    throw new FilesError({ code: 'FILE_FAILED', operation: 'open', path, errno: 'EACCES' });
+  };
+  // A class: its methods stand on the prototype.
+  const shut: Files = Object.assign(Object.create(files), { readWhole });
+  await assert.rejects(dumpResource(shut, DIRECTORY), (error) => {
+    assert.equal(codeOf(error), 'FILE_FAILED');
+    assert.match(String(error), /resource\.json: open failed: EACCES/);
+    return true;
+  });
+});
+
+test('a clean end is said of a primary only', async () => {
+  const running = { bootId: 'boot-1', fingerprint: {}, metaflush: false };
+  const clean = { fingerprint: {} };
+  const dumped = async (changes: Partial<ResourceState>) =>
+    dumpResource(await world(stateOf(changes)), DIRECTORY);
+  assert.equal((await dumped({ running, clean })).cleanStop, true);
+  assert.equal((await dumped({ running })).cleanStop, false);
+  const replica = await dumped({});
+  assert.equal(replica.cleanStop, null);
+  assert.match(
+    renderDump(replica),
+    /\n {2}stopped cleanly: - \(there are no maps of a primary\)\n/,
+  );
 });
 
 test('one copy alone is told', async () => {

@@ -6,6 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { BLOCK_BYTES, CHUNK_BYTES, MIB } from '../../src/base/units.js';
 import { type Device, DiskError } from '../../src/disk/device.js';
 import { newCounts } from '../../src/round/parts.js';
+import { BadBlocks } from './bad-blocks.js';
 import { same } from './checks.js';
 import { large, ready, started } from './ladder-material.js';
 import { limited } from './limit.js';
@@ -14,37 +15,11 @@ import { Pair } from './pair.js';
 
 const LIMIT = limited(20_000);
 
-/** Blocks that fail to read until they are written. */
-function badBlocks() {
-  const blocks = new Set<number>();
-  const failed = (offset: number) =>
-    new DiskError({ code: 'DISK_FAILED', operation: 'read', path: '/disk', offset, errno: 'EIO' });
-  const knob = (device: Device): Device =>
-    new Proxy(device, {
-      get: (real, name) => {
-        const value: unknown = Reflect.get(real, name, real);
-        if (typeof value !== 'function') return value;
-        return (offset: number, arg: Uint8Array | number, ...rest: unknown[]) => {
-          const length = typeof arg === 'number' ? arg : (arg?.length ?? 0);
-          const touched = [...blocks].filter(
-            (block) => block * BLOCK_BYTES < offset + length && offset < (block + 1) * BLOCK_BYTES,
-          );
-          if (name === 'readCached' && touched.length > 0) throw failed(offset);
-          if (['read', 'readAside', 'readMedium'].includes(String(name)) && touched.length > 0) {
-            return Promise.reject(failed(offset));
-          }
-          return value.call(real, offset, arg, ...rest);
-        };
-      },
-    });
-  return { blocks, knob };
-}
-
 test(
   'R4: a block breaks between the passes and the round: what was sent is not zeroed',
   LIMIT,
   async () => {
-    const bad = badBlocks();
+    const bad = new BadBlocks();
     const pair = new Pair(large, 6, { primaryDevice: bad.knob });
     const { disk } = await (async () => {
       await started(pair);
@@ -103,7 +78,7 @@ test(
   'R15: a target made anew, a bad block here: its neighbours are not taken for sent',
   LIMIT,
   async () => {
-    const bad = badBlocks();
+    const bad = new BadBlocks();
     const pair = await ready(13, { primaryDevice: bad.knob }, large);
     await pair.primaryNode.disk.write(
       0,

@@ -4,49 +4,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { digestOf, equalBytes } from '../../src/base/digest.js';
 import { BLOCK_BYTES, CHUNK_BYTES } from '../../src/base/units.js';
-import { type Device, DiskError } from '../../src/disk/device.js';
 import { newCounts } from '../../src/round/parts.js';
 import { readWithRepair } from '../../src/volume/repair.js';
+import { BadBlocks, failed } from './bad-blocks.js';
 import { historyTrue, same } from './checks.js';
-import { another, coded, ready, shape, started } from './ladder-material.js';
+import { ready, shape, started } from './ladder-material.js';
 import { limited } from './limit.js';
 import { Pair } from './pair.js';
 
 const LIMIT = limited(20_000);
 
 const large = { ...shape, sizeBytes: 512 * 1024 };
-
-/** Blocks that fail to read until they are written. */
-class BadBlocks {
-  readonly blocks = new Set<number>();
-
-  readonly knob = (device: Device): Device =>
-    new Proxy(device, {
-      get: (real, name) => {
-        const value: unknown = Reflect.get(real, name, real);
-        if (typeof value !== 'function') return value;
-        return (offset: number, arg: Uint8Array | number, ...rest: unknown[]) => {
-          const length = typeof arg === 'number' ? arg : (arg?.length ?? 0);
-          const touched = (): number[] =>
-            [...this.blocks].filter(
-              (block) =>
-                block * BLOCK_BYTES < offset + length && offset < (block + 1) * BLOCK_BYTES,
-            );
-          if (name === 'readCached' && touched().length > 0) throw failed(offset);
-          if (['read', 'readAside', 'readMedium'].includes(String(name)) && touched().length > 0) {
-            return Promise.reject(failed(offset));
-          }
-          if (['write', 'writeNow', 'zeroNow'].includes(String(name))) {
-            for (const block of touched()) this.blocks.delete(block);
-          }
-          return value.call(real, offset, arg, ...rest);
-        };
-      },
-    });
-}
-
-const failed = (offset: number) =>
-  new DiskError({ code: 'DISK_FAILED', operation: 'read', path: '/disk', offset, errno: 'EIO' });
 
 async function readyWithBad(seed: number): Promise<{ pair: Pair; bad: BadBlocks }> {
   const bad = new BadBlocks();
@@ -146,17 +114,6 @@ test(
     await historyTrue(pair, pair.replicaNode);
   },
 );
-
-test('the target cannot give it either: the round fails and loses nothing', LIMIT, async () => {
-  const { pair, bad } = await readyWithBad(5);
-  await pair.primaryNode.disk.write(0, Buffer.alloc(2 * BLOCK_BYTES, 9));
-  bad.blocks.add(1);
-  pair.receiverWorld.flip('/disk', 100);
-  await assert.rejects(pair.round(), coded('ROUND_UNREADABLE'));
-  assert.ok(pair.primaryNode.primary.volume.isDirty(0, 0, 1));
-  bad.blocks.clear();
-  await another(pair);
-});
 
 test(
   'a guest reads a block that the disk cannot: it comes from the target, and is written back (H20)',

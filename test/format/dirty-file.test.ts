@@ -24,7 +24,7 @@ import {
 
 const HEADER: DirtyHeader = {
   resource: new Uint8Array(16).fill(1),
-  blockCount: DISK_BYTES_MAX / BLOCK_BYTES,
+  sizeBytes: DISK_BYTES_MAX,
   generation: 77,
 };
 
@@ -107,9 +107,9 @@ test('a record that is lost, doubled or moved is an error', async () => {
 });
 
 test('pages beyond the map are refused', async () => {
-  const oneMore = fileOf([{ page: 1, bits: 'ones' }], { ...HEADER, blockCount: MAP_PAGE_BITS + 1 });
+  const oneMore = fileOf([{ page: 1, bits: 'ones' }], { ...HEADER, sizeBytes: MAP_PAGE_BITS * BLOCK_BYTES + 512 });
   assert.equal((await readAll(oneMore)).length, 1);
-  const small = { ...HEADER, blockCount: MAP_PAGE_BITS };
+  const small = { ...HEADER, sizeBytes: MAP_PAGE_BITS * BLOCK_BYTES };
   assert.throws(() => fileOf([{ page: 1, bits: 'ones' }], small), AssertionError);
   const forged = Buffer.concat([fileOf([], small).slice(0, 56), oneMore.slice(56)]);
   await assert.rejects(readAll(new Uint8Array(forged)), badBecause(/page 1 is out of order/));
@@ -123,6 +123,6 @@ test('our own wrong pages stop the program', () => {
     { page: 1, bits: 'ones' },
     { page: 1, bits: 'ones' },
   ]);
-  stop([], { ...HEADER, blockCount: 0 });
+  stop([], { ...HEADER, sizeBytes: 0 });
   stop([], { ...HEADER, resource: new Uint8Array(3) });
 });

@@ -100,6 +100,9 @@ describe('TARGET.dirty', () => {
       [MIB, MIB + 512, 240],
       [MIB - 4096 - 512, MIB, 240],
       [512, MAP_BYTES + MIB, 0],
+      // Within its last block, and to the end of it.
+      [MIB + 512, MIB + 1024, 256],
+      [MIB - 512, MIB, 240],
       [MAP_BYTES, 2 * MAP_BYTES + 512, BLOCKS_PER_PAGE - 16],
     ] as const) {
       const world = await newWorld();
