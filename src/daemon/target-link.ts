@@ -9,6 +9,7 @@ import type { Log } from '../base/log.js';
 import type { Random } from '../base/random.js';
 import { type DialSecurity, dialPeer } from '../net/connect.js';
 import { type Pace, paced } from '../net/pace.js';
+import { PeerError } from '../peer/faults.js';
 import { greet } from '../peer/greet.js';
 import type { PeerFacts } from '../peer/messages.js';
 import { type Contact, contact } from '../round/contact.js';
@@ -97,8 +98,13 @@ export class TargetLink {
     return this.#error;
   }
 
+  /** Nothing will move by itself: its history is another one, or it is a primary too. */
   get diverged(): boolean {
-    return codeOf(this.#error?.error) === 'TARGET_DIVERGED';
+    const error = this.#error?.error;
+    if (error instanceof PeerError && 'refusal' in error.fault) {
+      return error.fault.refusal === 'two-primaries';
+    }
+    return codeOf(error) === 'TARGET_DIVERGED';
   }
 
   /** The session, dialled now if there is none. Rejects with why not. */
@@ -170,6 +176,7 @@ export class TargetLink {
   async #end(): Promise<void> {
     const linked = this.#linked;
     this.#linked = null;
+    this.#downSinceMs ??= this.#parts.clock.wallMs();
     this.#wake.abort();
     await linked?.target.close();
   }

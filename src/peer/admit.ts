@@ -50,6 +50,9 @@ export function judgePeers(mine: PeerFacts, theirs: PeerFacts): Verdict | null {
   const roles = [mine.role, theirs.role];
   // A secondary about to be promoted asks a former primary whether it agrees (H39).
   if (roles.includes('init') && roles.includes('secondary')) return null;
+  if (mine.role === 'primary' && theirs.role === 'primary') {
+    return verdict('two-primaries', { here, resource });
+  }
   if (!roles.includes('primary') || !roles.includes('secondary')) {
     return verdict('role', { here, resource, ours: mine.role, theirs: theirs.role });
   }

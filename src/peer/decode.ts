@@ -2,7 +2,7 @@
 // comes, the result is a message within its limits or PeerError, and nothing is allocated that
 // the payload does not hold.
 import { checkOf, equalBytes, isZero } from '../base/digest.js';
-import { type ChunkIndex, DIGEST_BYTES } from '../base/units.js';
+import { type ChunkIndex, DIGEST_BYTES, SECTOR_BYTES } from '../base/units.js';
 import type { FrameEntry } from '../format/changeset.js';
 import type { Epoch, RoundId } from '../lineage/lineage.js';
 import { Reader } from './cursor.js';
@@ -64,6 +64,13 @@ function readFacts(r: Reader): PeerFacts {
   const epochs: Epoch[] = [];
   for (let at = 0; at < count; at += 1) epochs.push(r.epoch());
   return { ...names, resourceId, role, epochs, point, proposed, sizeBytes, suspect, timeoutMs };
+}
+
+/** Of a disk that is there: whole sectors, at least one (H14). */
+function readDiskSize(r: Reader): number {
+  const sizeBytes = r.size('size');
+  if (sizeBytes > 0 && sizeBytes % SECTOR_BYTES === 0) return sizeBytes;
+  throw r.broken(`size is ${sizeBytes} bytes, which no disk has`);
 }
 
 /** A list of chunks that ends the message. */
@@ -160,7 +167,7 @@ const BODIES: Bodies = {
       epoch: r.epoch(),
       from: r.optionalPoint('from'),
       to: r.point('to'),
-      sizeBytes: r.size('size'),
+      sizeBytes: readDiskSize(r),
       spaceBytes: r.u64('space'),
       resumeAt: r.u32('frames acknowledged'),
       fill: fillOf(r.id('first copy')),

@@ -66,6 +66,11 @@ export function refusalText(refusal: Refusal, facts: RefusalFacts): string {
       return `node ${here} is stopping`;
     case 'broken':
       return `resource ${resource} on node ${here} cannot be used now: ${ours}`;
+    case 'two-primaries':
+      return (
+        `resource ${resource} is primary on node ${here} and at the other end too: both serve ` +
+        'guests, and their disks drift apart (stop the guest of one of them; hastd(8), FAILOVER)'
+      );
   }
 }
 

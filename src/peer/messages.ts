@@ -43,6 +43,7 @@ export const REFUSALS = [
   'busy',
   'stopping',
   'broken',
+  'two-primaries',
 ] as const;
 export type Refusal = (typeof REFUSALS)[number];
 

@@ -58,8 +58,8 @@ const CASES: readonly Case[] = [
   {
     title: 'two primaries',
     here: local({ role: 'primary' }),
-    refusal: 'role',
-    text: /vm1 is primary on node b and primary at the other end.*hastctl role/,
+    refusal: 'two-primaries',
+    text: /vm1 is primary on node b and at the other end too.*stop the guest of one/,
   },
   { title: 'two secondaries', here: local(), theirs: { role: 'secondary' }, refusal: 'role' },
   { title: 'init here', here: local({ role: 'init' }), refusal: 'role', text: /is init on node b/ },

@@ -3,7 +3,7 @@
 import type { TestContext } from 'node:test';
 import fc from 'fast-check';
 import { systemClock } from '../../src/base/clock.js';
-import { CHUNK_BYTES, DISK_BYTES_MAX } from '../../src/base/units.js';
+import { CHUNK_BYTES, DISK_BYTES_MAX, SECTOR_BYTES } from '../../src/base/units.js';
 import type { FrameEntry } from '../../src/format/changeset.js';
 import type { Epoch, PointRef } from '../../src/lineage/lineage.js';
 import type { ByteStream } from '../../src/net/stream.js';
@@ -60,6 +60,10 @@ const id = bytes(16);
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 const u64 = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 const size = fc.integer({ min: 0, max: DISK_BYTES_MAX });
+/** Of a disk that there may be. */
+const diskSize = fc
+  .integer({ min: 1, max: DISK_BYTES_MAX / SECTOR_BYTES })
+  .map((sectors) => sectors * SECTOR_BYTES);
 const name = fc
   .string({ unit: 'grapheme', maxLength: 40 })
   .filter((s) => Buffer.byteLength(s) < 256);
@@ -130,7 +134,7 @@ const KINDS: { readonly [T in MessageType]: fc.Arbitrary<Of<T>> } = {
       epoch,
       from: maybe(point),
       to: point,
-      sizeBytes: size,
+      sizeBytes: diskSize,
       spaceBytes: u64,
       resumeAt: u32,
       fill: maybe(id.filter((bytes) => bytes.some((byte) => byte !== 0))),

@@ -111,9 +111,12 @@ test('disks that cannot be used, and disks that somebody holds', async (t) => {
   await qemuIo(a.nbdUri, 'write -P 3 3M 1M', 'flush');
   await nothingLost(pair);
 
-  // The replica's disk is gone: what stands in its place is no point, and is not taken for one.
+  // The replica's disk is gone: none is made in its place, and what the operator puts there is no
+  // point, and is not taken for one.
   await takeRole(b, 'init');
   rmSync(b.image);
+  await fails(b, 66, /b\.img: no such disk.*mounted\?/, 'role', 'secondary', 'vm1');
+  makeImage(b.image, DISK_BYTES, 0);
   await takeRole(b, 'secondary');
   assert.equal((await targetOf(b)).state, 'suspect');
   await fails(b, 2, /may not be what was received/, 'role', 'primary', '--accept-loss', 'vm1');
@@ -163,4 +166,15 @@ test('two daemons, and roles that cannot be', async (t) => {
   const unknown = await finish('nbdinfo', [a.nbdUri.replace('vm1', 'vm9')]);
   assert.notEqual(unknown.status, 0);
   await nothingLost(pair);
+});
+
+test('both have been made primary: the first says so at once, not with the next round', async (t) => {
+  const pair = await startPair(t, { sizeBytes: 8 * MIB, config: 'interval 1h' });
+  const { a, b } = pair;
+  await round(a);
+  await b.ask('role', 'primary', '--accept-loss', 'vm1');
+  await until('the first one notices', async () => (await targetOf(a)).data === 'diverged');
+  const said = await a.ctl('status', '--check');
+  assert.equal(said.status, 2, said.stdout);
+  assert.match(said.stdout, /primary on node b and at the other end too.*stop the guest of one/);
 });
