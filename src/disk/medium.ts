@@ -37,7 +37,7 @@ export class MediumReader {
     if (this.#refused) return 'refused';
     const bounce = this.#spare.pop() ?? alignedMemory(BOUNCE_BYTES, ALIGN_BYTES);
     try {
-      this.#direct ??= openDirect(this.#fd);
+      this.#direct ??= this.#open();
       return await readAligned(await this.#direct, offset, into, bounce);
     } catch (cause) {
       // Refused when opened, or at the first read: in user space, or sectors above 4 KiB.
@@ -49,6 +49,16 @@ export class MediumReader {
     }
   }
 
+  /** One open for all; one that fails is forgotten: descriptors may be short for a moment only. */
+  async #open(): Promise<number> {
+    try {
+      return await openOnPool(`/proc/self/fd/${this.#fd}`, constants.O_RDONLY | constants.O_DIRECT);
+    } catch (cause) {
+      this.#direct = null;
+      throw cause;
+    }
+  }
+
   /** No read is under way. */
   async close(): Promise<void> {
     const fd = await this.#direct?.catch(() => null); // it was never open
@@ -57,10 +67,6 @@ export class MediumReader {
 }
 
 const REFUSALS: ReadonlySet<string> = new Set(['EINVAL', 'EOPNOTSUPP', 'ENOTSUP']);
-
-function openDirect(fd: number): Promise<number> {
-  return openOnPool(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_DIRECT);
-}
 
 /** One read after the other, each aligned again: a short one ends anywhere. */
 async function readAligned(

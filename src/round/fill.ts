@@ -53,9 +53,6 @@ export async function fillByPasses(
   volume.pending(slot).markAll();
   let left = Number.POSITIVE_INFINITY;
   for (let pass = 0; pass < PASSES_MAX; pass += 1) {
-    // A file system may call a page that was only written a hole; what is written from here on is
-    // marked again.
-    await volume.sync();
     await runPass(parts, target, counts, signal, { fill, first: pass === 0 });
     await checkpoint(parts, signal);
     const now = volume.pending(slot).count().chunks;
@@ -102,10 +99,11 @@ async function runPass(
   const outflow = new Outflow(target, parts.compute);
   const pool = new BufferPool(GROUP_CHUNKS * CHUNK_BYTES);
   const before = outflow.blockBytes + counts.sentBytes;
+  const flushed: Flushed = { swaps: -1 };
   try {
     for await (const window of mapAhead(windows(state.sizeBytes), 2, prepare)) {
       const read = (chunks: readonly ChunkIndex[]) => readGroup(parts, chunks, pool.take());
-      const groups = mapAhead(takeGroups(parts, window), GROUPS_AHEAD, read);
+      const groups = mapAhead(takeGroups(parts, window, flushed), GROUPS_AHEAD, read);
       for await (const group of groups) {
         if (signal.aborted) throw new RoundError({ code: 'ROUND_STOPPED', target: parts.target });
         await sendGroup(parts, outflow, group, window, counts);
@@ -143,10 +141,25 @@ function* windows(sizeBytes: number): Generator<Omit<Window, 'theirs'>> {
   }
 }
 
-/** Consecutive pending chunks of a window, their marks taken just before they are handed out. */
-function* takeGroups(parts: RoundParts, window: Window): Generator<readonly ChunkIndex[]> {
-  const pending = parts.volume.pending(parts.slot);
-  for (let chunk = pending.nextChunk(window.first); chunk >= 0 && chunk < window.end; ) {
+/** Consecutive pending chunks of a window, their marks taken just before they are handed out, and
+ * only when the disk has been flushed since they came: until then a file system may call what was
+ * written a hole (readGroup here, extents.ts for guests). A checkpoint in the middle of a pass, of
+ * whomever, brings new ones. */
+async function* takeGroups(
+  { volume, slot }: RoundParts,
+  window: Window,
+  flushed: Flushed,
+): AsyncGenerator<readonly ChunkIndex[]> {
+  const pending = volume.pending(slot);
+  let chunk = window.first;
+  for (;;) {
+    while (volume.swaps !== flushed.swaps) {
+      const { swaps } = volume;
+      await volume.sync();
+      flushed.swaps = swaps;
+    }
+    chunk = pending.nextChunk(chunk);
+    if (chunk < 0 || chunk >= window.end) return;
     const group: ChunkIndex[] = [];
     while (group.length < GROUP_CHUNKS && chunk < window.end && pending.chunkMask(chunk) !== 0) {
       group.push(chunk);
@@ -154,8 +167,12 @@ function* takeGroups(parts: RoundParts, window: Window): Generator<readonly Chun
       chunk += 1;
     }
     yield group;
-    chunk = pending.nextChunk(chunk);
   }
+}
+
+/** Live map swaps as of before the last flush: what was marked then is on the disk. */
+interface Flushed {
+  swaps: number;
 }
 
 interface ReadGroup {

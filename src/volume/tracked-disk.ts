@@ -30,6 +30,8 @@ export class TrackedDisk implements Disk {
   readonly #writes: WriteSections;
   readonly #extents: Extents;
   readonly #flush = new Gathered(() => this.#sync());
+  /** False: no hole can be punched here, so that TRIM does nothing (H13) and marks nothing. */
+  #punches = true;
 
   constructor(core: Core, parts: TrackedDiskParts) {
     this.#core = core;
@@ -105,7 +107,13 @@ export class TrackedDisk implements Disk {
     const end = offset + length;
     const last = end === this.sizeBytes ? end : Math.floor(end / BLOCK_BYTES) * BLOCK_BYTES;
     if (last <= first) return;
+    let data = -1;
     for (const piece of pieces(first, last - first)) {
+      if (!this.#punches) return;
+      // What is a hole is not marked, nor searched again for each piece of it. Space in it that is
+      // allocated and unwritten stays so.
+      if (data < piece.offset) data = this.#parts.device.nextData(piece.offset);
+      if (data >= piece.offset + piece.length) continue;
       const io = (): void => this.#punchUnfrozen(piece.offset, piece.length);
       const blocked = this.#writes.now(piece.offset, piece.length, io, true);
       if (blocked !== null) await this.#writes.later(blocked, piece.offset, piece.length, io, true);
@@ -141,15 +149,27 @@ export class TrackedDisk implements Disk {
     }
   }
 
-  /** H13: TRIM leaves frozen chunks as they are. Runs inside a section. */
+  /** H13: TRIM leaves frozen chunks as they are, and punches all between two of them at once. Runs
+   * inside a section, in which no chunk becomes frozen. */
   #punchUnfrozen(offset: number, length: number): void {
     const end = offset + length;
+    let from = offset;
     for (let at = offset; at < end; ) {
       const chunk = Math.floor(at / CHUNK_BYTES);
       const next = Math.min(end, (chunk + 1) * CHUNK_BYTES);
-      if (!this.#isFrozen(chunk)) this.#parts.device.punchNow(at, next - at);
+      if (this.#isFrozen(chunk)) {
+        this.#punch(from, at - from);
+        from = next;
+      }
       at = next;
     }
+    this.#punch(from, end - from);
+  }
+
+  #punch(offset: number, length: number): void {
+    if (length === 0 || this.#parts.device.punchNow(offset, length)) return;
+    // Whole chunks are whole sectors of any device: it is not their size that is refused.
+    if (offset % CHUNK_BYTES === 0 && length % CHUNK_BYTES === 0) this.#punches = false;
   }
 
   #isFrozen(chunk: number): boolean {

@@ -1,11 +1,11 @@
 // Runs of a tracked disk: dirty bitmaps against a naive look at every block, wherever a bit stands
-// between write and commit; holes; what a read may believe of a hole; limits.
+// between write and commit; holes; limits. Of the holes that reads are told: read-holes.test.ts.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom, systemRandom } from '../../src/base/random.js';
-import { BLOCK_BYTES, CHUNK_BYTES, MIB } from '../../src/base/units.js';
+import { BLOCK_BYTES, MIB } from '../../src/base/units.js';
 import type { StatusRun } from '../../src/disk/disk.js';
-import { BASE_ALLOCATION, READ_CONTEXT } from '../../src/nbd/meta-context.js';
+import { BASE_ALLOCATION } from '../../src/nbd/meta-context.js';
 import { BLOCKS_PER_PAGE } from '../../src/tracking/block-map.js';
 import { contextsOf, DIRTY_BITMAP, Extents } from '../../src/volume/extents.js';
 import * as M from '../../src/volume/memory.js';
@@ -132,20 +132,6 @@ test('holes of the device are told, data too', () => {
     [MIB - 65_536 - 8192, HOLE],
   ]);
   assert.deepEqual(shape(disks[0].status(BASE_ALLOCATION, 66_000, 100, 1)), [[100, DATA]]);
-  assert.deepEqual(told(READ_CONTEXT), told(BASE_ALLOCATION), 'nothing is dirty');
-});
-
-test('a read believes a hole only where nothing is dirty for any target', () => {
-  const { disks, device, core } = onMemory(4 * CHUNK_BYTES);
-  const told = (context: string) => shape(disks[0].status(context, 0, 4 * CHUNK_BYTES, 100));
-  core.slots[1]?.maps[1]?.mark(20, 20);
-  assert.deepEqual(told(BASE_ALLOCATION), [[4 * CHUNK_BYTES, HOLE]]);
-  assert.deepEqual(told(READ_CONTEXT), [[4 * CHUNK_BYTES, DATA]]);
-  device.writeNow(2 * CHUNK_BYTES, new Uint8Array(CHUNK_BYTES));
-  assert.deepEqual(told(READ_CONTEXT), [
-    [3 * CHUNK_BYTES, DATA],
-    [CHUNK_BYTES, HOLE],
-  ]);
 });
 
 test('data is believed for a second, and not after this thread has made a hole', async () => {

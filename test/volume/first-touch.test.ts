@@ -81,6 +81,7 @@ describe('H10: a first touch', () => {
       const [disk] = rig.disks;
       await disk.write(EXTENT_BYTES - 512, filled(1024, 1));
       assert.equal(rig.onMedium(), 0b11);
+      rig.onDisk.writeNow(3 * EXTENT_BYTES, filled(4096, 1)); // TRIM leaves a hole alone
       const { zero, punch } = rig.onDisk.counts;
       const zeroing = disk.zero(2 * EXTENT_BYTES, 4096, true, false);
       const trimming = disk.trim(3 * EXTENT_BYTES, 4096);

@@ -50,7 +50,7 @@ export function makeRig(device: Device, options: RigParts = {}): Rig {
   const shape = { sizeBytes, extentBytes, targets, spillBytes, metaflush };
   const memory = M.allocateVolume(shape);
   const spills = options.spills ?? Array.from({ length: targets }, memorySpill);
-  present(spills[targets - 1], 'a spill for each target');
+  if (targets > 0) present(spills[targets - 1], 'a spill for each target');
   const troubles: string[] = [];
   let turns = 0;
   const waiter = atomicsWaiter(() => {
