@@ -75,4 +75,20 @@ export class Mutex {
   }
 }
 
+/** The value, or 'aborted' once the signal is; the promise itself goes on. */
+export async function unlessAborted<T>(
+  signal: AbortSignal,
+  promise: Promise<T>,
+): Promise<T | 'aborted'> {
+  const ended = deferred<'aborted'>();
+  const abort = (): void => ended.resolve('aborted');
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([promise, ended.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
 export const isPromise = (value: unknown): value is Promise<unknown> => value instanceof Promise;

@@ -16,6 +16,8 @@ const PATIENCE_SECONDS = 86_400;
 const ROUNDS_FAILED_MAX = 3;
 /** Clocks of two nodes may differ by so much before an age means nothing. */
 const CLOCK_AHEAD_SECONDS = 300;
+/** Where a point stands is asked at the first contact: of a role so young nothing follows. */
+const YOUNG_SECONDS = 600;
 /** A link that is down since the first minute of the role has never been up. */
 const FIRST_CONTACT_SECONDS = 60;
 
@@ -65,6 +67,7 @@ function resourceAlarms(facts: AlarmFacts, nowMs: number): Alarm[] {
         ),
     errorCounts(facts),
     facts.error !== null && waits(facts) ? null : noRole(facts, nowMs),
+    noTarget(facts),
     full ? warning('spill', `${spill}; when it is full the round fails`) : null,
   ]);
 }
@@ -95,8 +98,14 @@ function noRole({ role, orderedRole, sinceMs }: AlarmFacts, nowMs: number): Made
   return made(seconds >= PATIENCE_SECONDS, 'no-role', text);
 }
 
+/** `remote none` may be wanted for a while; it is never a state to call good. */
+function noTarget({ role, targets }: AlarmFacts): Made {
+  if (role !== 'primary' || targets.some(({ link }) => link !== 'none')) return null;
+  return warning('no-target', 'has no target with an address: nothing is replicated');
+}
+
 function targetAlarms(facts: AlarmFacts, target: TargetStatus, nowMs: number): Alarm[] {
-  const lag = lagAlarm(facts, target, nowMs);
+  const lag = lagAlarm(facts, target, nowMs) ?? notApplied(facts, target, nowMs);
   const behind = lag?.level === 'critical';
   const { damagedChunks, untrackedChunks } = target;
   return collect(target.name, [
@@ -150,6 +159,21 @@ function lagAlarm(facts: AlarmFacts, target: TargetStatus, nowMs: number): Made 
   const text = `${humanSeconds(lag)} behind, max-lag is ${humanSeconds(maxLagSeconds)}`;
   if (facts.role === 'primary') return made(lag >= maxLagSeconds, 'lag', text);
   return lag < maxLagSeconds ? null : warning('lag', `no newer point came: ${text}`);
+}
+
+/** A committed point that does not get into the disk of a target that is there: without dirt there
+ * would be no lag. An apply of some minutes is no news; one as long as a lag may be is, also where
+ * no max-lag is set. Of a target that is away `unreachable` tells. */
+function notApplied(facts: AlarmFacts, target: TargetStatus, nowMs: number): Made {
+  const { work, link, lastPoint } = target;
+  if (facts.role !== 'primary' || work !== 'applying' || link !== 'up') return null;
+  if (lastPoint === null) return null;
+  if (facts.sinceMs !== null && nowMs - facts.sinceMs < YOUNG_SECONDS * 1000) return null;
+  const seconds = (nowMs - Date.parse(lastPoint.time)) / 1000;
+  const limit = patience(target);
+  if (seconds < lagWarningSeconds(limit)) return null;
+  const text = `the last point, ${humanSeconds(seconds)} old, is not known to be in its disk`;
+  return made(seconds >= limit, 'lag', `${text}${because(target)}`);
 }
 
 function noPoint(facts: AlarmFacts, target: TargetStatus, nowMs: number): Made {

@@ -6,6 +6,7 @@
 import { within } from '../base/clock.js';
 import { codeOf, describeError } from '../base/errors.js';
 import { hex } from '../base/random.js';
+import { unlessAborted } from '../base/sync.js';
 import type { TargetSettings } from '../config/settings.js';
 import type { SyncRequest } from '../control/api.js';
 import type { TargetRecord } from '../format/resource-state.js';
@@ -45,6 +46,7 @@ export class TargetDriver {
   #settings: TargetSettings;
   #progress: Progress | null = null;
   readonly #applies: ApplyWatch;
+  readonly #stop = new AbortController();
   #error: LastError | null = null;
   #noted: unknown = null;
   #guestBytesBefore = 0;
@@ -52,14 +54,20 @@ export class TargetDriver {
   /** The round that failed last: the next contact may find that it is committed. */
   #failedId: Uint8Array | null = null;
   skippedFirings = 0;
-  /** Wall time at which nothing was dirty and the link was up; null: not yet in this role. */
+  /** Wall time at which nothing was dirty, the link was up and the target had its last point in its
+   * disk; null: not yet in this role. */
   cleanAtMs: number | null = null;
 
   constructor(parts: DriverParts, settings: TargetSettings, doubt: boolean) {
     this.parts = parts;
     this.#settings = settings;
     this.#doubt = doubt;
-    this.#applies = new ApplyWatch(parts.link, (error) => this.#notApplied(error));
+    this.#applies = new ApplyWatch({
+      link: parts.link,
+      point: () => this.record.point,
+      clock: parts.clock,
+      refused: (error) => this.#notApplied(error),
+    });
   }
 
   get name(): string {
@@ -90,7 +98,7 @@ export class TargetDriver {
 
   /** The last point is committed and not yet known to be in the target's disk. */
   get applying(): boolean {
-    return this.#applies.busy;
+    return this.#applies.owed !== null;
   }
 
   get lastError(): LastError | null {
@@ -103,10 +111,11 @@ export class TargetDriver {
     return rate === 0 ? null : rate;
   }
 
-  /** Keeps the link up, and compares in the background what a crash or an unclean stop left in
-   * doubt (H12). */
+  /** Keeps the link up, asks whether the last point is in the target's disk, and compares in the
+   * background what a crash or an unclean stop left in doubt (H12). */
   start(): void {
     void this.parts.link.keepUp();
+    void this.#applies.keepAsking(this.#stop.signal);
     if (!this.#doubt) return;
     this.#queue
       .alone((signal) => this.#settle(signal))
@@ -136,7 +145,13 @@ export class TargetDriver {
   async sync({ wait }: SyncRequest): Promise<SyncOutcome> {
     const target = this.name;
     try {
-      return await syncOutcome(target, wait, this.#request());
+      const outcome = await syncOutcome(target, wait, this.#request());
+      const { owed } = this.#applies;
+      // Nothing was dirty, but the point before has not arrived yet.
+      if (outcome.outcome === 'nothing' && wait === 'applied' && owed !== null) {
+        await this.#applies.watch(owed);
+      }
+      return outcome;
     } catch (error) {
       this.#fail(error);
       return { target, outcome: 'failed', point: null, text: describeError(error) };
@@ -169,6 +184,7 @@ export class TargetDriver {
   }
 
   async close(): Promise<void> {
+    this.#stop.abort();
     // The link first: what is under way then finds nobody to take leave of, and ends at once.
     await Promise.all([this.parts.link.close(), this.#queue.close()]);
   }
@@ -184,8 +200,8 @@ export class TargetDriver {
   }
 
   async #run(signal: AbortSignal): Promise<Ran> {
-    const { round, link, log, clock } = this.parts;
-    const target = await this.#linked();
+    const { round, link, log } = this.parts;
+    const target = await this.#linked(signal);
     if (this.#doubt) await this.#settle(signal);
     if (signal.aborted) throw this.#stopped();
     // A target in doubt gets what it doubts in a round, be anything dirty here or not (H28).
@@ -194,7 +210,7 @@ export class TargetDriver {
       const { point } = this.record;
       // Not clean, whatever is dirty here: its disk has not the point (H25).
       if (this.#applies.failed && point !== null) await this.#applies.watch(point);
-      this.cleanAtMs = clock.wallMs();
+      if (!this.applying) await this.#allIsThere();
       log.info('nothing is dirty, no point is made');
       return { kind: 'nothing' };
     }
@@ -223,19 +239,30 @@ export class TargetDriver {
     }
   }
 
-  /** The session. A run that gets none has failed too: nobody may read "no failures" into it. */
-  async #linked(): Promise<Target> {
+  /** The target answers, and has all there is: what went wrong before is over. */
+  async #allIsThere(): Promise<void> {
+    this.cleanAtMs = this.parts.clock.wallMs();
+    this.#error = null;
+    if (this.record.failedRounds === 0) return;
+    await updateTarget(this.parts.round, (record) => ({ ...record, failedRounds: 0 }));
+  }
+
+  /** The session. A run that gets none has failed too: nobody may read "no failures" into it; but
+   * one that was given up on purpose. */
+  async #linked(signal: AbortSignal): Promise<Target> {
     const { round, link } = this.parts;
     const failed = this.#failedId;
     try {
-      const { target } = await link.get();
+      const dialled = await unlessAborted(signal, link.get());
+      if (dialled === 'aborted') throw this.#stopped();
+      const { target } = dialled;
       this.#failedId = null;
       if (failed !== null && sameId(this.record.point?.id, failed)) {
         await updateTarget(round, (record) => ({ ...record, failedRounds: 0 }));
       }
       return target;
     } catch (error) {
-      if (!this.#queue.closed) await updateTarget(round, withFailure);
+      if (!signal.aborted && !this.#queue.closed) await updateTarget(round, withFailure);
       throw error;
     }
   }

@@ -26,7 +26,7 @@ export interface TargetFacts {
   readonly link: LinkFacts;
   /** What runs now, and what it does. */
   readonly running: { readonly work: WorkState; readonly round: RoundProgress } | null;
-  /** The last point is committed and not yet in the target's disk. */
+  /** The last point is committed and not known to be in the target's disk. */
   readonly applying: boolean;
   readonly skippedFirings: number;
   /** Of the last run. */
@@ -100,9 +100,11 @@ function dataOf({ link, diskSuspect, record, dirtyBytes }: TargetFacts): DataSta
   return dirtyBytes > 0 ? 'dirty' : 'clean';
 }
 
-function lagOf({ record: { point }, dirtyBytes, nowMs }: TargetFacts): number | null {
+/** Of a copy that is not known to be whole nobody may read that it does not lag. */
+function lagOf({ record: { point }, dirtyBytes, applying, nowMs }: TargetFacts): number | null {
   if (point === null) return null;
-  return dirtyBytes === 0 ? 0 : Math.max(0, Math.round((nowMs - point.timeMs) / 1000));
+  const behind = dirtyBytes > 0 || applying;
+  return behind ? Math.max(0, Math.round((nowMs - point.timeMs) / 1000)) : 0;
 }
 
 /** The newer of a failed run and a failed link. */

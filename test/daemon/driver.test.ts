@@ -205,6 +205,37 @@ test('cancel while the link is away does not wait for the end of its time', LIMI
   equal(world);
 });
 
+test('cancel while it is dialled: at once, and no failure of a round', LIMIT, async () => {
+  const world = await ready(19);
+  const { driver, link, pair } = world;
+  await overwrite(world, 1);
+  await link.renew();
+  link.get = () => new Promise(() => {}); // nobody answers, and no time ends
+  const ended = driver.sync(APPLIED);
+  await pair.clock.sleep(10);
+  assert.equal(driver.cancel(), true);
+  assert.match((await ended).text, /cancelled by the operator/);
+  assert.equal(driver.record.failedRounds, 0);
+});
+
+test(
+  'an idle guest: what failed before is over once the target has all there is',
+  LIMIT,
+  async () => {
+    const world = await ready(20);
+    const { driver, link } = world;
+    await overwrite(world, 1);
+    assert.equal((await driver.sync(APPLIED)).outcome, 'applied');
+    link.away = true;
+    await link.renew();
+    assert.equal((await driver.sync(APPLIED)).outcome, 'failed');
+    assert.equal(driver.record.failedRounds, 1);
+    link.away = false;
+    assert.equal((await driver.sync(APPLIED)).outcome, 'nothing');
+    assert.deepEqual([driver.record.failedRounds, driver.lastError], [0, null]);
+  },
+);
+
 test('close ends a running round and leaves its bits', LIMIT, async () => {
   const world = await ready(10);
   const { driver, pair } = world;

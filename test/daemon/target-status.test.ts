@@ -77,6 +77,14 @@ test('what runs is shown before a pause; a committed point applies until it is t
   assert.equal(busy.paused, true);
 });
 
+test('what is not known to be in the disk is neither clean nor up to date', () => {
+  const quiet = { dirtyBytes: 0, applying: true } as const;
+  const status = targetStatus(facts(quiet));
+  assert.deepEqual([status.state, status.lagSeconds], ['applying', 7200]);
+  const away = targetStatus(facts({ ...quiet, link: { ...UP, up: false, downSinceMs: NOW } }));
+  assert.deepEqual([away.state, away.lagSeconds], ['unreachable', 7200]);
+});
+
 test('divergence outweighs suspicion, and suspicion the rest', () => {
   const link = { ...UP, suspect: true, diverged: true };
   assert.equal(targetStatus(facts({ link })).data, 'diverged');
