@@ -2,7 +2,7 @@
 // epoch this replica has left behind is refused (fencing); a new one is taken when it grew out of
 // the point this replica stands at.
 import { equalBytes } from '../base/digest.js';
-import { type ChunkIndex, chunkCount } from '../base/units.js';
+import { type ChunkIndex, chunkCount, DISK_BYTES_MAX, SECTOR_BYTES } from '../base/units.js';
 import type { ResourceState } from '../format/resource-state.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
 import type { Begin, RefusalReason } from '../target/target.js';
@@ -27,6 +27,11 @@ export function admit(
   if (state.resource !== null && !equalBytes(state.resource, begin.resource)) {
     return no('wrong-from', 'this replica belongs to another resource');
   }
+  // It will be published: no file of this resource could be read with another.
+  if (!isDiskSize(begin.sizeBytes)) {
+    const sizes = `a multiple of ${SECTOR_BYTES}, at most ${DISK_BYTES_MAX}`;
+    return no('size', `${begin.sizeBytes} bytes are the size of no disk: it is ${sizes}`);
+  }
   // A round may make the disk larger (H14), never smaller.
   if (state.resource !== null && begin.sizeBytes < state.sizeBytes && point !== null) {
     const sizes = `${begin.sizeBytes} bytes there, ${state.sizeBytes} here`;
@@ -48,6 +53,9 @@ export function admit(
   if (point === null || sameId(begin.epoch.parent, point.id)) return null;
   return no('wrong-epoch', 'that epoch did not begin at the point this replica stands at');
 }
+
+const isDiskSize = (bytes: number): boolean =>
+  bytes > 0 && bytes <= DISK_BYTES_MAX && bytes % SECTOR_BYTES === 0;
 
 /** Whether digests of chunks first..first+count-1 can be asked for; null: yes. */
 export function admitRange(state: ResourceState, first: ChunkIndex, count: number): Refused | null {

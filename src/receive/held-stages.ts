@@ -1,15 +1,18 @@
 // What is staged here of rounds that ended without a commit: kept until a round from the same point
 // takes its chunks over by digest, is committed, or another point or epoch makes it worthless (D3,
 // H31). Nothing of it is trusted: a frame is read and checked again, and what is taken over is
-// verified with its round like anything received (C2). Memory: a number a chunk, HELD_CHUNKS_MAX of
-// them. The files belong to nobody else while this object has them.
+// verified with its round like anything received (C2). Nothing of it is needed: what is damaged or
+// on a bad medium is sent again, and fails no round. Memory: a number a chunk, HELD_CHUNKS_MAX of
+// them, and a frame a file. Time: reading a frame takes as long as it has chunks (16384 where they
+// are zeroes), finding one in it does not, for this is the round thread. The files belong to nobody
+// else while this object has them.
+import { present } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
 import type { FileHandle, Files } from '../base/files.js';
 import type { ChunkIndex } from '../base/units.js';
 import {
   type ChangesetHeader,
   FRAME_BLOCK_BYTES_MAX,
-  type Frame,
   type FrameEntry,
 } from '../format/changeset.js';
 import { CHANGESET_HEADER_BYTES } from '../format/changeset-file.js';
@@ -17,6 +20,7 @@ import { openFrame, readHeader, scanFrames } from '../format/changeset-reader.js
 import { decodeFrame, frameHead } from '../format/frame.js';
 import { entryBytes } from '../format/frame-spans.js';
 import { unpack } from '../format/pack.js';
+import { isUnreadable } from '../format/unreadable.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
 import type { ReuseItem } from '../target/target.js';
 
@@ -35,10 +39,15 @@ interface HeldFrame {
   readonly offset: number;
 }
 
-/** A frame read back: its entries and blocks. */
+/** A frame read back: its chunks with their blocks. Empty: it could not be. */
 interface OpenFrame {
   readonly index: number;
-  readonly frame: Frame;
+  readonly pieces: ReadonlyMap<ChunkIndex, Piece>;
+}
+
+interface Piece {
+  readonly entry: FrameEntry;
+  readonly blocks: Uint8Array;
 }
 
 export class HeldStages {
@@ -47,7 +56,8 @@ export class HeldStages {
   readonly #frames: HeldFrame[] = [];
   /** Frame of each chunk, the newest one. */
   readonly #frameOf = new Map<ChunkIndex, number>();
-  #last: OpenFrame | null = null;
+  /** The frame of each file that was read last. */
+  readonly #last = new Map<HeldFile, OpenFrame>();
 
   private constructor(files: Files, open: HeldFile[]) {
     this.#files = files;
@@ -66,7 +76,8 @@ export class HeldStages {
     for (const name of await files.list(directory)) {
       if (!name.startsWith('stage-') || name === except) continue;
       const path = `${directory}/${name}`;
-      const handle = await files.open(path, 'read');
+      const handle = await openOrNull(files, path);
+      if (handle === null) continue;
       const header = await readHeader(handle).catch(() => null);
       const useful =
         header !== null &&
@@ -97,8 +108,7 @@ export class HeldStages {
     for (let chunk = first; chunk < first + count; chunk += 1) {
       const index = this.#frameOf.get(chunk);
       if (index === undefined) continue;
-      const frame = await this.#frame(index);
-      const entry = frame?.entries.find((each) => each.chunk === chunk);
+      const entry = (await this.#frame(index)).pieces.get(chunk)?.entry;
       if (entry) found.push({ ...entry, digest: entry.digest.slice() });
     }
     return found;
@@ -114,9 +124,8 @@ export class HeldStages {
     let bytes = 0;
     for (const { chunk, digest } of items) {
       const index = this.#frameOf.get(chunk);
-      const frame = index === undefined ? null : await this.#frame(index);
-      const piece = frame === null ? null : pieceOf(frame, chunk, this.#sizeOf(index));
-      if (piece === null || !equalBytes(piece.entry.digest, digest)) return null;
+      const piece = index === undefined ? null : (await this.#frame(index)).pieces.get(chunk);
+      if (!piece || !equalBytes(piece.entry.digest, digest)) return null;
       bytes += piece.blocks.length;
       if (bytes > FRAME_BLOCK_BYTES_MAX) return null;
       entries.push({ ...piece.entry, digest: piece.entry.digest.slice() });
@@ -127,65 +136,75 @@ export class HeldStages {
 
   /** Removes the files: another point, another epoch, or they are needed no more. */
   async drop(): Promise<void> {
-    this.#frameOf.clear();
+    this.#forget();
     for (const { handle } of this.#open.splice(0)) await removeFile(this.#files, handle);
   }
 
   /** Lets go of the files, which stay. */
   async close(): Promise<void> {
-    this.#frameOf.clear();
+    this.#forget();
     for (const { handle } of this.#open.splice(0)) await handle.close();
   }
 
+  #forget(): void {
+    this.#frameOf.clear();
+    this.#last.clear();
+  }
+
+  /** What comes after a place where the file is bad is not looked for. */
   async #scan(file: HeldFile): Promise<void> {
+    await this.#scanFrames(file).catch((error: unknown) => {
+      if (!isUnreadable(error)) throw error;
+    });
+  }
+
+  async #scanFrames(file: HeldFile): Promise<void> {
     const { handle, header } = file;
     const end = await handle.size();
     for await (const stored of scanFrames(handle, CHANGESET_HEADER_BYTES, end)) {
-      let entries: readonly FrameEntry[];
-      try {
-        entries = frameHead(stored.bytes, handle.path, unpack, header.sizeBytes).entries;
-      } catch {
-        return; // damaged: what comes after it is not looked for
-      }
+      const { entries } = frameHead(stored.bytes, handle.path, unpack, header.sizeBytes);
       if (this.#frameOf.size + entries.length > HELD_CHUNKS_MAX) return;
       this.#frames.push({ file, offset: stored.offset });
       for (const { chunk } of entries) this.#frameOf.set(chunk, this.#frames.length - 1);
     }
   }
 
-  #sizeOf(index: number | undefined): number {
-    return this.#frames[index ?? 0]?.file.header.sizeBytes ?? 0;
-  }
-
-  /** Neighbouring chunks are mostly of one frame: the last one is kept. */
-  async #frame(index: number): Promise<Frame | null> {
-    if (this.#last?.index === index) return this.#last.frame;
-    const held = this.#frames[index];
-    if (held === undefined) return null;
-    const { handle, header } = held.file;
-    try {
-      const stored = await openFrame(handle, held.offset);
-      const frame = decodeFrame(stored.bytes, handle.path, unpack, header.sizeBytes);
-      this.#last = { index, frame };
-      return frame;
-    } catch {
-      return null; // it does not read back as it was scanned: sent again
-    }
+  /** Neighbouring chunks of a file are mostly of one frame: the last one is kept. */
+  async #frame(index: number): Promise<OpenFrame> {
+    const held = present(this.#frames[index], 'a chunk is in a frame that was scanned');
+    const last = this.#last.get(held.file);
+    if (last?.index === index) return last;
+    // It may not read back as it was scanned: then its chunks are sent again.
+    const pieces = await piecesOf(held).catch(() => new Map<ChunkIndex, Piece>());
+    const frame = { index, pieces };
+    this.#last.set(held.file, frame);
+    return frame;
   }
 }
 
-function pieceOf(
-  frame: Frame,
-  chunk: ChunkIndex,
-  sizeBytes: number,
-): { entry: FrameEntry; blocks: Uint8Array } | null {
+/** What stands in a frame, by chunk. Errors of the file, FORMAT_BAD. */
+async function piecesOf({ file, offset }: HeldFrame): Promise<ReadonlyMap<ChunkIndex, Piece>> {
+  const { handle, header } = file;
+  const stored = await openFrame(handle, offset);
+  const frame = decodeFrame(stored.bytes, handle.path, unpack, header.sizeBytes);
+  const pieces = new Map<ChunkIndex, Piece>();
   let at = 0;
   for (const entry of frame.entries) {
-    const bytes = entryBytes(entry, sizeBytes);
-    if (entry.chunk === chunk) return { entry, blocks: frame.blocks.subarray(at, at + bytes) };
-    at += bytes;
+    const end = at + entryBytes(entry, header.sizeBytes);
+    pieces.set(entry.chunk, { entry, blocks: frame.blocks.subarray(at, end) });
+    at = end;
   }
-  return null;
+  return pieces;
+}
+
+/** Null: the medium cannot even open it; removing it may fail as well. */
+async function openOrNull(files: Files, path: string): Promise<FileHandle | null> {
+  try {
+    return await files.open(path, 'read');
+  } catch (error) {
+    if (isUnreadable(error)) return null;
+    throw error;
+  }
 }
 
 async function removeFile(files: Files, handle: FileHandle): Promise<void> {

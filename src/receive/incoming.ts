@@ -5,6 +5,7 @@
 // the commit; one that does not come out is asked for whole, in the same round (H28).
 import { assert } from '../base/assert.js';
 import { describeError } from '../base/errors.js';
+import { FilesError } from '../base/files.js';
 import { type ChunkIndex, chunkMask, humanBytes } from '../base/units.js';
 import type { Frame } from '../format/changeset.js';
 import { decodeFrame, encodeFrame } from '../format/frame.js';
@@ -54,7 +55,8 @@ export class Incoming {
     this.#covered = new ChunkSet(begin.sizeBytes);
   }
 
-  /** A round that was admitted, with the space it asks for reserved. Error TARGET_REFUSED. */
+  /** A round that was admitted, with the space it asks for reserved. Error TARGET_REFUSED for want
+   * of space, FILE_FAILED for anything else. */
   static async open(replica: Receiving, begin: Begin): Promise<Incoming> {
     const watermark = new Watermark();
     const { from } = begin;
@@ -229,8 +231,9 @@ export class Incoming {
   }
 }
 
-/** H29: what cannot be kept is refused with numbers before anything is sent. Staged leftovers that
- * are in the way go first: what they save is bytes, not the round. */
+/** H29: what cannot be kept is refused with numbers before anything is sent. Staged leftovers go
+ * first where they are what takes the space: what they save is bytes, not the round. Any other
+ * error would be the same without them, and is passed on as it is. */
 async function openStage(
   replica: Receiving,
   begin: Begin,
@@ -241,18 +244,25 @@ async function openStage(
   const create = () => Stage.create(files, replica.directory, { ...begin, from }, watermark);
   try {
     return await create();
-  } catch {
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
     await replica.dropHeld();
   }
   try {
     return await create();
   } catch (error) {
+    if (!isNoSpace(error)) throw error;
     const text =
       `the round may need ${humanBytes(begin.spaceBytes)} in ${replica.directory} ` +
       `for what is sent and its undo: ${describeError(error)}`;
     throw refusal(resourceFile.state, 'no-space', text);
   }
 }
+
+const isNoSpace = (error: unknown): boolean =>
+  error instanceof FilesError &&
+  error.fault.code === 'FILE_FAILED' &&
+  ['ENOSPC', 'EDQUOT'].includes(error.fault.errno);
 
 export const no = (reason: RefusalReason, text: string): CommitAnswer => ({
   outcome: 'refused',

@@ -1,14 +1,35 @@
 // What a start finds of a replica that crashed: a committed round to be applied (again), a
 // committed file that cannot be read any more, a torn page of the table, files that nothing names.
 // A crash repeats from the first step whose result is missing (RULES.md §1, receiver).
-import { codeOf } from '../base/errors.js';
+//
+// Rolling back gives up a point that the primary was told is committed, so it is done only where
+// that point cannot be read any more, and so that a wrong verdict loses nothing for good:
+// - A file is given up when it is damaged or its medium fails (unreadable.ts) in READINGS readings;
+//   any other error fails the start, which has changed nothing then.
+// - The primary hears of it only after the state and the new name are durable. A start that breaks
+//   off before (where the whole file system fails, reading the undo or publishing does too) leaves
+//   the file under its name, and one that finds it readable again applies it: the undo that stands
+//   is not written again (H26), and the point is not lost any more.
+// - The file is never deleted. It is lost-ROUND from then on; named committed-ROUND again by hand,
+//   it is applied by the next start, as long as the replica stands at the point before it.
+// - A point whose id is known is applied: its file is a leftover, whatever it reads like.
+// An apply that broke off between its steps 8 and 9 has the point whole in the disk and is undone
+// all the same: its size and consistency, which the state lacks, stand only in the file.
+import { describeError } from '../base/errors.js';
+import type { Files } from '../base/files.js';
+import type { ChangesetHeader } from '../format/changeset.js';
 import { openChangeset } from '../format/changeset-reader.js';
 import type { PointEntry } from '../format/resource-state.js';
+import { isUnreadable } from '../format/unreadable.js';
 import { rollBack, undoName } from '../history/undo.js';
 import { sameId } from '../lineage/lineage.js';
 import { tableOfDisk } from './disk-digests.js';
 import type { Receiving } from './receiving.js';
 import { committedName } from './stage.js';
+
+/** How often a committed file is read before it is given up: an error may have been of the way to
+ * the medium, and have passed. */
+const READINGS = 2;
 
 /** A replica that is being opened. */
 export interface Recovering extends Receiving {
@@ -19,13 +40,14 @@ export interface Recovering extends Receiving {
 
 /** Repeats the apply of what a crash left committed. True: there was one. */
 export async function recoverCommitted(replica: Recovering): Promise<boolean> {
-  const { files, log } = replica.parts;
+  const { files, log, resourceFile } = replica.parts;
   const names = await files.list(replica.directory);
+  const applied = new Set(resourceFile.state.knownPoints.map(committedName));
   let found = false;
   for (const name of names.filter((each) => each.startsWith('committed-'))) {
     const path = `${replica.directory}/${name}`;
     const from = replica.record.point;
-    if (from !== null && name === committedName(from.id)) continue;
+    if (applied.has(name) || (from !== null && name === committedName(from.id))) continue;
     const header = await readCommitted(replica, path);
     if (header !== 'unreadable' && !sameId(header.from?.id, from?.id)) continue;
     found = true;
@@ -62,6 +84,7 @@ async function loseCommitted(
     replica: { ...state.replica, lostPoint, fingerprint: null },
   }));
   await replica.parts.files.rename(path, path.replace('/committed-', '/lost-'));
+  await replica.parts.files.syncDirectory(replica.directory);
 }
 
 /** A power failure may tear a page of the table while it is written (step 8); its entries are
@@ -103,16 +126,30 @@ export async function removeLeftovers(replica: Recovering, failed: boolean): Pro
   }
 }
 
-async function readCommitted(replica: Recovering, path: string) {
-  const handle = await replica.parts.files.open(path, 'read');
+/** The header of a committed file, all of which has been read. Other errors than those of the
+ * content or the medium are thrown. */
+async function readCommitted(
+  replica: Recovering,
+  path: string,
+): Promise<ChangesetHeader | 'unreadable'> {
+  const { files, log } = replica.parts;
+  for (let reading = 1; reading <= READINGS; reading += 1) {
+    try {
+      return await readThrough(files, path);
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      log.warn('a committed file cannot be read', { path, reading, why: describeError(error) });
+    }
+  }
+  return 'unreadable';
+}
+
+async function readThrough(files: Files, path: string): Promise<ChangesetHeader> {
+  const handle = await files.open(path, 'read');
   try {
     const reader = await openChangeset(handle);
     for await (const _ of reader.frames());
     return reader.header;
-  } catch (error) {
-    const code = codeOf(error);
-    if (code === 'FORMAT_BAD' || code === 'FORMAT_VERSION') return 'unreadable' as const;
-    throw error;
   } finally {
     await handle.close();
   }

@@ -1,10 +1,11 @@
 // Digest table of one target (or of a replica's own disk): what every chunk was as of one point.
 // Order of a change (ladder step 7): header point := none, fdatasync; entries, fdatasync; header
 // point := to, fdatasync. While the header has no point, no entry says anything about a dirty
-// chunk (H7). A page that is bad is unknown, and unknown is never equal. One owner a process;
-// memory: one page.
+// chunk (H7). A page that is bad, by its bytes or because its medium fails, is unknown, and unknown
+// is never equal: that costs digests or bytes, and at a replica it may name a chunk of the point
+// before as lost (H27), but no entry is ever wrong. The page is written whole with its next entry.
+// One owner a process; memory: one page.
 import { assert } from '../base/assert.js';
-import { codeOf } from '../base/errors.js';
 import type { FileHandle, Files } from '../base/files.js';
 import { CHUNK_BYTES, type ChunkIndex, chunkCount, DIGEST_BYTES } from '../base/units.js';
 import {
@@ -21,6 +22,7 @@ import {
   tablePages,
   unknownDigests,
 } from '../format/digest-table.js';
+import { isUnreadable } from '../format/unreadable.js';
 import type { PointRef } from '../lineage/lineage.js';
 
 export interface TableFacts {
@@ -46,9 +48,9 @@ export class DigestTable {
     this.#header = header;
   }
 
-  /** Opens the table, or makes an empty one without a point when it is absent, damaged in its
-   * header, or of another resource; in that one an absent page is unknown. One of a smaller disk
-   * grows (H14); one of a larger disk is of a growth that was rolled back, and serves. */
+  /** Opens the table, or makes an empty one without a point when it is absent, bad in its header,
+   * or of another resource; in that one an absent page is unknown. One of a smaller disk grows
+   * (H14); one of a larger disk is of a growth that was rolled back, and serves. */
   static async open(files: Files, path: string, facts: TableFacts): Promise<DigestTable> {
     const old = (await files.exists(path)) ? await files.open(path, 'write') : null;
     if (old !== null) {
@@ -181,9 +183,7 @@ export class DigestTable {
   #load(index: number): Page {
     if (this.#page?.index === index) return this.#page;
     this.#store();
-    const bytes = new Uint8Array(TABLE_PAGE_BYTES);
-    const got = this.#handle.readNow(bytes, tablePageOffset(index));
-    const digests = got === 0 ? 'absent' : decodeTablePage(index, bytes.subarray(0, got));
+    const digests = this.#read(index);
     const known =
       digests === 'absent'
         ? absentDigests(index, this.#header)
@@ -192,6 +192,17 @@ export class DigestTable {
           : digests;
     this.#page = { index, digests: known, changed: false };
     return this.#page;
+  }
+
+  #read(index: number): Uint8Array | 'absent' | 'bad' {
+    const bytes = new Uint8Array(TABLE_PAGE_BYTES);
+    try {
+      const got = this.#handle.readNow(bytes, tablePageOffset(index));
+      return got === 0 ? 'absent' : decodeTablePage(index, bytes.subarray(0, got));
+    } catch (error) {
+      if (isUnreadable(error)) return 'bad';
+      throw error;
+    }
   }
 
   #store(): void {
@@ -204,12 +215,11 @@ export class DigestTable {
 
 async function readHeader(handle: FileHandle): Promise<TableHeader | null> {
   const bytes = new Uint8Array(TABLE_PAGE_BYTES);
-  const got = await handle.read(bytes, 0);
   try {
+    const got = await handle.read(bytes, 0);
     return decodeTableHeader(bytes.subarray(0, got), handle.path);
   } catch (error) {
-    const code = codeOf(error);
-    if (code === 'FORMAT_BAD' || code === 'FORMAT_VERSION') return null;
+    if (isUnreadable(error)) return null;
     throw error;
   }
 }

@@ -4,6 +4,7 @@
 // cannot be had keeps its error.
 import { BLOCK_BYTES, CHUNK_BYTES } from '../base/units.js';
 import { type Device, DiskError } from '../disk/device.js';
+import { MEDIUM_ERRNOS } from '../format/unreadable.js';
 
 export interface RepairParts {
   readonly device: Device;
@@ -16,7 +17,7 @@ export interface RepairParts {
 export const isMediumError = (error: unknown): boolean =>
   error instanceof DiskError &&
   error.fault.code === 'DISK_FAILED' &&
-  ['EIO', 'ENODATA', 'EILSEQ', 'EBADMSG', 'EUCLEAN'].includes(error.fault.errno);
+  MEDIUM_ERRNOS.has(error.fault.errno);
 
 /** Fills `into` from `offset`, after a read of all of it failed with `error`. */
 export async function readWithRepair(
