@@ -91,4 +91,11 @@ export async function unlessAborted<T>(
   }
 }
 
+/** Runs all of `works`, one after the other, whatever fails; then throws the first failure. */
+export async function allEnded(works: readonly (() => Promise<unknown>)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const work of works) await work().catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
+}
+
 export const isPromise = (value: unknown): value is Promise<unknown> => value instanceof Promise;

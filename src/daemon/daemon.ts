@@ -1,9 +1,7 @@
 // The control thread: what an operator asks for, and who does it. Roles change in roles.ts, one at
 // a time per resource; rounds are the round thread's.
-import { within } from '../base/clock.js';
 import { describeError } from '../base/errors.js';
 import type { Files } from '../base/files.js';
-import { Mutex } from '../base/sync.js';
 import { EXTENT_BYTES_DEFAULT } from '../base/units.js';
 import { createResource } from '../care/create.js';
 import type { NodeSettings } from '../config/settings.js';
@@ -24,25 +22,19 @@ import {
   type TargetRequest,
 } from '../control/api.js';
 import { probeDisk } from '../disk/probe.js';
-import { planReload, reloadNotes } from './reload.js';
+import { Reloading, type ReloadingParts } from './reloading.js';
 import { newSize, resizeNotes } from './resize.js';
 import { newResource, type Resource } from './resource.js';
 import { resourceStatus } from './resource-status.js';
 import { Roles, type RolesParts } from './roles.js';
-import { takeUpRole } from './take-up.js';
+import { withStopWord } from './stop-word.js';
 import type { Trouble } from './thread-messages.js';
 
 const KEEPDIRTY_DEFAULT = 64;
-/** A role remembered is taken up before the control socket opens, unless its peers are this slow to
- * answer. */
-const TAKE_UP_MS_MAX = 5000;
 
-export interface DaemonParts extends RolesParts {
-  readonly settings: NodeSettings;
+export interface DaemonParts extends RolesParts, ReloadingParts {
   readonly version: string;
   readonly files: Files;
-  /** The configuration as the file has it now. Errors CONFIG_UNREADABLE, CONFIG_INVALID. */
-  readonly reread: () => NodeSettings;
   /** Asks the process to stop, after the answer has left. */
   readonly stop: () => void;
 }
@@ -51,7 +43,7 @@ export class Daemon implements ControlApi {
   readonly #parts: DaemonParts;
   readonly #roles: Roles;
   readonly #resources: Map<string, Resource>;
-  readonly #reloads = new Mutex();
+  readonly #reloading: Reloading;
 
   constructor(parts: DaemonParts) {
     this.#parts = parts;
@@ -60,6 +52,7 @@ export class Daemon implements ControlApi {
     this.#resources = new Map(
       parts.settings.resources.map((settings) => [settings.name, newResource(settings, nowMs)]),
     );
+    this.#reloading = new Reloading(parts, this.#roles, this.#resources);
   }
 
   /** What is in force. */
@@ -70,10 +63,7 @@ export class Daemon implements ControlApi {
 
   /** Takes up the remembered roles; what has to wait for a peer goes on in the background. */
   async takeUpRoles(): Promise<void> {
-    const { clock, log, rounds } = this.#parts;
-    const parts = { clock, log, rounds, roles: this.#roles };
-    const taking = [...this.#resources.values()].map((resource) => takeUpRole(resource, parts));
-    await within(clock, TAKE_UP_MS_MAX, Promise.all(taking));
+    await this.#reloading.takeUp([...this.#resources.values()]);
   }
 
   async status(names: readonly string[]): Promise<StatusAnswer> {
@@ -85,8 +75,7 @@ export class Daemon implements ControlApi {
   }
 
   create(name: string, request: CreateRequest): Promise<{ readonly notes: readonly string[] }> {
-    const resource = this.#find(name);
-    return resource.order.run(async () => {
+    return this.#inOrder(name, async (resource) => {
       this.#want(resource, ['init'], 'the role init');
       resource.asking.abort();
       const answer = await createResource(this.#parts.files, {
@@ -107,13 +96,9 @@ export class Daemon implements ControlApi {
   }
 
   role(name: string, request: RoleRequest): Promise<RoleAnswer> {
-    const resource = this.#find(name);
-    return resource.order.run(async () => {
+    return this.#inOrder(name, async (resource) => {
       resource.asking.abort();
-      if (resource.role !== request.role) return this.#roles.order(resource, request);
-      // One that waits to be primary again is told not to.
-      if (resource.ordered !== request.role) await this.#roles.order(resource, request);
-      return { role: request.role, notes: [`${name}: is ${request.role} already`] };
+      return this.#roles.order(resource, request);
     });
   }
 
@@ -133,9 +118,10 @@ export class Daemon implements ControlApi {
     return { points: await this.#parts.rounds.call('points', name) };
   }
 
-  async verify(name: string, deep: boolean) {
+  async verify(name: string, deep: boolean, signal: AbortSignal) {
     this.#want(this.#find(name), ['primary'], 'the primary role');
-    return this.#parts.rounds.call('verify', name, deep);
+    const { rounds } = this.#parts;
+    return withStopWord(signal, (stop) => rounds.call('verify', name, deep, stop));
   }
 
   pause(name: string, request: TargetRequest): Promise<NotesAnswer> {
@@ -165,14 +151,16 @@ export class Daemon implements ControlApi {
   /** Leaves the role in good order, says the new size, takes the role again: a crash in between
    * leaves the old size or the new one, and the role is remembered (H14). */
   resize(name: string, request: ResizeRequest): Promise<NotesAnswer> {
-    const resource = this.#find(name);
-    return resource.order.run(async () => {
-      const { rounds, log } = this.#parts;
+    return this.#inOrder(name, async (resource) => {
+      const { rounds, log, settings } = this.#parts;
       const { local: path } = resource.settings;
       const { role, guests } = resource;
-      const sizeBytes = (await rounds.call('status', name)).sizeBytes ?? 0;
+      const known = await rounds.call('known', name);
+      const sizeBytes = known?.sizeBytes ?? 0;
+      const last = known?.lastPrimary ?? null;
+      const follows = last === settings.node ? null : last;
       const diskBytes = probeDisk(path, { formatCheck: false }).sizeBytes;
-      const wanted = newSize({ name, path, role, sizeBytes, diskBytes, guests }, request);
+      const wanted = newSize({ name, path, role, follows, sizeBytes, diskBytes, guests }, request);
       if (wanted === null) return { notes: [`${name}: has ${sizeBytes} bytes already`] };
       await this.#roles.leave(resource);
       try {
@@ -185,26 +173,8 @@ export class Daemon implements ControlApi {
     });
   }
 
-  reload(): Promise<NotesAnswer> {
-    return this.#reloads.run(async () => {
-      const { rounds, clock, log } = this.#parts;
-      const plan = planReload(this.settings, this.#parts.reread());
-      // First: a secret that cannot be read leaves everything as it was.
-      await rounds.call('applySettings', plan.now);
-      for (const settings of plan.now) {
-        const known = this.#resources.get(settings.name);
-        const resource = known ?? newResource(settings, clock.wallMs());
-        this.#resources.set(settings.name, resource);
-        await resource.order.run(() => this.#roles.reload(resource, settings, plan));
-        if (plan.gone.has(settings.name) && resource.role === 'init') {
-          resource.asking.abort();
-          this.#resources.delete(settings.name);
-        }
-      }
-      const notes = reloadNotes(plan);
-      log.info('configuration read again', { notes });
-      return { notes };
-    });
+  async reload(): Promise<NotesAnswer> {
+    return { notes: await this.#reloading.reload() };
   }
 
   async stop(): Promise<void> {
@@ -229,12 +199,22 @@ export class Daemon implements ControlApi {
     await this.#parts.rounds.call('trouble', name, what, text);
   }
 
-  async openReplicaDisk(name: string, sizeBytes: number) {
-    return this.#parts.disks.open(name, this.#find(name).settings.local, sizeBytes);
+  async openReplicaDisk(name: string, sizeBytes: number, makes: boolean) {
+    const { disks } = this.#parts;
+    const { local } = this.#find(name).settings;
+    return makes ? disks.open(name, local, sizeBytes) : disks.openExisting(name, local, sizeBytes);
+  }
+
+  /** `work` after what was begun with the resource before, and if it is there then. */
+  async #inOrder<T>(name: string, work: (resource: Resource) => Promise<T>): Promise<T> {
+    const resource = this.#find(name);
+    return resource.order.run(() =>
+      this.#find(name) === resource ? work(resource) : this.#inOrder(name, work),
+    );
   }
 
   async #statusOf(resource: Resource): Promise<ResourceStatus> {
-    const { settings, role, error, ordered, sinceMs, timetables, guests } = resource;
+    const { settings, role, error, ordered, sinceMs, timetables, guests, offered } = resource;
     const { rounds, exports, dataThreads, clock } = this.#parts;
     return resourceStatus({
       settings,
@@ -242,7 +222,7 @@ export class Daemon implements ControlApi {
       error,
       replication: await rounds.call('status', settings.name),
       nextRuns: new Map([...timetables].map(([target, table]) => [target, table.nextMs])),
-      nbdUri: role === 'primary' ? exports.uriOf(settings.exportName) : null,
+      nbdUri: offered === null ? null : exports.uriOf(offered.name),
       guests,
       hangsSinceMs: dataThreads.hangsSinceMs(settings.name),
       orderedRole: ordered,

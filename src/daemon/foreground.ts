@@ -92,7 +92,7 @@ function assemble({ settings, reread }: ForegroundOptions, log: Log): Assembled 
     repair: (name, chunk, mask) => rounds.call('repair', name, chunk, mask),
   });
   const rounds = startRoundThread(fatal, {
-    openReplicaDisk: (name, sizeBytes) => daemon.openReplicaDisk(name, sizeBytes),
+    openReplicaDisk: (...args) => daemon.openReplicaDisk(...args),
   });
   const daemon: Daemon = new Daemon({
     settings,

@@ -102,8 +102,8 @@ export class PeerDoor {
   }
 
   /** A primary of an epoch that has ended sees from the WELCOME that it has diverged, and may ask
-   * before what became of a round. No round of that epoch is committed any more, so the answer needs
-   * no writer lock (D4): the session of the rightful primary may hold it. */
+   * before what became of a round. No round of that epoch is committed any more, so the answer
+   * needs no writer lock (D4): the session of the rightful primary may hold it. */
   #tellAside(session: Session, { parts }: SecondaryResource): void {
     const { node, resource } = session.facts.theirs;
     this.#machinery.log.warn('a primary that has been replaced came in', { resource, node });

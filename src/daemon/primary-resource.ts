@@ -4,6 +4,7 @@ import { type Clock, isoTime } from '../base/clock.js';
 import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import { hex } from '../base/random.js';
+import { allEnded } from '../base/sync.js';
 import type { ResourceSettings } from '../config/settings.js';
 import {
   ControlError,
@@ -178,13 +179,19 @@ export class PrimaryResource {
     }
   }
 
-  /** The guests are gone. Ends rounds and links, publishes the maps, leaves the clean mark. */
+  /** The guests are gone. Ends rounds and links, publishes the maps, leaves the clean mark. What
+   * fails is thrown when everything has ended: nobody uses the disk from here on. */
   async close(): Promise<void> {
+    const { drivers, primary, rounds } = this.parts;
     this.#stop.abort();
-    await Promise.all(this.parts.drivers.map((driver) => driver.close()));
-    await Promise.all([this.#checkpoints, this.#scrubbing]);
-    await this.parts.primary.closeClean();
-    await this.parts.rounds.close();
+    const ending = drivers.map((driver) => driver.close());
+    for (const end of ending) end.catch(() => undefined); // thrown below
+    await allEnded([
+      ...ending.map((end) => () => end),
+      () => Promise.all([this.#checkpoints, this.#scrubbing]),
+      () => primary.closeClean(),
+      () => rounds.close(),
+    ]);
   }
 
   get #name(): string {

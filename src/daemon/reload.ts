@@ -1,9 +1,11 @@
 // A changed configuration file (SIGHUP, `hastctl reload`): what is taken over at once, what with
-// the next role, what only a restart can change. Pure. Nothing that is taken over at once can be
-// felt by a guest. changesBetween (config) says what each change needs; the tables below take them
-// over, and a test holds the two together.
+// the next role, what only a restart can change. A resource without a role has nothing to leave: it
+// takes over all of it, so that `create` and `role` find the same. Pure. Nothing that is taken over
+// at once can be felt by a guest. changesBetween (config) says what each change needs; the tables
+// below take them over, and a test holds the two together.
 import { changesBetween, type SettingChange } from '../config/changes.js';
 import type { NodeSettings, ResourceSettings, TargetSettings } from '../config/settings.js';
+import type { Role } from '../control/api.js';
 
 export interface ReloadPlan {
   /** In force from now on: every resource that was there, and what is new. */
@@ -17,15 +19,16 @@ export interface ReloadPlan {
   readonly left: readonly SettingChange[];
 }
 
-/** `before` is what is in force. */
-export function planReload(before: NodeSettings, after: NodeSettings): ReloadPlan {
-  const changes = changesBetween(before, after);
+/** `before` is what is in force; `role` is that of its resources, one or several. */
+export function planReload(before: NodeSettings, after: NodeSettings, role: Role): ReloadPlan {
+  const found = changesBetween(before, after);
+  const changes = role === 'init' ? found.map(withoutRole) : found;
   const now: ResourceSettings[] = [];
   const pending = new Map<string, ResourceSettings>();
   const gone = new Set<string>();
   for (const old of before.resources) {
     const wanted = after.resources.find(({ name }) => name === old.name);
-    const settings = wanted === undefined ? old : withNow(old, wanted);
+    const settings = wanted === undefined ? old : role === 'init' ? wanted : withNow(old, wanted);
     now.push(settings);
     if (wanted === undefined) gone.add(old.name);
     const waits = changes.some(({ resource, needs }) => resource === old.name && needs === 'role');
@@ -41,9 +44,16 @@ export function planReload(before: NodeSettings, after: NodeSettings): ReloadPla
   };
 }
 
+const withoutRole = (change: SettingChange): SettingChange =>
+  change.needs === 'role' ? { ...change, needs: 'now' } : change;
+
 /** Sentences for the operator, a line for each change. */
-export function reloadNotes({ applied, left }: Pick<ReloadPlan, 'applied' | 'left'>): string[] {
-  const notes = [...applied, ...left].map((change) => `${changeText(change)} (${when(change)})`);
+export function reloadNotes(...plans: readonly Pick<ReloadPlan, 'applied' | 'left'>[]): string[] {
+  const changes = [
+    ...plans.flatMap(({ applied }) => applied),
+    ...plans.flatMap(({ left }) => left),
+  ];
+  const notes = changes.map((change) => `${changeText(change)} (${when(change)})`);
   return notes.length > 0 ? notes : ['nothing has changed'];
 }
 

@@ -6,6 +6,8 @@ export interface ResizeFacts {
   readonly name: string;
   readonly path: string;
   readonly role: Role;
+  /** Another node was primary last, and this one has what it received of it; null: it has not. */
+  readonly follows: string | null;
   /** Of the resource now. */
   readonly sizeBytes: number;
   readonly diskBytes: number;
@@ -15,9 +17,13 @@ export interface ResizeFacts {
 /** The new size; null: it has that size. Errors CONTROL_WRONG_ROLE, CONTROL_BAD_REQUEST,
  * RESIZE_SMALLER, RESIZE_DISK, RESIZE_GUESTS. */
 export function newSize(facts: ResizeFacts, request: ResizeRequest): number | null {
-  const { name, path, role, sizeBytes, diskBytes, guests } = facts;
-  if (role === 'secondary') {
-    const wanted = 'the primary (a replica follows its primary)';
+  const { name, path, role, follows, sizeBytes, diskBytes, guests } = facts;
+  // Also without the role: its points are of the size that the primary gave them.
+  if (role === 'secondary' || follows !== null) {
+    const wanted =
+      `the primary: ${follows ?? 'another node'} was it last, and a replica grows with its ` +
+      `primary's next round (hastctl resize ${name} there; here, "hastctl role primary ${name}" ` +
+      'comes first)';
     throw new ControlError({ code: 'CONTROL_WRONG_ROLE', name, role, wanted });
   }
   const wantedBytes = request.sizeBytes ?? diskBytes;

@@ -2,19 +2,21 @@
 import { Mutex } from '../base/sync.js';
 import type { ResourceSettings } from '../config/settings.js';
 import type { Role } from '../control/api.js';
+import type { ExportInfo } from '../nbd/protocol.js';
 import type { Timetable } from './scheduler.js';
 
 export interface Resource {
   /** Replaced by a reload of the configuration. */
   settings: ResourceSettings;
-  /** Settings of the file that are taken over with the next role; null: none wait. */
+  /** Settings of the file that are taken over with the next role; null: none wait, as without a
+   * role. */
   pending: ResourceSettings | null;
   /** One change of role at a time. */
   readonly order: Mutex;
   role: Role;
   /** Wall time at which it was taken. */
   sinceMs: number;
-  /** What an operator gave last; null: there is no state. */
+  /** What an operator gave last, by the state; null: there is no state, or it cannot be read. */
   ordered: Role | null;
   /** Why it is not what it should be; null: it is. */
   error: string | null;
@@ -22,6 +24,8 @@ export interface Resource {
    * whether the remembered role may be taken up. */
   asking: AbortController;
   readonly timetables: Map<string, Timetable>;
+  /** What guests are let in to; null: nothing. */
+  offered: ExportInfo | null;
   /** NBD connections now. */
   guests: number;
 }
@@ -36,5 +40,6 @@ export const newResource = (settings: ResourceSettings, nowMs: number): Resource
   error: null,
   asking: new AbortController(),
   timetables: new Map(),
+  offered: null,
   guests: 0,
 });

@@ -1,19 +1,19 @@
 // Changes of role, one at a time for each resource (the caller holds its `order`). Order of going
 // down: export unlisted, guests' requests ended, maps published, disk unlocked (W3, H8). Order of
 // going up is the reverse. What an operator gives is remembered (H38); what hastd does by itself is
-// not.
+// not. A change that fails half way leaves no role: the guests were ended, and status says why.
 import { assert } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
-import type { ResourceSettings } from '../config/settings.js';
+import type { NodeSettings } from '../config/settings.js';
 import { ControlError, type Role, type RoleAnswer, type RoleRequest } from '../control/api.js';
 import type { HandedConnection } from '../nbd/listener.js';
 import { contextsOf } from '../volume/extents.js';
 import type { DataThreads } from './data-threads.js';
 import type { Disks } from './disks.js';
-import type { Exports } from './exports.js';
-import type { ReloadPlan } from './reload.js';
+import { ExportError, type Exports } from './exports.js';
+import { planReload, type ReloadPlan } from './reload.js';
 import type { Resource } from './resource.js';
 import { startTimetable } from './scheduler.js';
 import type { Peer } from './thread-calls.js';
@@ -38,7 +38,12 @@ export class Roles {
   /** What an operator orders. */
   async order(resource: Resource, request: RoleRequest): Promise<RoleAnswer> {
     const { name } = resource.settings;
-    const answer = await this.#change(resource, request);
+    const { role, ordered } = resource;
+    const has = role === request.role;
+    const already = { role, notes: [`${name}: is ${role} already`] };
+    // One that waits to be primary again may be told not to: that is to be remembered.
+    if (has && ordered === role) return already;
+    const answer = has ? already : await this.#change(resource, request);
     await this.#parts.rounds.call('remember', name, request.role);
     resource.ordered = request.role;
     resource.error = null;
@@ -59,7 +64,12 @@ export class Roles {
     const { settings } = resource;
     const { name } = settings;
     const { disks, rounds, dataThreads } = this.#parts;
-    const disk = await disks.open(name, settings.local, null);
+    const known = await rounds.call('known', name);
+    // A disk that has a size has been there: it is missing, not unknown.
+    const disk =
+      (known?.sizeBytes ?? null) === null
+        ? await disks.open(name, settings.local, null)
+        : await disks.openExisting(name, settings.local, null);
     try {
       const volume = await rounds.call('becomePrimary', name, disk, acceptDrift);
       await dataThreads.open(volume, disks.deviceOf(name), settings.dataThreads);
@@ -67,34 +77,55 @@ export class Roles {
       this.#export(resource, volume.disk.sizeBytes, volume.targets);
       await this.#startTimetables(resource);
     } catch (error) {
-      await this.#undoPrimary(resource);
+      await this.#end(resource, 'primary').catch((failure: unknown) => {
+        const fields = { resource: name, why: describeError(failure) };
+        this.#parts.log.error('a role that was not taken did not end in good order', fields);
+      });
       throw error;
     }
   }
 
-  /** Back to init, in good order; no-op there. */
+  /** Back to init, in good order; no-op there. Where the order fails (the state directory is full)
+   * it is init all the same, and the resource's error. */
   async leave(resource: Resource): Promise<void> {
-    const { name, exportName } = resource.settings;
-    stopTimetables(resource);
-    if (resource.role === 'init') return;
-    if (resource.role === 'primary') {
-      this.#parts.exports.withdraw(exportName);
-      await this.#parts.dataThreads.close(name);
+    const { role } = resource;
+    if (role === 'init') return;
+    try {
+      await this.#end(resource, role);
+    } catch (error) {
+      resource.error = lostText(resource, role, error);
+      throw error;
     }
-    await this.#parts.rounds.call('becomeInit', name);
-    this.#parts.disks.close(name);
-    this.#is(resource, 'init');
   }
 
-  /** New settings are in force, others wait for the next role that is ordered. */
-  async reload(
-    resource: Resource,
-    settings: ResourceSettings,
-    { pending }: ReloadPlan,
-  ): Promise<void> {
+  async #end(resource: Resource, role: Role): Promise<void> {
+    const { name } = resource.settings;
+    const { exports, dataThreads, rounds, disks } = this.#parts;
+    stopTimetables(resource);
+    if (resource.offered !== null) exports.withdraw(resource.offered.name);
+    resource.offered = null;
+    // While a guest may still write, nothing is closed and nothing called clean (H8).
+    if (role === 'primary') await dataThreads.close(name);
+    try {
+      await rounds.call('becomeInit', name);
+    } finally {
+      disks.close(name);
+      this.#is(resource, 'init');
+    }
+  }
+
+  /** A configuration was read (the caller holds the resource's order; `after` has no other): some
+   * settings are in force, others wait for the next role that is ordered. Errors of readSecret. */
+  async reload(resource: Resource, before: NodeSettings, after: NodeSettings): Promise<ReloadPlan> {
+    const { name } = resource.settings;
+    const plan = planReload({ ...before, resources: [resource.settings] }, after, resource.role);
+    const [settings] = plan.now;
+    if (settings === undefined || plan.gone.has(name)) return plan;
+    await this.#parts.rounds.call('applySettings', [settings]);
     resource.settings = settings;
-    resource.pending = pending.get(settings.name) ?? null;
+    resource.pending = plan.pending.get(name) ?? null;
     if (resource.role === 'primary') await this.#startTimetables(resource);
+    return plan;
   }
 
   /** Schedules anew, after the role was taken or the configuration has changed. */
@@ -117,6 +148,16 @@ export class Roles {
   }
 
   async #change(resource: Resource, request: RoleRequest): Promise<RoleAnswer> {
+    const { role } = resource;
+    try {
+      return await this.#changeTo(resource, request);
+    } catch (error) {
+      if (resource.role !== role) resource.error ??= lostText(resource, role, error);
+      throw error;
+    }
+  }
+
+  async #changeTo(resource: Resource, request: RoleRequest): Promise<RoleAnswer> {
     const { name } = resource.settings;
     if (request.role === 'init') {
       await this.leave(resource);
@@ -155,6 +196,7 @@ export class Roles {
     let written: Promise<void> | null = null;
     const contexts = contextsOf(targets);
     const offer = { name: exportName, sizeBytes, readOnly: false, contexts };
+    resource.offered = offer;
     exports.offer(offer, async (connection) => {
       // H37: durable before the first guest of this epoch can write.
       written ??= rounds.call('markWritten', name);
@@ -162,27 +204,20 @@ export class Roles {
         written = null; // the next guest tries again: the state directory may have room then
         throw error;
       });
+      if (resource.offered !== offer)
+        throw new ExportError({ code: 'EXPORT_GONE', name: offer.name });
       this.#connect(resource, connection);
     });
   }
 
   #connect(resource: Resource, connection: HandedConnection): void {
-    resource.guests += 1;
     const done = (): void => {
       resource.guests -= 1;
       connection.done();
     };
     this.#parts.dataThreads.connect(resource.settings.name, { ...connection, done });
-  }
-
-  async #undoPrimary(resource: Resource): Promise<void> {
-    const { name, exportName } = resource.settings;
-    stopTimetables(resource);
-    this.#parts.exports.withdraw(exportName);
-    await this.#parts.dataThreads.close(name);
-    await this.#parts.rounds.call('becomeInit', name);
-    this.#parts.disks.close(name);
-    this.#is(resource, 'init');
+    // Not before: one that was not taken has no end to be counted down by.
+    resource.guests += 1;
   }
 
   /** Settings that a reload left for the next role that is ordered. */
@@ -198,6 +233,10 @@ export class Roles {
     resource.sinceMs = this.#parts.clock.wallMs();
   }
 }
+
+const lostText = ({ settings: { name } }: Resource, role: Role, error: unknown): string =>
+  `${name}: was ${role} and has no role now: ${describeError(error)} ` +
+  `(mend that and give it a role again: hastctl role ${role} ${name})`;
 
 function stopTimetables({ timetables }: Resource): void {
   for (const table of timetables.values()) table.stop();

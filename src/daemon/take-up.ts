@@ -1,6 +1,8 @@
-// At start: gives every resource the role that an operator gave it last, if its peers have nothing
-// against it (H38). What has to wait for a peer is asked again and again, further and further
-// apart; an order of an operator ends that. Failures are the resource's own: status says them.
+// At start, and for a resource that a reload adds: gives it the role that an operator gave it last,
+// if its peers have nothing against it (H38). What the state says is known before anybody is asked:
+// while a question is out, it must not look like a resource that was never created. What has to
+// wait for a peer is asked again and again, further and further apart; an order of an operator ends
+// that. Failures are the resource's own: status says them.
 import type { Clock } from '../base/clock.js';
 import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
@@ -24,6 +26,7 @@ export async function takeUpRole(resource: Resource, parts: TakeUpParts): Promis
   const { clock, log } = parts;
   const { signal } = resource.asking;
   const { name } = resource.settings;
+  if (!(await lookUp(resource, parts))) return;
   let waitMs = ASK_AGAIN_MS_MIN;
   while (!signal.aborted) {
     const found = await parts.rounds.call('remembered', name);
@@ -39,6 +42,27 @@ export async function takeUpRole(resource: Resource, parts: TakeUpParts): Promis
     resource.error = error;
     await clock.sleep(waitMs, signal);
     waitMs = Math.min(ASK_AGAIN_MS_MAX, waitMs * 2);
+  }
+}
+
+/** What became of it, for the operator who had the resource put back; none: nothing to say. */
+export function takenUpNotes({ role, error, settings }: Resource): string[] {
+  if (role !== 'init') return [`${settings.name}: is ${role} again, as before`];
+  return error === null ? [] : [error];
+}
+
+/** False: there is no state, or none that can be read, which status says. */
+async function lookUp(resource: Resource, { rounds, log }: TakeUpParts): Promise<boolean> {
+  const { name } = resource.settings;
+  try {
+    const known = await rounds.call('known', name);
+    if (resource.asking.signal.aborted) return false;
+    resource.ordered = known?.ordered ?? null;
+    return known !== null;
+  } catch (error) {
+    resource.error = describeError(error);
+    log.error('no role can be taken up', { resource: name, why: resource.error });
+    return false;
   }
 }
 

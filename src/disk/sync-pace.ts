@@ -2,8 +2,8 @@
 // costs two more changes of thread, as much as a quick fdatasync itself (measured: 15 to 30 % of
 // the rate of write+flush). Guarantee: only after QUICK_MIN quick ones in a row; for every
 // millisecond that a slow call held the thread, the next POOLED_PER_MS go to the pool; never while
-// more than DIRTY_BYTES_MAX, of whatever thread, wait to be synced. Against H19 that is no new risk:
-// the thread serves this device only, and its writes wait for the same disk. Pure; times are
+// more than DIRTY_BYTES_MAX, of whatever thread, wait to be synced. Against H19 that is no new
+// risk: the thread serves this device only, and its writes wait for the same disk. Pure; times are
 // milliseconds.
 
 /** A call that is shorter is quick; one on the pool is measured with the changes of thread. */

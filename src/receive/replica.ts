@@ -5,7 +5,7 @@
 import { present } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
 import { describeError, HastError } from '../base/errors.js';
-import { Mutex } from '../base/sync.js';
+import { allEnded, Mutex } from '../base/sync.js';
 import type { ChunkIndex } from '../base/units.js';
 import type { Device } from '../disk/device.js';
 import { KNOWN_POINTS_MAX, type ReplicaRecord } from '../format/resource-state.js';
@@ -14,11 +14,11 @@ import type { Begin, Outcome } from '../target/target.js';
 import type { ChunkSet } from '../tracking/chunk-set.js';
 import { DigestTable } from '../tracking/digest-table.js';
 import { applyCommitted, noteOf } from './apply.js';
-import { Doubter } from './doubter.js';
+import { Doubter, mendLost } from './doubter.js';
 import type { HeldStages } from './held-stages.js';
 import { ReceiveError, type ReplicaParts } from './parts.js';
 import type { Receiving } from './receiving.js';
-import { mendTable, recoverCommitted, removeLeftovers } from './recovery.js';
+import { recoverCommitted, removeLeftovers } from './recovery.js';
 import { Staging } from './staging.js';
 
 export const REPLICA_TABLE = 'disk.digests';
@@ -98,6 +98,11 @@ export class Replica implements Receiving {
     return this.#doubter.idle();
   }
 
+  /** False: no round has got as far as to disk and table yet. */
+  get isOpen(): boolean {
+    return this.#device !== null && this.#table !== null;
+  }
+
   get device(): Device {
     return present(this.#device, 'the disk is open');
   }
@@ -112,13 +117,14 @@ export class Replica implements Receiving {
     if (state.resource === null || state.sizeBytes === 0) return;
     await this.openDisk();
     const left = await recoverCommitted(this);
-    await mendTable(this);
     if (!left || this.record.suspect !== null) await this.#doubter.look();
-    await removeLeftovers(this, this.#applyError !== null);
+    await mendLost(this, left);
+    // What an apply that goes on failing still needs is no leftover: the room of its undo.
+    if (this.#applyError === null) await removeLeftovers(this, false);
   }
 
-  /** The disk has room for `sizeBytes`; it is made larger where it is a file (H14). Errors of
-   * openDevice. */
+  /** The disk has room for `sizeBytes`; it is made larger where it is a file (H14). What that does
+   * to its fingerprint is the caller's (room.ts). Errors of parts.openDevice. */
   async ensureSize(sizeBytes: number): Promise<void> {
     if (this.device.sizeBytes >= sizeBytes) return;
     await this.idle();
@@ -150,11 +156,16 @@ export class Replica implements Receiving {
     return this.record.driftChunks + this.#drift;
   }
 
+  /** Opens the disk, unless it is open. Errors of parts.openDevice. */
+  async openDevice(sizeBytes: number): Promise<void> {
+    this.#device ??= await this.parts.openDevice(sizeBytes);
+  }
+
   /** Opens disk and table; the state has resource id and size. */
   async openDisk(): Promise<void> {
     const { state } = this.parts.resourceFile;
     const resource = present(state.resource, 'the resource has an id');
-    this.#device ??= await this.parts.openDevice(state.sizeBytes);
+    await this.openDevice(state.sizeBytes);
     const facts = { resource, sizeBytes: state.sizeBytes };
     const path = `${this.directory}/${REPLICA_TABLE}`;
     this.#table ??= await DigestTable.open(this.parts.files, path, facts);
@@ -168,13 +179,21 @@ export class Replica implements Receiving {
   /** A first copy begins: an empty table, whose holes mean zero chunks. It lives as long as this
    * object: what a crash leaves of it is compared anew. */
   async startFill(fill: RoundId): Promise<void> {
+    this.#fill = null;
+    await this.renewTable(true);
+    this.#fill = fill;
+  }
+
+  /** An empty table, true for no point, in place of the one there is. */
+  async renewTable(absentIsZero: boolean): Promise<DigestTable> {
     const { state } = this.parts.resourceFile;
     const resource = present(state.resource, 'the resource has an id');
     await this.#table?.close();
+    this.#table = null;
     const path = `${this.directory}/${REPLICA_TABLE}`;
     const facts = { resource, sizeBytes: state.sizeBytes };
-    this.#table = await DigestTable.create(this.parts.files, path, facts, true);
-    this.#fill = fill;
+    this.#table = await DigestTable.create(this.parts.files, path, facts, absentIsZero);
+    return this.#table;
   }
 
   /** Step 4 broke off between rename and fsync: a start says what became of the round. */
@@ -190,6 +209,8 @@ export class Replica implements Receiving {
     const { knownPoints } = this.parts.resourceFile.state;
     if (sameId(this.point?.id, round)) return 'committed';
     if (knownPoints.some((id) => equalBytes(id, round))) return 'committed';
+    // Here it is, and not committed: nothing of it can have been forgotten.
+    if (this.staging.incoming?.is(round)) return 'none';
     return knownPoints.length < KNOWN_POINTS_MAX ? 'none' : 'forgotten';
   }
 
@@ -224,9 +245,13 @@ export class Replica implements Receiving {
   async close(): Promise<void> {
     await this.#doubter.stop();
     await this.#applying;
-    await this.staging.end(new ReceiveError({ code: 'REPLICA_CLOSED', resource: this.#name }));
-    await this.#table?.close();
-    await this.#device?.close();
+    const [table, device] = [this.#table, this.#device];
+    const over = new ReceiveError({ code: 'REPLICA_CLOSED', resource: this.#name });
+    await allEnded([
+      () => this.staging.end(over),
+      async () => table?.close(),
+      async () => device?.close(),
+    ]);
     this.#table = null;
     this.#device = null;
   }

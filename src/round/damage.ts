@@ -1,8 +1,8 @@
 // Blocks that the local disk cannot read any more (H20, H21). Clean ones are taken from the target,
 // which has the same, if the chunk that it gives is what the digest says; dirty ones keep, in the
-// point, what the target had before: the point is `damaged`, names the chunks, and those blocks stay
-// dirty. Where nobody can verify what the target has, all unreadable blocks count as lost, and the
-// point has what the target's disk has: nothing there is overwritten by less. Zeroes only where
+// point, what the target had before: the point is `damaged`, names the chunks, and those blocks
+// stay dirty. Where nobody can verify what the target has, all unreadable blocks count as lost, and
+// the point has what the target's disk has: nothing there is overwritten by less. Zeroes only where
 // there is nothing before: a first copy, behind the end of a target that has not grown yet, a chunk
 // that the target cannot read either. No round is refused for it.
 import { digestOf } from '../base/digest.js';

@@ -8,6 +8,7 @@ import { codeOf, describeError } from '../base/errors.js';
 import type { Files } from '../base/files.js';
 import type { Log } from '../base/log.js';
 import type { Random } from '../base/random.js';
+import { allEnded } from '../base/sync.js';
 import type { Device } from '../disk/device.js';
 import type { Fingerprints } from '../disk/fingerprints.js';
 import type { Compute } from '../format/compute.js';
@@ -58,9 +59,8 @@ export interface Primary {
   readonly doubt: Doubt;
   readonly belief: Belief;
   readonly rounds: readonly RoundParts[];
-  /** Paths that data threads open themselves. */
+  /** Paths that data threads open themselves; one spill a target, by slot. */
   readonly intentPath: string;
-  /** One a target, by slot. */
   readonly spillPaths: readonly string[];
   /** After the writers have ended: flushes, publishes, leaves the clean mark (H8). */
   closeClean(): Promise<void>;
@@ -72,7 +72,7 @@ export async function openPrimary(parts: PrimaryParts): Promise<Primary> {
   try {
     return await open(parts, opened);
   } catch (error) {
-    for (const each of [...opened, parts.device]) await each.close().catch(() => undefined);
+    await allEnded([...opened, parts.device].map((each) => () => each.close())).catch(() => {});
     throw error;
   }
 }
@@ -102,7 +102,7 @@ async function open(parts: PrimaryParts, opened: Closable[]): Promise<Primary> {
   }
   const { device, waiter, clock } = parts;
   const doubt = new Doubt(resourceFile, parts.log);
-  const onSuspect = (error: unknown): Promise<void> => doubt.raise(syncFailed(describeError(error)));
+  const onSuspect = (error: unknown) => doubt.raise(syncFailed(describeError(error)));
   const onSwap = (written: BlockMap): void => found.intent.noteWritten(written);
   const volume = new Volume(core, { device, spills, waiter, clock, onSuspect, onSwap });
   const intentPath = `${directory}/intent.map`;
@@ -136,17 +136,15 @@ async function open(parts: PrimaryParts, opened: Closable[]): Promise<Primary> {
     rounds.push(round);
   }
   const closeClean = async (): Promise<void> => {
-    // A data thread's word of it may be on its way, or lost.
+    // The word of a data thread may be lost.
     if (volume.suspect) await doubt.raise(syncFailed('see the log'));
     const settled = doubt.why === null ? await publishClean(parts, volume, dirty) : 'in doubt';
     await doubt.write();
     parts.log.info('maps published', { settled });
-    await volume.close();
-    for (const each of opened) await each.close();
+    await allEnded([volume, ...opened].map((each) => () => each.close()));
   };
   return { memory, volume, dirty, doubt, belief, rounds, intentPath, spillPaths, closeClean };
 }
-
 
 /** H11: the maps are believed only if everything agrees. */
 async function believe(parts: PrimaryParts): Promise<Belief> {

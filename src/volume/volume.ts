@@ -3,6 +3,7 @@
 // but the spill: the caller publishes what `pages` says, in the order of RULES.md §1.
 // Promises: W2 and D2 through core.ts; H4 (a gate that cannot close in time opens again); H15
 // (a cut is O(1), folding comes after); H16 (frozen and pending are per target).
+// It is longer than 300 lines because all that moves marks, or writes, under the gate stands here.
 import { assert, present } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import { Mutex } from '../base/sync.js';

@@ -54,13 +54,12 @@ const CASES: readonly (readonly [string, string, 'now' | 'role'])[] = [
   ['interval 1h', 'interval 1h metaflush on', 'role'],
   ['interval 1h', 'interval 1h spill 5g', 'role'],
   ['interval 1h', 'interval 1h name disk1', 'role'],
-  ['interval 1h', 'interval 1h data-threads 4', 'role'],
 ];
 
 for (const [from, to, needs] of CASES) {
   test(`${from} -> ${to}: ${needs}`, () => {
     const [before, after] = [settings(from), settings(to)];
-    const plan = planReload(before, after);
+    const plan = planReload(before, after, 'primary');
     const changes = changesBetween(before, after);
     assert.ok(changes.length > 0, 'the case changes something');
     assert.ok(changes.every((change) => change.needs === needs));
@@ -84,16 +83,16 @@ for (const [from, to, needs] of CASES) {
 
 test('of two changes the one that can be is taken over now, the other one waits', () => {
   const [before, after] = [settings('interval 1h'), settings('interval 5m spill 5g')];
-  const plan = planReload(before, after);
+  const plan = planReload(before, after, 'primary');
   assert.deepEqual(plan.now[0]?.targets[0]?.schedule, { kind: 'interval', seconds: 300 });
   assert.equal(plan.now[0]?.spillBytes, before.resources[0]?.spillBytes);
   assert.deepEqual(plan.pending.get('vm1'), after.resources[0]);
   // Read a second time: what waits is said again, and nothing is lost.
-  const again = planReload(of(before, plan.now), after);
+  const again = planReload(of(before, plan.now), after, 'primary');
   assert.deepEqual(again.applied, []);
   assert.deepEqual(again.pending.get('vm1'), after.resources[0]);
   // Taken back before it came into force.
-  const back = planReload(of(before, plan.now), settings('interval 5m'));
+  const back = planReload(of(before, plan.now), settings('interval 5m'), 'primary');
   assert.equal(back.pending.size, 0);
   assert.deepEqual(reloadNotes(back), ['nothing has changed']);
 });
@@ -105,10 +104,10 @@ test('another address counts at once; one that comes or goes is another target',
   assert.ok(resource && target);
   const at = (remote: string | null, timeoutSeconds = 20) =>
     of(before, [{ ...resource, targets: [{ ...target, remote, timeoutSeconds }] }]);
-  const moved = planReload(before, at('tcp://10.0.0.9:8457', target.timeoutSeconds));
+  const moved = planReload(before, at('tcp://10.0.0.9:8457', target.timeoutSeconds), 'primary');
   assert.equal(moved.now[0]?.targets[0]?.remote, 'tcp://10.0.0.9:8457');
   assert.equal(moved.pending.size, 0);
-  const gone = planReload(before, at(null, 7));
+  const gone = planReload(before, at(null, 7), 'primary');
   assert.equal(gone.now[0]?.targets[0]?.remote, target.remote);
   assert.equal(gone.now[0]?.targets[0]?.timeoutSeconds, 7);
   assert.equal(gone.pending.get('vm1')?.targets[0]?.remote, null);
@@ -116,10 +115,10 @@ test('another address counts at once; one that comes or goes is another target',
 
 test('a resource that comes is there at once; one that goes stays until it has no role', () => {
   const [one, two] = [settings('interval 1h'), settings('interval 1h', VM2)];
-  const come = planReload(one, two);
+  const come = planReload(one, two, 'primary');
   assert.deepEqual(come.now, two.resources);
   assert.equal(come.gone.size, 0);
-  const go = planReload(two, one);
+  const go = planReload(two, one, 'primary');
   assert.deepEqual(go.now, two.resources);
   assert.deepEqual([...go.gone], ['vm2']);
   assert.match(reloadNotes(go).join(), /vm2 -> none \(when it has no role\)/);
@@ -128,7 +127,7 @@ test('a resource that comes is there at once; one that goes stays until it has n
 test('what the node itself has waits for a restart', () => {
   const before = settings('interval 1h');
   const after = { ...before, control: '/run/other.sock', listen: ['tcp://0.0.0.0:1'] };
-  const plan = planReload(before, after);
+  const plan = planReload(before, after, 'primary');
   assert.deepEqual(plan.now, before.resources);
   assert.equal(plan.applied.length, 0);
   assert.equal(plan.left.length, 2);

@@ -9,6 +9,7 @@ const FACTS: ResizeFacts = {
   name: 'vm1',
   path: '/srv/vm1.img',
   role: 'primary',
+  follows: null,
   sizeBytes: 8 * MIB,
   diskBytes: 16 * MIB,
   guests: 0,
@@ -52,4 +53,12 @@ test('guests are not cut off unasked', () => {
 
 test('the operator reads both sizes', () => {
   assert.match(resizeNotes('vm1', 8 * MIB, 16 * MIB)[0] ?? '', /^vm1: 8.* -> 16/);
+});
+
+test('a node that received what it has does not grow it by itself, whatever its role', () => {
+  for (const role of ['init', 'secondary'] as const) {
+    assert.throws(() => newSize({ ...FACTS, role, follows: 'b' }, WHOLE), {
+      message: new RegExp(`role is ${role}; .*b was it last.*resize vm1 there.*role primary vm1`),
+    });
+  }
 });

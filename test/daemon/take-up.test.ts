@@ -8,7 +8,7 @@ import type { Role } from '../../src/control/api.js';
 import { newResource } from '../../src/daemon/resource.js';
 import type { Roles } from '../../src/daemon/roles.js';
 import { type TakeUpParts, takeUpRole } from '../../src/daemon/take-up.js';
-import type { RememberedRole } from '../../src/daemon/thread-messages.js';
+import type { KnownState, RememberedRole } from '../../src/daemon/thread-messages.js';
 import { FakeClock } from '../world/fake-clock.js';
 
 const SETTINGS = { name: 'vm1' } as unknown as ResourceSettings;
@@ -20,11 +20,16 @@ const found = (take: RememberedRole['take'], text = ''): RememberedRole => ({
 });
 
 /** A round thread that gives `answers` one after the other, the last one again and again. */
-function world(answers: readonly RememberedRole[], failure: Error | null = null) {
+function world(
+  answers: readonly RememberedRole[],
+  failure: Error | null = null,
+  known = (): KnownState => ({ sizeBytes: 4096, ordered: 'primary', lastPrimary: 'a' }),
+) {
   const clock = new FakeClock();
   const resource = newResource(SETTINGS, clock.wallMs());
   const [askedMs, taken]: [number[], Role[]] = [[], []];
-  const call = async (): Promise<RememberedRole> => {
+  const call = async (method: string): Promise<RememberedRole | KnownState> => {
+    if (method === 'known') return known();
     askedMs.push(clock.monotonicMs());
     return answers[Math.min(askedMs.length, answers.length) - 1] ?? found('none');
   };
@@ -101,4 +106,30 @@ test('a role that cannot be taken leaves its reason in status, and hastd runs', 
   await takeUpRole(resource, parts);
   assert.match(resource.error ?? '', /vm1: the role secondary could not be taken up: .*held/);
   assert.equal(resource.role, 'init');
+});
+
+test('while the question is out, it is not a resource that was never created', async () => {
+  let answer = (_: RememberedRole): void => undefined;
+  const { resource, parts } = world([]);
+  const { call } = parts.rounds;
+  const asked = new Promise<RememberedRole>((resolve) => {
+    answer = resolve;
+  });
+  const slow = ((method: string) =>
+    method === 'known' ? call('known', 'vm1') : asked) as typeof call;
+  const done = takeUpRole(resource, { ...parts, rounds: { call: slow } });
+  await new Promise(setImmediate);
+  assert.equal(resource.ordered, 'primary');
+  answer(found('primary'));
+  await done;
+  assert.equal(resource.role, 'primary');
+});
+
+test('a state that cannot be read is said, and nobody is asked', async () => {
+  const { resource, askedMs, parts } = world([found('primary')], null, () => {
+    throw new Error('neither copy of the state is whole');
+  });
+  await takeUpRole(resource, parts);
+  assert.match(resource.error ?? '', /neither copy/);
+  assert.deepEqual([resource.ordered, askedMs.length], [null, 0]);
 });

@@ -168,7 +168,7 @@ test('two daemons, and roles that cannot be', async (t) => {
   await nothingLost(pair);
 });
 
-test('both have been made primary: the first says so at once, not with the next round', async (t) => {
+test('both have been made primary: the first one says so at once', async (t) => {
   const pair = await startPair(t, { sizeBytes: 8 * MIB, config: 'interval 1h' });
   const { a, b } = pair;
   await round(a);

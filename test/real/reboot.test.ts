@@ -200,7 +200,7 @@ test('the disk is not there at start: hastd runs, and says it; an order helps', 
   await a.hastd();
   const { role, error } = await statusOf(a);
   assert.equal(role, 'init');
-  assert.match(error ?? '', /the role primary could not be taken up: .*a\.img does not exist/);
+  assert.match(error ?? '', /the role primary could not be taken up: .*a\.img: no such disk/);
   renameSync(moved, a.image);
   await takeRole(a, 'primary');
   assert.equal((await statusOf(a)).error, null);
