@@ -12,7 +12,12 @@ import { plural } from './text.js';
 /** Problems that are spelled out on the line; the rest is counted. */
 const SHOWN_MAX = 8;
 /** Words that are no health, whatever the alarms say. */
-const BAD_WORDS = ['failed', 'diverged', 'suspect'];
+const BAD_WORDS: Readonly<Record<string, Alarm['level']>> = {
+  failed: 'critical',
+  diverged: 'critical',
+  suspect: 'critical',
+  unreplicated: 'warning',
+};
 
 export interface Problem {
   readonly level: Alarm['level'];
@@ -96,10 +101,11 @@ function missing(wanted: Expected, found: ResourceStatus | undefined): Problem[]
 
 function problemsOf({ name, state, alarms }: ResourceStatus): Problem[] {
   const problems = alarms.map((alarm) => ({ ...alarm, resource: name }));
-  const told = problems.some(({ level }) => level === 'critical');
-  if (told || !BAD_WORDS.includes(state)) return problems;
+  const level = Object.hasOwn(BAD_WORDS, state) ? BAD_WORDS[state] : undefined;
+  if (level === undefined) return problems;
+  if (problems.some((told) => told.level === level || told.level === 'critical')) return problems;
   const text = `its state is ${state}`;
-  return [...problems, { level: 'critical', resource: name, target: null, code: 'state', text }];
+  return [...problems, { level, resource: name, target: null, code: 'state', text }];
 }
 
 function troubleText(problems: readonly Problem[]): string {

@@ -2,7 +2,7 @@
 // the same. sync --wait returns 0 only when every target committed (and applied) or had nothing.
 import { type Command, InvalidArgumentError } from 'commander';
 import { humanSeconds } from '../base/units.js';
-import type { SyncAnswer, SyncRequest } from '../control/api.js';
+import { ControlError, type SyncAnswer, type SyncRequest } from '../control/api.js';
 import type { ControlClient } from '../control/client.js';
 import { EXIT, exitStatusOf } from '../control/exit-status.js';
 import { CliError } from './fault.js';
@@ -70,6 +70,11 @@ function readWait(text: string): 'applied' | 'commit' {
 
 async function estimate(session: Session, name: string): Promise<number> {
   const answer = await (await session.client()).estimate(name);
+  // As the round itself: what is sent to nobody is no success.
+  if (answer.targets.length === 0) {
+    const none = { target: 'with an address', known: 'none' };
+    throw new ControlError({ code: 'CONTROL_NO_TARGET', name, ...none });
+  }
   session.print(answer, renderEstimate(name, answer));
   return EXIT.ok;
 }

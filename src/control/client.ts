@@ -37,7 +37,7 @@ export class RemoteError extends HastError {
 export interface ControlClient extends ControlApi {
   /** The signal gives up waiting, and then it rejects. */
   status(names: readonly string[], signal?: AbortSignal): Promise<StatusAnswer>;
-  /** What the daemon runs with: effective settings and origins. */
+  /** What the daemon runs with: its effective settings. */
   config(): Promise<unknown>;
 }
 
@@ -153,8 +153,11 @@ const REASONS: Readonly<Record<string, string>> = {
 
 function unreachable(path: string, error: Error) {
   const errno = codeOf(error) ?? error.message;
-  const text = REASONS[errno] ?? errno;
-  return new ControlError({ code: 'CONTROL_UNREACHABLE', path, text }, { cause: error });
+  const reason = REASONS[errno];
+  const text = reason ?? errno;
+  // A reason in words is all that the cause says.
+  const options = reason === undefined ? { cause: error } : {};
+  return new ControlError({ code: 'CONTROL_UNREACHABLE', path, text }, options);
 }
 
 function readAnswer(answer: Answer): unknown {

@@ -45,6 +45,7 @@ export interface Alarm {
     | 'damaged'
     | 'disk'
     | 'no-role'
+    | 'no-target'
     | 'untracked';
   /** One sentence with the figures. */
   readonly text: string;

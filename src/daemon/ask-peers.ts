@@ -74,7 +74,8 @@ async function greeted(
 const refusalOf = (error: unknown): string | null =>
   error instanceof PeerError && 'refusal' in error.fault ? error.fault.refusal : null;
 
-/** It answers, and holds nothing of the resource: neither newer nor primary. */
+/** It answers, and holds nothing of the resource now. What that is worth depends on what it is
+ * known to have held (remembered.ts). */
 const hasNoState = (error: unknown): boolean => refusalOf(error) === 'unknown-resource';
 
 const stateless = (mine: PeerFacts, target: string): PeerFacts => ({

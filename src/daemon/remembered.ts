@@ -1,10 +1,13 @@
 // Whether a node that was the last primary may be it again: what its peers said, and what follows
 // (H37, H38). Pure: the questions are asked elsewhere. A role is never taken while a peer says that
-// it has gone on without us, whatever the operator adds; silence is what start-alone is for.
+// it has gone on without us, whatever the operator adds; silence is what start-alone is for. A peer
+// that held a point of ours and knows nothing of it now is no witness: it may have been promoted
+// before it lost its state, and counts as silent.
 import { unknownEpoch } from '../care/promote.js';
 import type { ResourceSettings } from '../config/settings.js';
 import type { Role } from '../control/api.js';
 import type { ResourceState } from '../format/resource-state.js';
+import { sameId } from '../lineage/lineage.js';
 import type { PeerFacts } from '../peer/messages.js';
 
 /** What a peer said of itself, or why it said nothing. */
@@ -13,7 +16,7 @@ export type PeerAnswer =
   | { readonly target: string; readonly theirs: null; readonly why: string };
 
 export type ReturnVerdict =
-  /** `alone`: there are peers, and none was reached. */
+  /** `alone`: there are peers, and none could say anything. */
   | { readonly kind: 'serve'; readonly alone: boolean; readonly text: string }
   /** A peer has gone on, or is primary now. */
   | { readonly kind: 'newer'; readonly text: string }
@@ -23,7 +26,7 @@ export type ReturnVerdict =
 export type Occasion = 'start' | 'order' | 'order-alone';
 
 export interface ReturnFacts {
-  readonly state: Pick<ResourceState, 'resource' | 'epochs' | 'clean'>;
+  readonly state: Pick<ResourceState, 'resource' | 'epochs' | 'clean' | 'targets'>;
   readonly startAlone: ResourceSettings['startAlone'];
   readonly occasion: Occasion;
   /** One a target with an address. */
@@ -36,13 +39,18 @@ export function judgeReturn(facts: ReturnFacts): ReturnVerdict {
   const objections = answers.flatMap((answer) => objectionOf(facts.state, answer) ?? []);
   if (objections.length > 0) return { kind: 'newer', text: objections.join('; ') };
   const silent = answers.flatMap((answer) => (answer.theirs === null ? [answer] : []));
-  const agreed = answers.flatMap(({ target, theirs }) => (theirs === null ? [] : [target]));
-  if (silent.length === 0) {
+  const answered = answers.filter(({ theirs }) => theirs !== null);
+  const forgetful = namesOf(answered.filter((answer) => hasForgotten(facts.state, answer)));
+  const agreed = namesOf(answered.filter((answer) => !hasForgotten(facts.state, answer)));
+  if (silent.length + forgetful.length === 0) {
     const text = agreed.length === 0 ? 'no peer has an address' : `agreed: ${agreed.join(', ')}`;
     return { kind: 'serve', alone: false, text };
   }
   const names = silent.map(({ target, why }) => `${target} (${why})`);
-  const missing = `not reached: ${names.join(', ')}`;
+  const missing = [
+    ...(names.length === 0 ? [] : [`not reached: ${names.join(', ')}`]),
+    ...forgetful.map((name) => `${name} has lost what it knew of this resource`),
+  ].join('; ');
   const refused = mayServeAlone(facts);
   if (refused !== null) return { kind: 'wait', text: `${missing}; ${refused}` };
   return { kind: 'serve', alone: agreed.length === 0, text: missing };
@@ -55,6 +63,14 @@ function mayServeAlone({ state, startAlone, occasion }: ReturnFacts): string | n
   // An operator's word outweighs "start-alone wait", but not a crash that nobody has looked at.
   if (clean && (occasion === 'order' || startAlone === null)) return null;
   return clean ? 'start-alone is "wait"' : 'the last end was not clean';
+}
+
+const namesOf = (answers: readonly PeerAnswer[]): string[] => answers.map(({ target }) => target);
+
+/** It stood at a point of this resource, and does not know the resource: its state is gone. */
+function hasForgotten(state: ReturnFacts['state'], { target, theirs }: PeerAnswer): boolean {
+  const had = (state.targets[target]?.point ?? null) !== null;
+  return had && !sameId(theirs?.resourceId, state.resource);
 }
 
 /** Why a peer that was reached speaks against it; null: it does not. */

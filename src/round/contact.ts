@@ -60,7 +60,12 @@ export async function contact(
   if (relation === 'empty') {
     // It was made anew (create --force): what it once had is no point of its any more.
     if (record.point !== null || record.proposed !== null) {
-      await updateTarget(parts, (old) => ({ ...old, point: null, proposed: null }));
+      await updateTarget(parts, (old) => ({
+        ...old,
+        point: null,
+        proposed: null,
+        verifiedMs: null,
+      }));
     }
     return 'fill';
   }

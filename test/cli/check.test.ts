@@ -36,14 +36,18 @@ test('all is well: one line with what there is and performance data', () => {
 });
 
 test('resources in several states are counted by their words', () => {
+  const { text } = checkStatus(answer(clean('vm1'), resource({ name: 'vm2' })), [], [], NOW);
+  assert.match(text, /^HAST OK - 2 resources: 1 clean, 1 dirty, oldest point 4m \| /);
+});
+
+test('a primary that replicates to nobody is no OK, by whatever daemon', () => {
   const alone = resource({ name: 'vm3', state: 'unreplicated', targets: [] });
-  const { text } = checkStatus(answer(clean('vm1'), resource({ name: 'vm2' }), alone), [], [], NOW);
-  assert.match(
-    text,
-    /^HAST OK - 3 resources: 1 clean, 1 dirty, 1 unreplicated, oldest point 4m \| /,
-  );
-  const none = checkStatus(answer(alone), [], [], NOW);
-  assert.equal(none.text, 'HAST OK - 1 resource unreplicated');
+  const said = 'has no target with an address: nothing is replicated';
+  const told = { level: 'warning', target: null, code: 'no-target', text: said } as const;
+  const alarmed = checkStatus(answer({ ...alone, alarms: [told] }), [], [], NOW);
+  assert.equal(alarmed.text, `HAST WARNING - vm3 no-target: ${said}`);
+  const untold = checkStatus(answer(alone), [], [], NOW);
+  assert.equal(untold.text, 'HAST WARNING - vm3 state: its state is unreplicated');
 });
 
 test('the worst alarm decides, and is told first', () => {

@@ -183,7 +183,7 @@ test('set rate: as the configuration writes it, none, or back to the configurati
 test('resize asks for a size or that of the disk, and cuts no guest off by itself', async (t) => {
   const { before, api } = await served(t);
   const plain = await hastctl([...before, 'resize', 'vm1']);
-  assert.equal(plain.out, 'vm1: resized\n  20 GiB instead of 10 GiB\n');
+  assert.equal(plain.out, '20 GiB instead of 10 GiB\n', 'what was done, if anything was');
   assert.deepEqual(api.asked.at(-1), ['resize', 'vm1', { sizeBytes: null, disconnect: false }]);
   await hastctl([...before, 'resize', 'vm1', '-m', '20G', '--disconnect']);
   const sizeBytes = 20 * 2 ** 30;
@@ -224,6 +224,10 @@ test('sync --dry-run sends nothing and says what it would cost', async (t) => {
   );
   const json = await hastctl([...before, 'sync', '--dry-run', 'vm1', '--json']);
   assert.deepEqual(parsed(json), { targets: [estimate()] });
+  api.estimateAnswer = { targets: [] };
+  const none = await hastctl([...before, 'sync', '--dry-run', 'vm1']);
+  assert.deepEqual([none.status, none.out], [1, '']);
+  assert.match(none.err, /vm1: no target with an address/);
 });
 
 test('verify is 0 when nothing differs and 7 otherwise', async (t) => {

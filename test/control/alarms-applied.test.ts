@@ -69,7 +69,7 @@ test('a daemon that has just begun asks first, however old the point of an idle 
   assert.deepEqual(applying(7 * DAY, MAX_LAG, {}, since(600)), ['lag critical']);
 });
 
-test('of a target that is away the link is told; a replica that applies is its own business', () => {
+test('away, the link is told; a replica that applies is its own business', () => {
   const away = { link: 'down', state: 'unreachable', unreachableSince: iso(HOUR) } as const;
   assert.deepEqual(applying(7 * DAY, null, away), ['unreachable warning']);
   assert.deepEqual(applying(7 * DAY, null, {}, { role: 'secondary' }), []);

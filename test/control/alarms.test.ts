@@ -103,6 +103,7 @@ const CASES: {
   disk: (writeErrors) => facts(well(), { counters: counters({ writeErrors }) }),
   'no-role': (seconds) =>
     facts(well(), { role: seconds > 0 ? 'init' : 'primary', sinceMs: NOW - seconds * 1000 }),
+  'no-target': (yes) => facts(well(), yes ? { targets: [] } : {}),
   untracked: (untrackedChunks) => facts(well({ untrackedChunks })),
 };
 
@@ -243,7 +244,20 @@ test('a disk that fails, hangs or was repaired', () => {
 
 test('a target without an address has no age, and none is asked of it', () => {
   const none = well({ link: 'none', remote: null, lastPoint: null });
-  assert.deepEqual(alarmsOf(facts(none), NOW), []);
+  assert.deepEqual(alarmsOf(facts(none, { targets: [none, well({ name: 'c' })] }), NOW), []);
+});
+
+test('a primary that replicates to nobody is never well; other roles have no targets', () => {
+  const none = well({ link: 'none', remote: null, lastPoint: null });
+  for (const targets of [[], [none], [none, { ...none, name: 'c' }]]) {
+    const alarms = alarmsOf(facts(well(), { targets }), NOW);
+    assert.deepEqual(
+      alarms.map(({ level, target: name, code }) => `${level} ${name} ${code}`),
+      ['warning null no-target'],
+    );
+  }
+  assert.equal(levelOf(facts(well(), { targets: [], role: 'secondary' }), 'no-target'), null);
+  assert.equal(levelOf(facts(well(), { targets: [], role: 'init' }), 'no-target'), null);
 });
 
 test('alarms carry the figures and the reason, worst first', () => {

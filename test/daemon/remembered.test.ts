@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { judgeReturn, type PeerAnswer, rememberedRole } from '../../src/daemon/remembered.js';
+import { EMPTY_TARGET } from '../../src/format/resource-state.js';
 import type { Epoch } from '../../src/lineage/lineage.js';
 import type { PeerFacts } from '../../src/peer/messages.js';
 
@@ -22,6 +23,17 @@ const state = (clean: boolean) => ({
   resource: RESOURCE,
   epochs: [FIRST, MINE],
   clean: clean ? CLEAN : null,
+  targets: {},
+});
+
+/** This node committed a point to `target`. */
+const sentTo = (target: string, clean: boolean) => ({
+  ...state(clean),
+  targets: {
+    [target]: { ...EMPTY_TARGET, point: { id: id(5), number: 7, timeMs: 1 } },
+    // Another one's is nothing to b.
+    other: { ...EMPTY_TARGET, point: { id: id(6), number: 8, timeMs: 2 } },
+  },
 });
 
 function peer(target: string, facts: Partial<PeerFacts>): PeerAnswer {
@@ -68,6 +80,27 @@ test('an older replica, an empty one and one that has never heard of us agree', 
     peer('d', { resourceId: id(8), epochs: [epoch(7, 7, 'x')] }),
   ];
   assert.equal(judged({ answers }).kind, 'serve');
+});
+
+test('H38: one that held our point and knows nothing of it now is silence, no consent', () => {
+  const lost = [
+    peer('b', { role: 'init', resourceId: null, epochs: [] }), // no state at all, see ask-peers.ts
+    peer('b', { resourceId: null, epochs: [] }), // made anew since
+    peer('b', { resourceId: id(8), epochs: [epoch(7, 7, 'x')] }),
+  ];
+  for (const answer of lost) {
+    assert.deepEqual(judged({ state: sentTo('b', false), answers: [answer] }), {
+      kind: 'wait',
+      text: 'b has lost what it knew of this resource; the last end was not clean',
+    });
+    const served = judged({ state: sentTo('b', true), answers: [answer] });
+    assert.deepEqual([served.kind, served.kind === 'serve' && served.alone], ['serve', true]);
+    const ordered = judged({ state: sentTo('b', false), occasion: 'order', answers: [answer] });
+    assert.equal(ordered.kind, 'wait');
+    const alone = judged({ state: sentTo('b', false), occasion: 'order-alone', answers: [answer] });
+    assert.equal(alone.kind, 'serve');
+    assert.equal(judged({ state: sentTo('c', false), answers: [answer] }).kind, 'serve');
+  }
 });
 
 test('a peer with an epoch unknown here is newer; neither order nor setting outweighs it', () => {

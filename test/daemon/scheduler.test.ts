@@ -1,8 +1,9 @@
 // Timetables on the real clock: interval and cron fire at their nominal times, what was missed
-// while nobody was there is caught up once, a stopped one is silent.
+// while nobody was there is caught up once, a stopped one is silent; and a clock that is set, back
+// or forward, stops no schedule.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { systemClock } from '../../src/base/clock.js';
+import { type TestContext, test } from 'node:test';
+import { type Clock, systemClock } from '../../src/base/clock.js';
 import type { ScheduleSetting } from '../../src/config/settings.js';
 import { startTimetable } from '../../src/daemon/scheduler.js';
 
@@ -52,4 +53,72 @@ test('a stopped timetable fires no more, and says what its next time was', async
   table.stop();
   await systemClock.sleep(1200);
   assert.equal(fired, 0);
+});
+
+const HOUR_MS = 3_600_000;
+
+/** The wall clock of this process, node-schedule's too, set by so much; a watch that is quick. */
+function setClock(t: TestContext): { byMs: number; clock: Clock } {
+  const real = Date.now;
+  const set = {
+    byMs: 0,
+    clock: {
+      ...systemClock,
+      sleep: (ms: number, signal?: AbortSignal) => systemClock.sleep(Math.min(ms, 50), signal),
+    },
+  };
+  Date.now = () => real() + set.byMs;
+  t.after(() => {
+    Date.now = real;
+  });
+  return set;
+}
+
+const EVERY_SECOND: readonly ScheduleSetting[] = [
+  { kind: 'interval', seconds: 1 },
+  { kind: 'cron', expression: '* * * * * *', timezone: 'UTC' },
+];
+
+for (const setting of EVERY_SECOND) {
+  for (const byMs of [-HOUR_MS, HOUR_MS]) {
+    test(`a clock that is set by ${byMs} ms does not stop a ${setting.kind}`, async (t) => {
+      const set = setClock(t);
+      const late: number[] = [];
+      const table = startTimetable(setting, null, set.clock, (nominalMs) => {
+        late.push(Date.now() - nominalMs);
+        if (late.length === 2) set.byMs = byMs;
+      });
+      t.after(() => table.stop());
+      await systemClock.sleep(5500);
+      assert.ok(late.length >= 5, `${late.length} firings`);
+      assert.ok(late.length <= 8, `${late.length} firings`);
+      // What was leapt over is caught up once, late; no other is.
+      assert.ok(late.filter((ms) => ms > 900).length <= 1, String(late));
+      assert.ok(Math.abs(table.nextMs - Date.now()) <= 1000);
+    });
+  }
+}
+
+test('an interval that is under way keeps its length when the clock is set', async (t) => {
+  const set = setClock(t);
+  const setting: ScheduleSetting = { kind: 'interval', seconds: 24 * 3600 };
+  for (const byMs of [-HOUR_MS, HOUR_MS]) {
+    const table = startTimetable(setting, null, set.clock, () => undefined);
+    const beforeMs = table.nextMs - Date.now();
+    set.byMs += byMs;
+    await systemClock.sleep(200);
+    assert.ok(Math.abs(table.nextMs - Date.now() - beforeMs) < 1000);
+    table.stop();
+  }
+});
+
+test('a time of day stays that time of day when the clock is set back', async (t) => {
+  const set = setClock(t);
+  const setting: ScheduleSetting = { kind: 'cron', expression: '0 2 * * *', timezone: 'UTC' };
+  const table = startTimetable(setting, null, set.clock, () => undefined);
+  set.byMs = -26 * HOUR_MS;
+  await systemClock.sleep(200);
+  assert.equal(table.nextMs % (24 * HOUR_MS), 2 * HOUR_MS);
+  assert.ok(table.nextMs - Date.now() <= 24 * HOUR_MS);
+  table.stop();
 });
