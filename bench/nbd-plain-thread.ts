@@ -2,8 +2,8 @@
 // Reads, writes and the sharing of flushes are as in a tracked disk. Offsets and lengths are bytes.
 import { parentPort, workerData } from 'node:worker_threads';
 import { MIB } from '../src/base/units.js';
-import type { Disk, Sooner } from '../src/disk/disk.js';
 import { poolShare } from '../src/disk/device-pool.js';
+import type { Disk, Sooner } from '../src/disk/disk.js';
 import { openFileDevice } from '../src/disk/file-device.js';
 import type { HandedConnection } from '../src/nbd/listener.js';
 import { serveTransmission } from '../src/nbd/transmission.js';

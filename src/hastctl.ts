@@ -15,16 +15,23 @@ import type { NodeSettings } from './config/settings.js';
 import { controlClient } from './control/client.js';
 import { EXIT } from './control/exit-status.js';
 import { machineFacts } from './control/machine-facts.js';
-import { createSecretFile } from './net/psk.js';
+import { createSecretFile, readSecret } from './net/psk.js';
 import { checkCron } from './schedule/firing.js';
 import { longestGapSeconds } from './schedule/gap.js';
 
+/** Under the lock of hastd, which may well run though nobody answers on this control socket. */
 async function createDirect(request: DirectCreate): Promise<{ readonly notes: readonly string[] }> {
-  const [{ createResource }, { reserveSpace }] = await Promise.all([
+  const [{ createResource }, { reserveSpace }, { takeStateDirectory }] = await Promise.all([
     import('./care/create.js'),
     import('./disk/syscalls.js'),
+    import('./daemon/state-directory.js'),
   ]);
-  return createResource(nodeFiles(reserveSpace), request);
+  const release = takeStateDirectory(request.statedir);
+  try {
+    return await createResource(nodeFiles(reserveSpace), request);
+  } finally {
+    release();
+  }
 }
 
 async function dump(directory: string) {
@@ -91,6 +98,7 @@ process.exitCode = await runHastctl(
     dump,
     recoverOffline: recover,
     createSecret: (path) => createSecretFile(path, systemRandom),
+    checkSecret: async (path) => void (await readSecret(path)),
     alive,
   },
 );

@@ -42,13 +42,31 @@ export function codeOf(error: unknown): string | null {
 /** One line for people: the sentence and, where it adds something, its causes. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const parts = [error.message];
+  let line = wordsOf(error, '');
   let cause: unknown = error.cause;
   for (let depth = 0; cause instanceof Error && depth < CAUSES_SHOWN_MAX; depth += 1) {
-    parts.push(cause.message);
+    const words = wordsOf(cause, line);
+    if (!line.includes(words)) line += `: ${words}`;
     cause = cause.cause;
   }
-  return parts.join(': ');
+  return line;
 }
 
 const CAUSES_SHOWN_MAX = 4;
+
+/** What an error adds to the line before it; nothing is ''. */
+function wordsOf(error: Error, before: string): string {
+  const code = error instanceof HastError ? null : codeOf(error);
+  if (code === null) return error.message;
+  // OpenSSL's own line is numbers and file names, and ends with a line end; who threw the error
+  // above it has said what it means.
+  if (code.startsWith('ERR_SSL_')) {
+    if (before !== '') return '';
+    return `TLS failed: ${'reason' in error ? String(error.reason) : code}`;
+  }
+  if (before === '' || !before.includes(code)) return error.message;
+  // `ENOENT: no such file or directory, open '/etc/x'` after a sentence that has ENOENT.
+  return SYSTEM_WORDS.exec(error.message)?.[1] ?? '';
+}
+
+const SYSTEM_WORDS = /^E[A-Z0-9]+: ([^,]+), \w+/;

@@ -1,8 +1,9 @@
 // config, keygen, dump and recover: commands that need no daemon; recover wants none.
 import type { Command } from 'commander';
-import { codeOf } from '../base/errors.js';
+import { codeOf, describeError, HastError } from '../base/errors.js';
 import { formatFinding } from '../config/finding.js';
 import { formatOrigins } from '../config/origins.js';
+import type { ConfigFinding, ConfigResult } from '../config/settings.js';
 import { EXIT } from '../control/exit-status.js';
 import { CliError } from './fault.js';
 import { renderDump } from './render-dump.js';
@@ -13,7 +14,7 @@ export function addLocalCommands(program: Command, run: Run): void {
   program
     .command('config')
     .description("print this node's effective settings and where each comes from")
-    .option('--check', 'only check the file')
+    .option('--check', 'only check the file, and the key files that it names')
     .action((options: { check?: boolean }) =>
       run((session) => config(session, options.check ?? false)),
     );
@@ -62,13 +63,44 @@ async function recover(session: Session, name: string): Promise<number> {
 
 async function config(session: Session, checkOnly: boolean): Promise<number> {
   const result = await session.load();
-  const { settings, findings, origins } = result;
+  const { origins } = result;
+  const ofKeys = checkOnly ? await keyFindings(session, result) : [];
+  const findings = [...result.findings, ...ofKeys];
+  const settings = ofKeys.some(({ level }) => level === 'error') ? null : result.settings;
   for (const finding of findings) session.machinery.err(`${formatFinding(finding)}\n`);
   const checked = `${session.options.config}: good for node ${settings?.node}\n`;
   const text = checkOnly ? checked : formatOrigins(origins);
   session.print({ settings, origins, findings }, settings === null ? '' : text);
   return settings === null ? EXIT.config : EXIT.ok;
 }
+
+/** What is wrong with the key files; hastd does not start, nor read its file again, with one. */
+async function keyFindings(session: Session, { keys }: ConfigResult): Promise<ConfigFinding[]> {
+  const findings: ConfigFinding[] = [];
+  for (const { keyPath, line, column } of keys) {
+    try {
+      await session.machinery.checkSecret(keyPath);
+    } catch (error) {
+      const where = { path: session.options.config, line, column, setting: 'secret' };
+      findings.push({ ...where, ...keyFault(keyPath, error) });
+    }
+  }
+  return findings;
+}
+
+function keyFault(path: string, error: unknown): Pick<ConfigFinding, 'level' | 'text'> {
+  const errno = errnoOf(error);
+  if (errno === 'EACCES' || errno === 'EPERM') {
+    return { level: 'note', text: `${path}: permission denied, so the key was not looked at` };
+  }
+  if (errno !== 'ENOENT') return { level: 'error', text: describeError(error) };
+  const copy = 'copy the file of the other node, for all nodes have one key';
+  const first = `if none has one yet, make it once: hastctl keygen ${path}`;
+  return { level: 'error', text: `${path}: there is no key; ${copy} (${first})` };
+}
+
+const errnoOf = (error: unknown): string | null =>
+  error instanceof HastError && 'errno' in error.fault ? String(error.fault.errno) : codeOf(error);
 
 /** As `createSecretFile`; what cannot be written is SECRET_UNWRITABLE. */
 async function keygen(session: Session, path: string): Promise<number> {
@@ -78,7 +110,7 @@ async function keygen(session: Session, path: string): Promise<number> {
     const { cause: root } = cause instanceof Error ? cause : {};
     const errno = codeOf(root) ?? codeOf(cause) ?? String(cause);
     if (errno === 'EEXIST' || codeOf(cause) === 'SECRET_EXISTS') throw cause;
-    throw new CliError({ code: 'SECRET_UNWRITABLE', path, errno }, { cause });
+    throw new CliError({ code: 'SECRET_UNWRITABLE', path, errno }, { cause: root ?? cause });
   }
   session.print({ path }, `${path}: new key; copy it to the other node by a safe way\n`);
   return EXIT.ok;

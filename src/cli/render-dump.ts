@@ -41,7 +41,7 @@ function stateLines(dump: ResourceDump): string[] {
     `resuid: ${dump.resource ?? 'none'}`,
     `prevrole: ${dump.role}`,
     `ordered role: ${dump.remembered}`,
-    `stopped cleanly: ${dump.cleanStop ? 'yes' : 'no'}`,
+    `stopped cleanly: ${cleanText(dump.cleanStop)}`,
     `running: ${running === null ? 'no' : runningText(running)}`,
     `written in the last epoch: ${dump.written ? 'yes' : 'no'}`,
     `next point: ${dump.nextPoint}`,
@@ -49,6 +49,11 @@ function stateLines(dump: ResourceDump): string[] {
     ...(dump.doubt === null ? [] : [`in doubt: ${dump.doubt}`]),
   ];
 }
+
+const cleanText = (clean: boolean | null): string => {
+  if (clean === null) return '- (there are no maps of a primary)';
+  return clean ? 'yes' : 'no';
+};
 
 const runningText = ({ bootId, metaflush }: NonNullable<ResourceDump['running']>): string =>
   `in boot ${bootId}, metaflush ${metaflush ? 'on' : 'off'}`;

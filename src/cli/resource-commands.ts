@@ -4,12 +4,13 @@
 import type { Command } from 'commander';
 import { codeOf } from '../base/errors.js';
 import {
-  BLOCK_BYTES,
+  CHUNK_BYTES,
   DISK_BYTES_MAX,
   EXTENT_BYTES_DEFAULT,
   GIB,
   SECTOR_BYTES,
 } from '../base/units.js';
+import type { NodeSettings } from '../config/settings.js';
 import { sizeBytes, wholeNumber } from '../config/value.js';
 import type { CreateRequest, Role, RoleRequest } from '../control/api.js';
 import { EXIT } from '../control/exit-status.js';
@@ -18,7 +19,8 @@ import { type Run, resourceOf, type Session, statusOf } from './session.js';
 
 /** HAST's default: extents that keep their bit in the intent map. */
 const KEEPDIRTY_DEFAULT = 64;
-const KEEPDIRTY_MAX = 1_000_000;
+/** As src/care/create.ts has it, which is loaded only where it is needed. */
+const KEEPDIRTY_MAX = 65_536;
 const ROLES: readonly Role[] = ['init', 'primary', 'secondary'];
 
 interface CreateOptions {
@@ -44,8 +46,8 @@ export function addResourceCommands(program: Command, run: Run): void {
     .command('create')
     .description('make the state of resources; an existing disk is adopted as it stands')
     .argument('<name...>', 'resources of the configuration')
-    .option('-e, --extentsize <size>', 'grain of the intent map, a power of two (2M)')
-    .option('-k, --keepdirty <count>', 'extents that stay marked (64)')
+    .option('-e, --extentsize <size>', 'grain of the intent map, a power of two of 64k to 1G (2M)')
+    .option('-k, --keepdirty <count>', `extents that stay marked, 0 to ${KEEPDIRTY_MAX} (64)`)
     .option('-m, --mediasize <size>', 'make a sparse file of this size if the disk is absent')
     .option('--force', 'keep existing state aside and start anew')
     .action((names: string[], options: CreateOptions) =>
@@ -77,7 +79,7 @@ export function addResourceCommands(program: Command, run: Run): void {
 function createRequest(options: CreateOptions): CreateRequest {
   const extentBytes = readSize('-e', options.extentsize);
   if (extentBytes !== null && !isExtentSize(extentBytes)) {
-    throw badValue('-e', options.extentsize, 'not a power of two of 4k to 1G (try 2M)');
+    throw badValue('-e', options.extentsize, 'not a power of two of 64k to 1G (try 2M)');
   }
   return {
     extentBytes,
@@ -94,7 +96,7 @@ function readMediaSize(text: string | undefined): number | null {
 }
 
 const isExtentSize = (bytes: number): boolean =>
-  bytes >= BLOCK_BYTES && bytes <= GIB && Number.isInteger(Math.log2(bytes));
+  bytes >= CHUNK_BYTES && bytes <= GIB && Number.isInteger(Math.log2(bytes));
 
 function readCount(text: string | undefined): number | null {
   if (text === undefined) return null;
@@ -129,6 +131,18 @@ async function create(
       if (codeOf(error) !== 'CONTROL_UNREACHABLE') throw error;
       session.debug('hastd does not answer: working on the state directory');
     }
+    return await createDirect(session, settings, name, request);
+  });
+}
+
+/** Without the daemon. One that runs all the same has the lock of the state directory. */
+async function createDirect(
+  session: Session,
+  settings: NodeSettings,
+  name: string,
+  request: CreateRequest,
+): Promise<{ readonly notes: readonly string[] }> {
+  try {
     return await session.machinery.createDirect({
       statedir: settings.statedir,
       name,
@@ -139,7 +153,13 @@ async function create(
       force: request.force,
       nowMs: session.machinery.clock.wallMs(),
     });
-  });
+  } catch (error) {
+    if (codeOf(error) === 'DAEMON_RUNNING') {
+      const where = `it does not answer on ${settings.control}`;
+      session.note(`${where}; does its configuration name another control socket?`);
+    }
+    throw error;
+  }
 }
 
 function roleRequest(text: string, options: RoleOptions): RoleRequest {
@@ -168,7 +188,8 @@ async function resize(session: Session, name: string, options: ResizeOptions): P
   const sizeBytes = readMediaSize(options.mediasize);
   const client = await session.client();
   const answer = await client.resize(name, { sizeBytes, disconnect: options.disconnect ?? false });
-  session.printNotes(`${name}: resized`, answer);
+  // The notes say what became of it; where it has that size already nothing was done.
+  session.print(answer, answer.notes.map((note) => `${note}\n`).join(''));
   return EXIT.ok;
 }
 

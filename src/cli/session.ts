@@ -66,6 +66,7 @@ export interface CliMachinery {
   /** Reads a configuration for a node; `node` null means this machine's names. */
   readonly loadConfig: (text: string, path: string, node: string | null) => ConfigResult;
   readonly connect: (path: string, trace: (line: string) => void) => ControlClient;
+  /** Holds the state directory meanwhile. Errors DAEMON_RUNNING, STATEDIR_UNUSABLE too. */
   readonly createDirect: (request: DirectCreate) => Promise<{ readonly notes: readonly string[] }>;
   /** What is stored of a resource in its directory. Errors STATE_MISSING, STATE_UNREADABLE. */
   readonly dump: (directory: string) => Promise<ResourceDump>;
@@ -73,6 +74,8 @@ export interface CliMachinery {
   readonly recoverOffline: (settings: NodeSettings, name: string) => Promise<OfflineRecovery>;
   /** Makes a file with a new pre-shared key; error SECRET_EXISTS. */
   readonly createSecret: (path: string) => Promise<void>;
+  /** Errors SECRET_UNREADABLE, SECRET_EXPOSED, SECRET_MALFORMED. */
+  readonly checkSecret: (path: string) => Promise<void>;
   /** True while a process of this machine lives. */
   readonly alive: (pid: number) => boolean;
 }

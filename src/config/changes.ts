@@ -4,7 +4,7 @@
 // silence.
 //   now      no guest can feel it: schedules, limits, addresses of targets, keys
 //   role     the resource's role must be left and taken again: disks, maps, threads, export names
-//   restart  hastd must be started again: its sockets, folders and its name
+//   restart  hastd must be started again: its sockets, folders, name, and threads of devices
 import type {
   NodeSettings,
   ResourceSettings,
@@ -75,7 +75,8 @@ const RESOURCE: Table<Omit<ResourceSettings, 'name' | 'targets'>> = {
   spillBytes: { setting: 'spill', needs: 'role', text: sizeText },
   secretPath: { setting: 'secret', needs: 'now', text: orNone },
   insecure: { setting: 'insecure', needs: 'now', text: onOff },
-  dataThreads: { setting: 'data-threads', needs: 'role', text: String },
+  // The first resource of a device decides, and the threads stay until hastd ends.
+  dataThreads: { setting: 'data-threads', needs: 'restart', text: String },
   exec: { setting: 'exec', needs: 'now', text: orNone },
 };
 

@@ -3,12 +3,13 @@
 // is an error. No file is opened and nothing is resolved here.
 import { assert } from '../base/assert.js';
 import { Findings } from './finding.js';
+import { pick } from './levels.js';
 import { lex } from './lex.js';
 import { originsOf } from './origins.js';
 import { parse } from './parse.js';
-import { resolve } from './resolve.js';
+import { type NodeDraft, resolve } from './resolve.js';
 import { type CheckCron, checkFile, checkNode } from './rules.js';
-import type { ConfigResult } from './settings.js';
+import type { ConfigResult, KeyFile } from './settings.js';
 import type { LongestGap } from './targets.js';
 
 /** Largest configuration file. */
@@ -34,16 +35,27 @@ export function loadConfig(
   if (bytes > CONFIG_BYTES_MAX) {
     const what = `is larger than the ${CONFIG_BYTES_MAX} bytes of a configuration`;
     findings.error({ line: 1, column: 1 }, 'file', `${what}; is this the right file?`);
-    return { settings: null, findings: findings.sorted(), origins: [] };
+    return { settings: null, findings: findings.sorted(), origins: [], keys: [] };
   }
   const tree = parse(lex(text, findings), findings);
   checkFile(tree, findings, checkCron);
   const draft = resolve(tree, node.names, longestGap, findings);
-  checkNode(draft, findings);
+  checkNode(draft, longestGap, findings);
   const failed = findings.failed;
   return {
     settings: failed ? null : { ...draft.settings, path },
     findings: findings.sorted(),
     origins: failed ? [] : originsOf(draft, path),
+    keys: failed ? [] : keysOf(draft),
   };
+}
+
+function keysOf({ resources }: NodeDraft): readonly KeyFile[] {
+  const keys = new Map<string, KeyFile>();
+  for (const { levels } of resources) {
+    const { text: keyPath, statement } = pick(levels, 'secret');
+    if (keyPath === null || statement === null || keys.has(keyPath)) continue;
+    keys.set(keyPath, { keyPath, ...statement.valuePlace });
+  }
+  return [...keys.values()];
 }

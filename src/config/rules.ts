@@ -5,8 +5,16 @@ import { addressOf, formatAddress, isLoopback } from './address.js';
 import type { Findings, Place } from './finding.js';
 import { pick } from './levels.js';
 import type { NodeDraft, ResourceDraft } from './resolve.js';
-import type { TargetDraft } from './targets.js';
-import { type Block, blocksOf, type FileTree, lastOf, type ResourceBlock } from './tree.js';
+import type { LongestGap, TargetDraft } from './targets.js';
+import {
+  type Block,
+  blocksOf,
+  type FileTree,
+  lastOf,
+  type ResourceBlock,
+  type Statement,
+} from './tree.js';
+import { durationText } from './written.js';
 
 /** What is wrong with a cron expression in a time zone (null: this machine's), or null. */
 export type CheckCron = (expression: string, timezone: string | null) => string | null;
@@ -107,13 +115,14 @@ function noteSecondBlocks(blocks: readonly Block[], findings: Findings): void {
 }
 
 /** Every rule about the effective settings of this node. */
-export function checkNode(draft: NodeDraft, findings: Findings): void {
+export function checkNode(draft: NodeDraft, longestGap: LongestGap, findings: Findings): void {
   const paths = draft.resources.filter((resource) => resource.settings.local !== '');
   refuseDoubles(paths, 'local', (r) => posix.normalize(r.settings.local), findings);
   refuseDoubles(draft.resources, 'name', (r) => r.settings.exportName, findings);
   checkSockets(draft, findings);
   checkRemotes(draft, findings);
   checkListens(draft, findings);
+  noteShortLags(draft, longestGap, findings);
 }
 
 /** Two resources cannot share a disk (C3), nor a name that guests ask for. */
@@ -238,5 +247,22 @@ function checkListens(draft: NodeDraft, findings: Findings): void {
       'listen',
       `other machines can connect to ${text} and ${who}; ${HOW}`,
     );
+  }
+}
+
+/** A point grows as old as the time between two rounds though each of them is in time. */
+function noteShortLags(draft: NodeDraft, longestGap: LongestGap, findings: Findings): void {
+  const seen = new Set<Statement>();
+  for (const { levels, settings } of draft.resources.flatMap(({ targets }) => targets)) {
+    const { statement } = pick(levels, 'max-lag');
+    const { schedule, maxLagSeconds } = settings;
+    if (statement === null || maxLagSeconds === null || seen.has(statement)) continue;
+    const gap = schedule.kind === 'interval' ? schedule.seconds : longestGap(schedule.expression);
+    if (gap === null || maxLagSeconds > gap) continue;
+    seen.add(statement);
+    const what = `${durationText(maxLagSeconds)} is not more than the ${durationText(gap)}`;
+    const why = `that may lie between two rounds to ${settings.name}`;
+    const how = 'the alarm goes off though each is in time; write a longer one';
+    findings.note(statement.valuePlace, 'max-lag', `${what} ${why}: ${how}`);
   }
 }

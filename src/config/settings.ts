@@ -94,9 +94,18 @@ export interface SettingOrigin {
   readonly origin: string;
 }
 
+/** A file with a pre-shared key, and where the configuration names it first for this node. */
+export interface KeyFile {
+  readonly keyPath: string;
+  readonly line: number;
+  readonly column: number;
+}
+
 export interface ConfigResult {
   /** Null when any finding is an error. */
   readonly settings: NodeSettings | null;
   readonly findings: readonly ConfigFinding[];
   readonly origins: readonly SettingOrigin[];
+  /** Each once; empty when any finding is an error. */
+  readonly keys: readonly KeyFile[];
 }

@@ -2,11 +2,12 @@
 // config, keygen, stop, wrong use, and the exit status of each.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ControlError } from '../../src/control/api.js';
+import { takeStateDirectory } from '../../src/daemon/state-directory.js';
 import { fakeApi, serveFake } from '../control/fake-api.js';
 import { scratch } from '../real.js';
 import { configured, hastctl, parsed, served } from './run-hastctl.js';
@@ -24,10 +25,12 @@ test('create refuses bad sizes and unknown names before it asks anybody', async 
   const { before, api } = await served(t);
   for (const [option, value] of [
     ['-e', '3M'],
-    ['-e', '1k'],
+    ['-e', '32k'],
+    ['-e', '2G'],
     ['-e', 'big'],
     ['-k', '-1'],
     ['-k', 'x'],
+    ['-k', '65537'],
     ['-m', '0'],
     ['-m', '513'],
     ['-m', '300T'],
@@ -59,7 +62,7 @@ test('an unreachable daemon is 71, with and without --json', async (t) => {
   for (const verb of [['status'], ['list'], ['sync', 'vm1'], ['role', 'init', 'vm1'], ['stop']]) {
     const result = await hastctl([...before, ...verb]);
     assert.equal(result.status, 71, verb.join(' '));
-    assert.match(result.err, /a\.ctl: cannot reach hastd: no such socket \(is it running\?\)/);
+    assert.match(result.err, /a\.ctl: cannot reach hastd: no such socket \(is it running\?\)\n$/);
     assert.equal(result.out, '');
   }
   const json = await hastctl([...before, 'status', '--json']);
@@ -132,7 +135,8 @@ test('keygen makes a 0600 file of 64 hexadecimal digits and never overwrites', a
   assert.equal(readFileSync(path, 'utf8'), key);
   const nowhere = await hastctl(['keygen', join(folder, 'none', 'key')]);
   assert.equal(nowhere.status, 73);
-  assert.match(nowhere.err, /cannot write the key: ENOENT/);
+  const wanted = `hastctl: ${folder}/none/key: cannot write the key: ENOENT`;
+  assert.equal(nowhere.err, `${wanted}: no such file or directory\n`);
 });
 
 test('stop returns when the socket is silent', async (t) => {
@@ -221,4 +225,13 @@ test('create without a daemon works on the state directory', async (t) => {
   assert.equal(made.status, 0, made.err);
   assert.equal(statSync(join(folder, 'a.img')).size, 8 * 2 ** 20);
   assert.equal((await hastctl([...before, 'create', '-m', '8M', 'vm1'])).status, 8);
+  // Who has the lock may be a hastd with another control socket.
+  const release = takeStateDirectory(join(folder, 'a'));
+  const held = await hastctl([...before, 'create', '--force', 'vm1']);
+  release();
+  assert.equal(held.status, 75);
+  assert.match(held.err, new RegExp(`\\(pid ${process.pid}\\) uses this state directory`));
+  assert.deepEqual(readdirSync(join(folder, 'a')), ['lock', 'vm1'], 'nothing was put aside');
+  assert.equal((await hastctl([...before, 'create', '--force', 'vm1'])).status, 0);
+  assert.equal(readdirSync(join(folder, 'a')).length, 3);
 });

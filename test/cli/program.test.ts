@@ -7,6 +7,8 @@ import type { CliMachinery, DirectCreate } from '../../src/cli/session.js';
 import { loadConfig } from '../../src/config/load.js';
 import { ControlError } from '../../src/control/api.js';
 import type { ControlClient } from '../../src/control/client.js';
+import { DaemonError } from '../../src/daemon/daemon-faults.js';
+import { NetError } from '../../src/net/faults.js';
 import { checkCron } from '../../src/schedule/firing.js';
 import { StateError } from '../../src/tracking/resource-file.js';
 import { type FakeApi, fakeApi, resource } from '../control/fake-api.js';
@@ -61,6 +63,7 @@ function world(api: FakeApi, changes: Partial<CliMachinery> = {}) {
     },
     recoverOffline: async () => ({ notes: [], point: null, path: '/srv/h/b.img' }),
     createSecret: async () => {},
+    checkSecret: async () => {},
     alive: () => false,
     ...changes,
   };
@@ -93,13 +96,13 @@ test('create without a daemon gets the configuration and the defaults of HAST', 
     },
   ]);
   assert.equal(text.out, 'vm1: created\n  worked on the state directory\n');
-  assert.equal(await run('create', '-e64k', '-k1', '-m1G', '--force', 'vm1', '--node', 'b'), 0);
+  assert.equal(await run('create', '-e64k', '-k65536', '-m1G', '--force', 'vm1', '--node', 'b'), 0);
   assert.deepEqual(created[1], {
     statedir: '/srv/h/b',
     name: 'vm1',
     local: '/srv/h/b.img',
     extentBytes: 65_536,
-    keepdirty: 1,
+    keepdirty: 65_536,
     mediaBytes: 2 ** 30,
     force: true,
     nowMs: NOW_MS,
@@ -114,6 +117,20 @@ test('create with a daemon that refuses never goes behind its back', async () =>
     assert.equal(await run('create', 'vm1'), code === 'CONTROL_LOST' ? 69 : 70);
     assert.deepEqual(created, []);
   }
+});
+
+test('a daemon that has the state directory and answers elsewhere is told as that', async () => {
+  const api = fakeApi();
+  api.failure = unreachable;
+  const fault = { code: 'DAEMON_RUNNING', path: '/srv/h/a', holder: 'pid 4711' } as const;
+  const { run, text } = world(api, {
+    createDirect: async () => {
+      throw new DaemonError(fault);
+    },
+  });
+  assert.equal(await run('create', '--force', 'vm1'), 75);
+  assert.match(text.err, /\(pid 4711\) uses this state directory/);
+  assert.match(text.err, /does not answer on \/srv\/h\/a\.ctl; .* another control socket/);
 });
 
 test('stop waits for the process, and says so when it does not end', async () => {
@@ -180,6 +197,17 @@ test('keygen hands the path on and prints no key', async () => {
   assert.equal(await run('keygen', '/etc/hast.key', '--json'), 0);
   assert.deepEqual(paths, ['/etc/hast.key']);
   assert.equal(text.out, '{"path":"/etc/hast.key"}\n');
+});
+
+test('a key that this user may not read is a note of --check', async () => {
+  const { run, text } = world(fakeApi(), {
+    readText: async () => `secret /k\n${CONFIG}`,
+    checkSecret: async (path) => {
+      throw new NetError({ code: 'SECRET_UNREADABLE', path, errno: 'EACCES' });
+    },
+  });
+  assert.equal(await run('config', '--check'), 0);
+  assert.match(text.err, /:1:8: secret: note: \/k: permission denied/);
 });
 
 test('dump looks into the state directory of the node and asks no daemon', async () => {

@@ -43,7 +43,7 @@ const EXPECTED: Readonly<Record<string, readonly [Place, string, string, ChangeN
   remember: ['resource', 'on', 'off', 'now'],
   'start-alone': ['resource', 'serve', 'wait', 'now'],
   scrub: ['resource', '1%', 'off', 'now'],
-  'data-threads': ['resource', '2', '4', 'role'],
+  'data-threads': ['resource', '2', '4', 'restart'],
   metaflush: ['resource', 'off', 'on', 'role'],
   name: ['resource', 'x', 'y', 'role'],
   local: ['node', '/srv/1.img', '/srv/2.img', 'role'],
