@@ -62,7 +62,8 @@ export interface TargetStatus {
   readonly state: string;
   readonly dirtyBytes: number;
   readonly lastPoint: PointStatus | null;
-  /** Age of the last point's cut if anything is dirty, else 0; null without a point. */
+  /** Age of the last point's cut if anything is dirty or the point is not known to be in the
+   * target's disk, else 0; null without a point. */
   readonly lagSeconds: number | null;
   readonly nextRun: string | null;
   readonly skippedFirings: number;
