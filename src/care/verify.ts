@@ -1,6 +1,8 @@
 // Verification of a replica against its primary: the two tables, or with `deep` the two disks, read
 // past the page cache so that RAM is not what is proved (H28). Chunks that are dirty cannot be
-// compared and are counted. The caller holds off rounds meanwhile.
+// compared and are counted. Nor can a target whose digests are true for no point: before the end of
+// its first copy, or while its table is in doubt, a difference would say nothing. The caller holds
+// off rounds meanwhile.
 import { BufferPool, mapAhead } from '../base/ahead.js';
 import { equalBytes, isZero } from '../base/digest.js';
 import {
@@ -14,7 +16,7 @@ import {
 } from '../base/units.js';
 import type { Device } from '../disk/device.js';
 import type { Compute } from '../format/compute.js';
-import type { Target } from '../target/target.js';
+import { type Target, TargetError } from '../target/target.js';
 import type { DigestTable } from '../tracking/digest-table.js';
 
 const WINDOW_CHUNKS = 16_384;
@@ -39,7 +41,8 @@ export interface Verified {
   readonly examples: readonly number[];
 }
 
-/** Compares every chunk. Rejects with TargetError, DiskError. */
+/** Compares every chunk. Rejects with DiskError, TargetError (TARGET_REFUSED, 'busy': it cannot be
+ * compared now). */
 export async function verifyTarget(
   parts: VerifyParts,
   deep: boolean,
@@ -55,6 +58,7 @@ export async function verifyTarget(
       parts.target.digests(first, count, deep ? 'disk' : 'table'),
       deep ? diskDigests(parts, first, count) : parts.table.range(first, count),
     ]);
+    if (theirs.at === null) throw cannotCompare(parts.target.name);
     for (let at = 0; at < count; at += 1) {
       const block = (first + at) * BLOCKS_PER_CHUNK;
       if (parts.dirty(block, block + BLOCKS_PER_CHUNK - 1)) {
@@ -70,6 +74,16 @@ export async function verifyTarget(
   }
   return { chunks, differing, dirtyChunks, examples };
 }
+
+const cannotCompare = (target: string) =>
+  new TargetError({
+    code: 'TARGET_REFUSED',
+    target,
+    reason: 'busy',
+    text:
+      'what it has is true for no point now: its first copy has not ended, or its digest table ' +
+      'is in doubt or lost',
+  });
 
 async function diskDigests(
   parts: VerifyParts,

@@ -17,9 +17,9 @@ import type { OpenDisk } from './thread-messages.js';
 export class Disks {
   readonly #open = new Map<string, LockedDisk>();
 
-  /** Opens the disk of a resource, or gives the one that is open; makes a sparse file of `sizeBytes`
-   * where it is absent. Errors: those of openLocked, DISK_SIZE_UNKNOWN when it is absent and
-   * `sizeBytes` is null, DISK_TOO_SMALL. */
+  /** Opens the disk of a resource, or gives the one that is open; makes a sparse file of
+   * `sizeBytes` where it is absent. Errors: those of openLocked, DISK_SIZE_UNKNOWN when it is
+   * absent and `sizeBytes` is null, DISK_TOO_SMALL. */
   async open(name: string, path: string, sizeBytes: number | null): Promise<OpenDisk> {
     if (!this.#open.has(name) && !existsSync(path)) {
       if (sizeBytes === null) throw new DaemonError({ code: 'DISK_SIZE_UNKNOWN', name, path });
@@ -55,8 +55,8 @@ export class Disks {
   }
 }
 
-/** The file is that long, durably. Its modification time then says that it has only been made longer
- * (disk/fingerprint.ts). */
+/** The file is that long, durably. Its modification time then says that it has only been made
+ * longer (disk/fingerprint.ts). */
 async function growFile({ fd, path, probe }: LockedDisk, sizeBytes: number): Promise<void> {
   if (probe.kind === 'block') return;
   const has = probeOpen(fd, path, { formatCheck: false }).sizeBytes;

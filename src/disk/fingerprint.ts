@@ -10,6 +10,17 @@
 // After a crash of the daemon alone, pages of ours reached the disk later: times and counters moved
 // by our own doing, and the lock is the guard (H11). diskseq and minor numbers restart at boot.
 // Whether a map may be believed at all after a reboot without a clean stop is the caller's rule.
+//
+// A disk that its owner makes longer (a replica's, H14) is the same disk up to its old end. Its
+// owner publishes `growsTo` with the fingerprint before, and the new fingerprint after that; where
+// it crashes in between, this much tells the growth from a write:
+// - A file has exactly that size, and the modification time that the owner gave it with the growth
+//   (grownMtimeSeconds): a moment before the last write, which no later write leaves. The time that
+//   truncate(2) itself leaves is no witness, a write after it leaves the same kind: a crash between
+//   the two calls is a difference. The change time is that of the growth, which nobody knows.
+// - A block device grows by its administrator: it is longer, and everything else is compared and
+//   the same, sectors written above all. Where that cannot be compared (another boot, an old
+//   kernel) its size is a difference: a partition may have been made anew with another beginning.
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { unreachable } from '../base/assert.js';
 import { attempt, probeOpen, sysLine } from './probe.js';
@@ -25,6 +36,8 @@ export interface FileFingerprint {
   readonly sizeBytes: number;
   readonly mtimeNs: string;
   readonly ctimeNs: string;
+  /** Its owner may have made it this long since. */
+  readonly growsTo?: number;
 }
 
 export interface BlockFingerprint {
@@ -38,6 +51,8 @@ export interface BlockFingerprint {
   readonly sectorsWritten: number | null;
   /** What names the medium across boots: dm uuid, wwid, serial, loop's backing file; else null. */
   readonly identity: string | null;
+  /** It may have been made longer since, for an owner who needs this much. */
+  readonly growsTo?: number;
 }
 
 /** Of an open disk, or of a path. Errors as probeDisk, but for formats. */
@@ -50,6 +65,8 @@ export function fingerprintOf(disk: number | string): Fingerprint {
     closeSync(fd);
   }
 }
+
+const SECOND_NS = 1_000_000_000n;
 
 export interface Between {
   /** Both looks happened within one boot of the machine. */
@@ -64,27 +81,39 @@ export function sameFingerprint(
   after: Fingerprint,
   between: Between,
 ): 'same' | { differs: string } {
+  const { sameBoot, cleanStop } = between;
   if (before.kind === 'file' && after.kind === 'file') {
+    const { sizeBytes, growsTo } = before;
+    const grown = after.sizeBytes !== sizeBytes && after.sizeBytes === growsTo;
+    const grownNs = BigInt(grownMtimeSeconds(before.mtimeNs)) * SECOND_NS;
+    const mtimeNs = grown ? grownNs.toString() : before.mtimeNs;
     return compareAll([
       ['device', before.dev, after.dev, true],
       ['inode', before.ino, after.ino, true],
-      ['size', before.sizeBytes, after.sizeBytes, true],
-      ['modification time', before.mtimeNs, after.mtimeNs, between.cleanStop],
-      ['change time', before.ctimeNs, after.ctimeNs, between.cleanStop],
+      ['size', sizeBytes, after.sizeBytes, !grown],
+      ['modification time', mtimeNs, after.mtimeNs, cleanStop || grown],
+      ['change time', before.ctimeNs, after.ctimeNs, cleanStop && !grown],
     ]);
   }
   if (before.kind === 'block' && after.kind === 'block') {
-    const { sameBoot, cleanStop } = between;
+    const { sizeBytes, growsTo, sectorsWritten } = before;
+    const compared = sameBoot && cleanStop && sectorsWritten !== null;
+    const grown = growsTo !== undefined && after.sizeBytes > sizeBytes && compared;
     return compareAll([
-      ['size', before.sizeBytes, after.sizeBytes, true],
+      ['size', sizeBytes, after.sizeBytes, !grown],
       ['identity', before.identity, after.identity, true],
       ['device', before.dev, after.dev, sameBoot],
       ['disk sequence', before.diskSequence, after.diskSequence, sameBoot],
-      ['sectors written', before.sectorsWritten, after.sectorsWritten, sameBoot && cleanStop],
+      ['sectors written', sectorsWritten, after.sectorsWritten, sameBoot && cleanStop],
     ]);
   }
   return { differs: `kind was ${before.kind}, is ${after.kind}` };
 }
+
+/** What the owner of a file sets its modification time to, in seconds, when it has made it longer:
+ * the last second that was whole a second before the time it had. */
+export const grownMtimeSeconds = (mtimeNs: bigint | string): number =>
+  Number(BigInt(mtimeNs) / SECOND_NS) - 1;
 
 /** The random id of this boot of the machine. */
 export function bootId(): string {

@@ -1,10 +1,10 @@
 // Undo changesets: the history of a replica (DESIGN.md §6). An undo takes the disk from a point
 // back to the one before. Receiver step 6: it is whole and durable under its name before the first
 // block is written, and then never written again (H26). Its digests are the older point's table
-// entries, never computed from what was read; content that does not fit them is `lost` (H27).
+// entries, never computed from what was read; content that does not fit them is `lost` (H27). It is
+// written where room has been reserved for it (undo-room.ts).
 import { digestOf, equalBytes, isZero } from '../base/digest.js';
 import type { FileHandle, Files } from '../base/files.js';
-import { hex } from '../base/random.js';
 import {
   BLOCK_BYTES,
   BLOCKS_PER_CHUNK,
@@ -28,14 +28,14 @@ import { blockSpans } from '../format/frame-spans.js';
 import { type Pack, reusingUnpack, unpack } from '../format/pack.js';
 import type { PointRef } from '../lineage/lineage.js';
 import type { DigestTable } from '../tracking/digest-table.js';
+import { openUndoRoom, undoName } from './undo-room.js';
+
+export { undoName } from './undo-room.js';
 
 /** Memory that every frame of an undo uses again: the collector is what fresh memory costs. */
 interface Room extends BodyRoom {
   readonly blocks: Uint8Array;
 }
-
-/** Name of the undo that leads back to `point`. */
-export const undoName = (point: PointRef): string => `undo-${hex(point.id)}`;
 
 export interface UndoParts {
   readonly files: Files;
@@ -58,8 +58,8 @@ export async function writeUndo(
   const path = `${parts.directory}/${undoName(from)}`;
   if (await parts.files.exists(path)) return;
   const lost = new Set<ChunkIndex>();
-  const temporary = `${path}.part`;
-  const handle = await parts.files.open(temporary, 'truncate');
+  const handle = await openUndoRoom(parts.files, parts.directory, from);
+  const temporary = handle.path;
   try {
     const { resource, round, to, consistency } = changeset.header;
     const header: ChangesetHeader = {
@@ -82,6 +82,8 @@ export async function writeUndo(
       }
     }
     await writer.finish();
+    // Nothing of an earlier try stays behind it, nor room that it did not need.
+    await handle.truncate(writer.endOffset);
     await handle.sync();
   } finally {
     await handle.close();

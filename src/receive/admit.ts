@@ -2,7 +2,7 @@
 // epoch this replica has left behind is refused (fencing); a new one is taken when it grew out of
 // the point this replica stands at.
 import { equalBytes } from '../base/digest.js';
-import { type ChunkIndex, chunkCount, DISK_BYTES_MAX, SECTOR_BYTES } from '../base/units.js';
+import { DISK_BYTES_MAX, SECTOR_BYTES } from '../base/units.js';
 import type { ResourceState } from '../format/resource-state.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
 import type { Begin, RefusalReason } from '../target/target.js';
@@ -56,16 +56,6 @@ export function admit(
 
 const isDiskSize = (bytes: number): boolean =>
   bytes > 0 && bytes <= DISK_BYTES_MAX && bytes % SECTOR_BYTES === 0;
-
-/** Whether digests of chunks first..first+count-1 can be asked for; null: yes. */
-export function admitRange(state: ResourceState, first: ChunkIndex, count: number): Refused | null {
-  if (state.resource === null || state.sizeBytes === 0)
-    return { reason: 'size', text: 'there is no disk here yet' };
-  const chunks = chunkCount(state.sizeBytes);
-  if (first + count <= chunks) return null;
-  const text = `chunks up to ${first + count} were asked for, the disk has ${chunks}`;
-  return { reason: 'size', text };
-}
 
 /** The state with what an admitted round says of resource, epoch and, before the first point, size;
  * the same object when that is nothing new. A later size comes with its point (H14). Pure. */

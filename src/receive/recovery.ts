@@ -114,14 +114,14 @@ export async function mendTable(replica: Recovering): Promise<void> {
 
 /** Undos that the published chain does not name (H32) and committed files that are applied. What
  * is staged stays: a round from the same point may take it over. */
-export async function removeLeftovers(replica: Recovering, failed: boolean): Promise<void> {
+export async function removeLeftovers(replica: Recovering): Promise<void> {
   const { files } = replica.parts;
   const named = new Set(replica.record.chain.map((entry: PointEntry) => entry.undo));
   for (const name of await files.list(replica.directory)) {
     const stray =
       name.endsWith('.part') ||
-      (!failed && name.startsWith('committed-')) ||
-      (!failed && name.startsWith('undo-') && !named.has(name));
+      name.startsWith('committed-') ||
+      (name.startsWith('undo-') && !named.has(name));
     if (stray) await files.remove(`${replica.directory}/${name}`);
   }
 }

@@ -118,9 +118,10 @@ export class Replica implements Receiving {
     await this.openDisk();
     const left = await recoverCommitted(this);
     if (!left || this.record.suspect !== null) await this.#doubter.look();
+    // An apply that goes on failing has left a mixture, and needs the room of its undo again.
+    if (this.#applyError !== null) return;
     await mendLost(this, left);
-    // What an apply that goes on failing still needs is no leftover: the room of its undo.
-    if (this.#applyError === null) await removeLeftovers(this, false);
+    await removeLeftovers(this);
   }
 
   /** The disk has room for `sizeBytes`; it is made larger where it is a file (H14). What that does

@@ -5,7 +5,7 @@
 // the replica's (incoming.ts): a session that ends leaves it there (D3).
 import { codeOf, describeError } from '../base/errors.js';
 import { deferred } from '../base/sync.js';
-import { CHUNK_BYTES, type ChunkIndex, DIGEST_BYTES } from '../base/units.js';
+import type { ChunkIndex } from '../base/units.js';
 import type { FrameEntry } from '../format/changeset.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
 import {
@@ -20,8 +20,8 @@ import {
   TargetError,
   type TargetState,
 } from '../target/target.js';
-import { admit, admitRange, adopted } from './admit.js';
-import { tableOfDisk } from './disk-digests.js';
+import { admit, adopted } from './admit.js';
+import { digestsOf } from './disk-digests.js';
 import { Incoming, no } from './incoming.js';
 import { refusal } from './parts.js';
 import type { Replica } from './replica.js';
@@ -65,40 +65,8 @@ export class ReplicaSession implements Target {
     return this.#replica.outcome(round);
   }
 
-  async digests(first: ChunkIndex, count: number, from: 'table' | 'disk'): Promise<DigestsAnswer> {
-    const replica = this.#replica;
-    const { state } = replica.parts.resourceFile;
-    const refused = admitRange(state, first, count);
-    if (refused !== null) throw refusal(state, refused.reason, refused.text);
-    await replica.idle();
-    const at = replica.table.point;
-    const trusted = at !== null && sameId(at.id, replica.record.point?.id);
-    if (from === 'table' && trusted && replica.record.suspect === null) {
-      return { at, first, digests: replica.table.range(first, count) };
-    }
-    if (from === 'table' && replica.record.point !== null) {
-      return { at: null, first, digests: new Uint8Array(count * DIGEST_BYTES) };
-    }
-    const filling = replica.record.point === null;
-    const digests = new Uint8Array(count * DIGEST_BYTES);
-    const { device, parts } = replica;
-    // H18: what an fdatasync gave up is in the cache only, so the first copy asks the medium.
-    if (from === 'disk' || filling) {
-      const length = Math.min(count * CHUNK_BYTES, device.sizeBytes - first * CHUNK_BYTES);
-      device.dropCached(first * CHUNK_BYTES, length);
-    }
-    await tableOfDisk(
-      device,
-      parts.compute,
-      first,
-      count,
-      (chunk, digest) => {
-        digests.set(digest, (chunk - first) * DIGEST_BYTES);
-        if (replica.fill !== null) replica.table.set(chunk, digest);
-      },
-      state.sizeBytes,
-    );
-    return { at: replica.record.point, first, digests };
+  digests(first: ChunkIndex, count: number, from: 'table' | 'disk'): Promise<DigestsAnswer> {
+    return digestsOf(this.#replica, first, count, from);
   }
 
   async begin(begin: Begin): Promise<void> {
@@ -141,11 +109,13 @@ export class ReplicaSession implements Target {
     }
     await staging.end(this.#over());
     this.#incoming = null;
+    await roomFor(replica, begin.sizeBytes);
+    // Only now: the state may say it, and a power failure leaves a disk to go with it.
     if (adopted(state, begin) !== state) {
       await replica.dropHeld();
       await replica.parts.resourceFile.update((old) => adopted(old, begin));
     }
-    await roomFor(replica, begin.sizeBytes);
+    await replica.openDisk();
     if (begin.fill !== null && sameId(begin.fill, begin.round)) await replica.startFill(begin.fill);
     this.#incoming = await Incoming.open(replica, begin);
     staging.begun(this.#incoming);

@@ -1,16 +1,20 @@
 // Receiver step 2: frames of a round, appended to a staged changeset and made durable as they come.
 // A sync begins whenever something is unsynced and none is running, so the acknowledged watermark
-// is what is on disk and never further behind than one sync. Steps 3 and 4 end it.
-import { assert } from '../base/assert.js';
+// is what is on disk and never further behind than one sync. Steps 3 and 4 end it. Of the space
+// that a round asks for half is reserved in its own file and half in that of its undo, which the
+// commit leaves to the apply (history/undo-room.ts); any other end gives both back (H29).
+import { assert, present } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
 import type { FileHandle, Files } from '../base/files.js';
 import { hex } from '../base/random.js';
+import { bitCount } from '../base/units.js';
 import type { ChangesetHeader, ChangesetTotals, Consistency, Frame } from '../format/changeset.js';
 import { CHANGESET_HEADER_BYTES } from '../format/changeset-file.js';
 import { scanFrames } from '../format/changeset-reader.js';
 import { ChangesetWriter } from '../format/changeset-writer.js';
 import { decodeFrame } from '../format/frame.js';
 import { unpack } from '../format/pack.js';
+import { UndoRoom, undoBytesMax } from '../history/undo-room.js';
 import type { Begin } from '../target/target.js';
 
 export const stageName = (round: Uint8Array): string => `stage-${hex(round)}`;
@@ -28,6 +32,9 @@ export class Stage {
   readonly #directory: string;
   readonly #handle: FileHandle;
   readonly #writer: ChangesetWriter;
+  readonly #room: UndoRoom;
+  #entries = 0;
+  #blocks = 0;
   #watch: StageWatch;
   #written = 0;
   #synced = 0;
@@ -41,9 +48,11 @@ export class Stage {
     directory: string,
     handle: FileHandle,
     writer: ChangesetWriter,
+    room: UndoRoom,
     watch: StageWatch,
   ) {
     this.#watch = watch;
+    this.#room = room;
     this.#files = files;
     this.#directory = directory;
     this.#handle = handle;
@@ -52,22 +61,27 @@ export class Stage {
   }
 
   /** A new staged file for an admitted round, with the space it asked for reserved (H29); errors of
-   * the file system. */
+   * the file system, which then has no file of it. */
   static async create(
     files: Files,
     directory: string,
     begin: Begin,
     watch: StageWatch,
   ): Promise<Stage> {
-    const { resource, round, from, to, sizeBytes } = begin;
+    const { resource, round, to, sizeBytes, spaceBytes } = begin;
+    const from = present(begin.from, 'a first copy is not staged');
     const path = `${directory}/${stageName(round)}`;
     const handle = await files.open(path, 'truncate');
+    let room: UndoRoom | null = null;
     try {
-      await handle.reserve(begin.spaceBytes);
+      const undoBytes = Math.floor(spaceBytes / 2);
+      room = await UndoRoom.reserve(files, directory, from, undoBytes);
+      await handle.reserve(spaceBytes - undoBytes);
       const facts = { kind: 'round', resource, round, from, to, sizeBytes } as const;
       const writer = await ChangesetWriter.create(handle, { ...facts, consistency: 'crash' });
-      return new Stage(files, directory, handle, writer, watch);
+      return new Stage(files, directory, handle, writer, room, watch);
     } catch (error) {
+      await room?.drop();
       await handle.close();
       await files.remove(path);
       throw error;
@@ -82,6 +96,8 @@ export class Stage {
   /** Appends a frame whose decoded form is `frame`. */
   async append(bytes: Uint8Array, frame: Frame): Promise<void> {
     this.#throwFailure();
+    this.#entries += frame.entries.length;
+    for (const { mask } of frame.entries) this.#blocks += bitCount(mask);
     await this.#writer.append(bytes, frame.entries);
     this.#written = frame.number + 1;
     this.#syncing ??= this.#syncAll();
@@ -135,6 +151,8 @@ export class Stage {
   ): Promise<ChangesetTotals | null> {
     assert(!this.#closed, 'a stage is committed once');
     this.#throwFailure();
+    // More than was reserved where chunks came that had changed behind our back (H28).
+    await this.#room.keep(undoBytesMax(this.#writer.frames, this.#entries, this.#blocks));
     const totals = await this.#writer.finish(consistency);
     if (totals.frames !== frames || !equalBytes(totals.indexDigest, indexDigest)) return null;
     await this.#handle.truncate(await this.#handle.size());
@@ -170,6 +188,7 @@ export class Stage {
     this.#closed = true;
     await this.#syncing;
     await this.#handle.close();
+    await this.#room.drop();
     return true;
   }
 

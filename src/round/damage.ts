@@ -6,7 +6,7 @@
 // there is nothing before: a first copy, behind the end of a target that has not grown yet, a chunk
 // that the target cannot read either. No round is refused for it.
 import { digestOf } from '../base/digest.js';
-import { BLOCK_BYTES, BLOCKS_PER_CHUNK, type ChunkIndex, chunkCount } from '../base/units.js';
+import { BLOCK_BYTES, BLOCKS_PER_CHUNK, type ChunkIndex } from '../base/units.js';
 import type { PointRef } from '../lineage/lineage.js';
 import { DAMAGED_CHUNKS_MAX, type Target } from '../target/target.js';
 import { isUnchanged } from './outflow.js';
@@ -30,7 +30,7 @@ export async function mend(
   bytes: Uint8Array,
   known: Uint8Array | null,
 ): Promise<number> {
-  const before = await contentBefore(target, from, damage.chunk);
+  const before = from === null ? null : await target.chunk(damage.chunk, from);
   for (let block = 0; block < BLOCKS_PER_CHUNK; block += 1) {
     if ((damage.unreadable & (1 << block)) === 0) continue;
     const [at, end] = [block * BLOCK_BYTES, Math.min((block + 1) * BLOCK_BYTES, bytes.length)];
@@ -42,11 +42,6 @@ export async function mend(
   return verified ? damage.unreadable & damage.mask : damage.unreadable;
 }
 
-/** As the target's disk has it; null: nothing. */
-async function contentBefore(target: Target, from: PointRef | null, chunk: ChunkIndex) {
-  if (from === null || chunk >= chunkCount(target.state.sizeBytes)) return null;
-  return target.chunk(chunk, from);
-}
 
 /** The chunks of a round that lost content, for the point and for status. */
 export class DamageList {

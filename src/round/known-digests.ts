@@ -1,7 +1,7 @@
 // What the target holds, chunk by chunk, as far as it may be believed (H7): the own table while
 // its point is the one the target has just named, else the target's own answer, fetched in bulk
-// for windows that have dirty chunks. A target that has not grown yet has nothing to say of the
-// chunks behind its end (H14).
+// for windows that have dirty chunks. A target that has not grown yet answers
+// that it does not know those behind its end (H14).
 import { assert } from '../base/assert.js';
 import { isZero } from '../base/digest.js';
 import { type ChunkIndex, chunkCount, DIGEST_BYTES } from '../base/units.js';
@@ -30,12 +30,11 @@ export function knownDigests(
   if (point === null || sameId(table.point?.id, point.id)) {
     return { fromTable: true, of: async (chunk) => table.get(chunk) };
   }
-  const chunks = Math.min(chunkCount(sizeBytes), chunkCount(target.state.sizeBytes));
+  const chunks = chunkCount(sizeBytes);
   let window: { first: ChunkIndex; digests: Uint8Array } | null = null;
   return {
     fromTable: false,
     of: async (chunk) => {
-      if (chunk >= chunks) return null;
       const first = Math.floor(chunk / WINDOW_CHUNKS) * WINDOW_CHUNKS;
       if (window?.first !== first) {
         const count = Math.min(WINDOW_CHUNKS, chunks - first);

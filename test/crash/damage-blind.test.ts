@@ -60,8 +60,16 @@ test('the target has changed there: what it has stays, and counts as lost', LIMI
   const counts = newCounts('round');
   await pair.wholeRound(counts);
   assert.equal(counts.damagedChunks, 1);
-  same(pair.replicaNode.bytes().slice(BLOCK_BYTES, 2 * BLOCK_BYTES), had, 'nothing less than it had');
-  assert.deepEqual([...pair.replicaNode.bytes().slice(0, 2)], [9, 9], 'what could be read is there');
+  same(
+    pair.replicaNode.bytes().slice(BLOCK_BYTES, 2 * BLOCK_BYTES),
+    had,
+    'nothing less than it had',
+  );
+  assert.deepEqual(
+    [...pair.replicaNode.bytes().slice(0, 2)],
+    [9, 9],
+    'what could be read is there',
+  );
   await damagedThenWhole(pair, bad, 1);
 });
 

@@ -11,7 +11,13 @@ import type {
   DoubtsAnswer,
   ReuseItem,
 } from '../../src/target/target.js';
-import { type Begin, type Outcome, type Target, TargetError } from '../../src/target/target.js';
+import {
+  type Begin,
+  type Outcome,
+  type Target,
+  TargetError,
+  type TargetState,
+} from '../../src/target/target.js';
 
 export interface LinkHooks {
   /** Before a call is passed on; what it returns is waited for. */
@@ -23,6 +29,8 @@ export interface LinkHooks {
 
 export class Link implements Target {
   readonly name = 'b';
+  /** Of the greeting: a real session hears nothing of it again. */
+  readonly #sizeBytes: number;
   /** The link is cut when the answer to this call stands, before it arrives. */
   losesAnswerTo: string | null = null;
   readonly #session: Target;
@@ -34,6 +42,7 @@ export class Link implements Target {
 
   constructor(session: Target, hooks: LinkHooks = {}) {
     this.#session = session;
+    this.#sizeBytes = session.state.sizeBytes;
     this.#hooks = hooks;
     this.#lost = new Promise((_, reject) => {
       this.#lose = reject;
@@ -41,8 +50,9 @@ export class Link implements Target {
     this.#lost.catch(() => undefined);
   }
 
-  get state() {
-    return this.#session.state;
+  /** The rest is true now: stories make contact again on the same session. */
+  get state(): TargetState {
+    return { ...this.#session.state, sizeBytes: this.#sizeBytes };
   }
 
   cut(): void {

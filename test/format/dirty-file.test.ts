@@ -107,7 +107,10 @@ test('a record that is lost, doubled or moved is an error', async () => {
 });
 
 test('pages beyond the map are refused', async () => {
-  const oneMore = fileOf([{ page: 1, bits: 'ones' }], { ...HEADER, sizeBytes: MAP_PAGE_BITS * BLOCK_BYTES + 512 });
+  const oneMore = fileOf([{ page: 1, bits: 'ones' }], {
+    ...HEADER,
+    sizeBytes: MAP_PAGE_BITS * BLOCK_BYTES + 512,
+  });
   assert.equal((await readAll(oneMore)).length, 1);
   const small = { ...HEADER, sizeBytes: MAP_PAGE_BITS * BLOCK_BYTES };
   assert.throws(() => fileOf([{ page: 1, bits: 'ones' }], small), AssertionError);

@@ -43,7 +43,11 @@ const TABLE: TableHeader = {
   point: HEADER.to,
 };
 const INTENT = { resource: HEADER.resource, sizeBytes: SMALL_SIZE_BYTES, extentBytes: 2 ** 21 };
-const DIRTY: DirtyHeader = { resource: HEADER.resource, sizeBytes: 1_000_000 * 4096, generation: 5 };
+const DIRTY: DirtyHeader = {
+  resource: HEADER.resource,
+  sizeBytes: 1_000_000 * 4096,
+  generation: 5,
+};
 const PAGES: readonly MapPage[] = [
   { page: 1, bits: 'ones' },
   { page: 30, bits: Uint8Array.from({ length: 4096 }, (_, at) => (at % 512 === 0 ? 0x81 : 0)) },
