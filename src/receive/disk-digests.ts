@@ -35,7 +35,8 @@ export interface Digested
 }
 
 /** What DIGESTS of chunks first..first+count-1 is answered; those behind the end of the disk, which
- * a primary that has grown asks for (H14), are unknown. Error TARGET_REFUSED while there is none. */
+ * a primary that has grown asks for (H14), are unknown. Error TARGET_REFUSED while there is none.
+ */
 export async function digestsOf(
   replica: Digested,
   first: ChunkIndex,

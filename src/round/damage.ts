@@ -42,7 +42,6 @@ export async function mend(
   return verified ? damage.unreadable & damage.mask : damage.unreadable;
 }
 
-
 /** The chunks of a round that lost content, for the point and for status. */
 export class DamageList {
   readonly #named: ChunkIndex[] = [];
