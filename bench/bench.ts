@@ -40,12 +40,13 @@ program
   .option('--memory <path>', 'where those in memory are made', '/dev/shm')
   .addOption(new Option('--fs <which>', 'where to measure').choices(FS).default('both'))
   .option('--case <text>', 'only workloads whose name contains this, and nothing beside them')
-  .option('--quick', 'three pairs of what the bars are about: some minutes', false)
+  .option('--quick', 'what the bars are about, and three pairs unless --pairs says how many', false)
   .option('--profiles <path>', 'write CPU profiles of both hastds there')
-  .action(async ({ size: sizeBytes, fs, case: only, quick, profiles, ...options }) => {
+  .action(async ({ size: sizeBytes, fs, case: only, quick, profiles, ...options }, command) => {
+    const isGiven = command.getOptionValueSource('pairs') === 'cli';
     const passed = await benchNbd({
       ...options,
-      ...(quick ? { pairs: QUICK_PAIRS } : {}),
+      ...(quick && !isGiven ? { pairs: QUICK_PAIRS } : {}),
       quick,
       sizeBytes,
       places: (['disk', 'tmpfs'] as const).filter((place) => fs === 'both' || fs === place),
