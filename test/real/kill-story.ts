@@ -22,6 +22,8 @@ const SEED = seedFromEnv();
 const SIZE = 8 * MIB + 512;
 /** In each of four stories: a hundred in all, twenty where only a part is asked for. */
 export const KILLS = process.env['HAST_REQUIRE_ALL'] === '1' ? 25 : 5;
+/** Where that many have not met the places they are meant for, some more do. */
+const KILLS_MAX = 4 * KILLS;
 const RUN_MS_MAX = 500;
 /** How long a primary keeps a round for a target that is gone; some are back before, some not. */
 const TIMEOUT_SECONDS = 2;
@@ -46,7 +48,7 @@ export async function killsAndPromotion(t: TestContext, cast: Cast): Promise<voi
   t.diagnostic(`HAST_SEED=${SEED}`);
   const story = await Story.begin(t, cast, SEED + (cast.metaflush === 'on' ? 1000 : 0));
   // The first kill finds the first copy.
-  for (let kill = 1; kill <= KILLS; kill += 1) {
+  for (let kill = 1; kill <= KILLS || (story.misses && kill <= KILLS_MAX); kill += 1) {
     const startMs = systemClock.monotonicMs();
     const plan = story.plan(kill);
     try {
@@ -66,10 +68,7 @@ export async function killsAndPromotion(t: TestContext, cast: Cast): Promise<voi
       .map(([what, times]) => `${what}: ${times}`)
       .join('; '),
   );
-  // By chance, but not of a hundred kills: the places that they are meant for.
-  if (KILLS < 25) return;
-  assert.ok(met['round resumed'], 'rounds outlived their sessions');
-  assert.ok(met['apply finished at start'] || met['lost answer found out'], 'late in a round');
+  assert.ok(!story.misses, 'rounds outlived their sessions, and kills came late in a round');
 }
 
 /** What one kill is to be. */
@@ -183,6 +182,15 @@ class Story {
     await heir.ask('role', 'primary', 'vm1', '--accept-loss');
     assert.ok(last !== null);
     assert.ok((await readExport(heir)).equals(last.image), 'the export is the last point');
+  }
+
+  /** By chance, but not of many kills: the places that they are meant for. Where only a part is
+   * asked for, none is missed. */
+  get misses(): boolean {
+    if (KILLS < 25) return false;
+    const met = this.met();
+    const late = met['apply finished at start'] || met['lost answer found out'];
+    return !met['round resumed'] || !late;
   }
 
   /** How often the kills met what they are meant to meet, by what was logged. */
