@@ -32,7 +32,7 @@ export class Reads {
 
   begin(request: Request): void {
     if (!this.#operations.parts.agreement.structured) {
-      this.#simple(request);
+      this.#whole(request);
       return;
     }
     const { offset, length } = request;
@@ -45,57 +45,39 @@ export class Reads {
         return;
       }
     }
-    if (length > 0) this.#structured(request);
+    if (length > 0) this.#whole(request);
     else {
       this.#operations.parts.counters.reads += 1;
       this.#operations.parts.replies.noneChunk(request);
     }
   }
 
-  /** The data lands behind the room for its reply's head; large data stays there. */
-  #simple(request: Request): void {
-    const { disk, replies, pool, counters } = this.#operations.parts;
+  /** All of it in one reply, or one chunk. The data lands behind the room for its head; large data
+   * stays there. */
+  #whole(request: Request): void {
+    const { disk, pool } = this.#operations.parts;
     const { offset, length } = request;
     const buffer = pool.take(length);
     try {
       const sooner = disk.read(offset, buffer.subarray(HEAD_BYTES, HEAD_BYTES + length));
       if (sooner === 'done') {
-        counters.reads += 1;
-        replies.data(request, buffer, length);
+        this.#answer(request, buffer);
         return;
       }
       const open = kept(request);
-      const settle = (): void => {
-        counters.reads += 1;
-        replies.data(open, buffer, length);
-      };
+      const settle = (): void => this.#answer(open, buffer);
       this.#operations.track(sooner, length, settle, (error) => this.#fail(open, buffer, error));
     } catch (error) {
       this.#fail(kept(request), buffer, error);
     }
   }
 
-  /** All of it as one chunk of data. */
-  #structured(request: Request): void {
-    const { disk, replies, pool, counters } = this.#operations.parts;
+  #answer(request: Request | OpenRequest, buffer: Buffer): void {
+    const { agreement, replies, counters } = this.#operations.parts;
     const { offset, length } = request;
-    const buffer = pool.take(length);
-    try {
-      const sooner = disk.read(offset, buffer.subarray(HEAD_BYTES, HEAD_BYTES + length));
-      if (sooner === 'done') {
-        counters.reads += 1;
-        replies.dataChunk(request, buffer, offset, length, true);
-        return;
-      }
-      const open = kept(request);
-      const settle = (): void => {
-        counters.reads += 1;
-        replies.dataChunk(open, buffer, offset, length, true);
-      };
-      this.#operations.track(sooner, length, settle, (error) => this.#fail(open, buffer, error));
-    } catch (error) {
-      this.#fail(kept(request), buffer, error);
-    }
+    counters.reads += 1;
+    if (agreement.structured) replies.dataChunk(request, buffer, offset, length, true);
+    else replies.data(request, buffer, length);
   }
 
   #fail(request: OpenRequest, buffer: Buffer, error: unknown): void {
