@@ -4,15 +4,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type AlarmFacts, alarmsOf } from '../../src/control/alarms.js';
 import type { TargetStatus } from '../../src/control/api.js';
-import { counters, target } from './fake-api.js';
+import { DAY, facts, HOUR, iso, NOW } from './alarm-facts.js';
+import { target } from './fake-api.js';
 
-const NOW = Date.parse('2026-11-20T12:00:00.000Z');
 const MINUTE = 60;
-const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
 const MAX_LAG = 26 * HOUR;
-
-const iso = (secondsAgo: number): string => new Date(NOW - secondsAgo * 1000).toISOString();
 
 /** An idle target whose last point is not known to be in its disk. */
 function applying(
@@ -30,21 +26,7 @@ function applying(
     maxLagSeconds,
     ...changes,
   });
-  const alarms = alarmsOf(
-    {
-      role: 'primary',
-      error: null,
-      hangsSince: null,
-      spillBytes: 0,
-      spillBytesMax: 1000,
-      counters: counters(),
-      targets: [one],
-      orderedRole: 'primary',
-      sinceMs: NOW - 40 * DAY * 1000,
-      ...since,
-    },
-    NOW,
-  );
+  const alarms = alarmsOf(facts(one, since), NOW);
   return alarms.map(({ code, level }) => `${code} ${level}`);
 }
 

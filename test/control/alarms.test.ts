@@ -6,19 +6,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { type AlarmFacts, alarmsOf, worstFirst } from '../../src/control/alarms.js';
 import type { Alarm, TargetStatus } from '../../src/control/api.js';
+import { DAY, facts, HOUR, iso, NOW } from './alarm-facts.js';
 import { counters, target } from './fake-api.js';
 
 const PAGE = readFileSync(join(import.meta.dirname, '../../../man/hastctl.8'), 'utf8');
-const NOW = Date.parse('2026-11-20T12:00:00.000Z');
-const HOUR = 3600;
-const DAY = 24 * HOUR;
 const MAX_LAG = 26 * HOUR;
 const LAST_ERROR = { time: iso(60), code: 'TARGET_LOST', text: 'no answer for 20 s' };
-
-/** ISO time so many seconds ago. */
-function iso(secondsAgo: number): string {
-  return new Date(NOW - secondsAgo * 1000).toISOString();
-}
 
 const point = (secondsAgo: number) => ({ id: 'ab'.repeat(16), number: 42, time: iso(secondsAgo) });
 
@@ -32,19 +25,6 @@ const well = (changes: Partial<TargetStatus> = {}): TargetStatus =>
     maxLagSeconds: MAX_LAG,
     ...changes,
   });
-
-const facts = (one: TargetStatus, changes: Partial<AlarmFacts> = {}): AlarmFacts => ({
-  role: 'primary',
-  error: null,
-  hangsSince: null,
-  spillBytes: 0,
-  spillBytesMax: 1000,
-  counters: counters(),
-  targets: [one],
-  orderedRole: 'primary',
-  sinceMs: NOW - 40 * DAY * 1000,
-  ...changes,
-});
 
 const levelOf = (made: AlarmFacts, code: Alarm['code']): Alarm['level'] | null =>
   alarmsOf(made, NOW).find((alarm) => alarm.code === code)?.level ?? null;
