@@ -33,6 +33,7 @@ export type Act = { readonly seed: number; readonly gapMs: number } & (
   | { readonly kind: 'full'; readonly host: number; readonly ms: number; readonly bytes: number }
   | { readonly kind: 'clock'; readonly host: number; readonly ms: number }
   | { readonly kind: 'touched'; readonly host: number; readonly downMs: number }
+  | { readonly kind: 'rot'; readonly host: number; readonly downMs: number }
   | { readonly kind: 'set back'; readonly host: number; readonly what: 'state' | 'disk' | 'both' }
   | { readonly kind: 'promote'; readonly host: number; readonly orderly: boolean }
   | { readonly kind: 'role'; readonly host: number; readonly role: 'init' | 'primary' }
@@ -48,7 +49,7 @@ export type Profile = Partial<Record<ActKind, number>>;
 const CALM: Profile = { guest: 40, sync: 22, order: 4, wait: 4 };
 const CRASHES: Profile = { crash: 22, stop: 4 };
 const NETWORK: Profile = { net: 16, corrupt: 6 };
-const DISKS: Profile = { fail: 8, full: 3, touched: 2, rate: 1 };
+const DISKS: Profile = { fail: 8, full: 3, touched: 2, rot: 2, rate: 1 };
 const OPERATORS: Profile = { promote: 6, role: 4, grow: 3, clock: 3, order: 6, rate: 2 };
 
 export const PROFILES: readonly Profile[] = [
@@ -105,6 +106,7 @@ function drawOne(kind: ActKind, random: Random, hosts: number): object {
     }
     case 'stop':
     case 'touched':
+    case 'rot':
       return { kind, host, downMs };
     case 'net': {
       const what = oneOf(['cut', 'cut', 'half cut', 'silence'] as const, random);

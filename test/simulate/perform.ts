@@ -69,7 +69,12 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
       return;
     case 'touched':
       return run.restart(run.machine(act.host), async () => {
-        touch(run, run.machine(act.host), random);
+        await touch(run, run.machine(act.host), random);
+        await run.loop.later(act.downMs, null);
+      });
+    case 'rot':
+      return run.restart(run.machine(act.host), async () => {
+        await rot(run, run.machine(act.host), random);
         await run.loop.later(act.downMs, null);
       });
     case 'set back':
@@ -77,6 +82,7 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
     case 'promote':
       return promote(run, act, random);
     case 'role':
+      run.excused ||= act.role === 'primary';
       return void (await run.daemonOf(run.machine(act.host))?.order({
         role: act.role,
         alone: random.below(2) === 0,
@@ -128,15 +134,31 @@ function crash(run: Run, act: Act & { readonly kind: 'crash' }, random: Random):
   run.loop.at(CRASH_WAIT_MS, life, () => world.stop('no step came'));
 }
 
-/** Somebody writes the disk while no daemon has it. */
-function touch(run: Run, machine: Machine, random: Random): void {
+/** Somebody writes the disk while no daemon has it. Not while a committed point is half in it: what
+ * the disk should be is not known then, and its lock is the only guard (H41). */
+async function touch(run: Run, machine: Machine, random: Random): Promise<void> {
   const { world } = machine;
   const size = world.sizeNow(DISK) ?? 0;
-  if (size === 0) return;
+  const files = await world.list(STATE);
+  if (size === 0 || files.some((name) => name.startsWith('committed-'))) return;
   run.counts.faults += 1;
   run.rotten = true;
   for (let left = 1 + random.below(3); left > 0; left -= 1) world.flip(DISK, random.below(size));
   machine.view = null;
+}
+
+/** A byte of any one file of the state is not what was written. */
+async function rot(run: Run, machine: Machine, random: Random): Promise<void> {
+  const { world } = machine;
+  const files = await world.list(STATE);
+  const path = `${STATE}/${files[random.below(files.length || 1)]}`;
+  const size = world.sizeNow(path) ?? 0;
+  if (size === 0) return;
+  run.counts.faults += 1;
+  run.rotten = true;
+  run.say(`${machine.name} ROT in ${path}`);
+  run.truth.forget(machine.name);
+  world.flip(path, random.below(size));
 }
 
 /** Operations of the disk, or of any state file, fail so many times. */

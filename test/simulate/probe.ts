@@ -5,6 +5,7 @@ import type { Log } from '../../src/base/log.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
 import type { Loss } from './acts.js';
 import { Daemon } from './daemon.js';
+import { historyTrue } from './judge.js';
 import { Life } from './loop.js';
 import type { Machine } from './machine.js';
 import { SimNetwork } from './network.js';
@@ -12,8 +13,10 @@ import type { Run } from './run.js';
 import { settingsOf } from './setup.js';
 
 /** A copy at one in so many steps, and no more than so many at the same time. */
-const STEPS = 12;
-const AT_ONCE_MAX = 3;
+const STEPS = 4;
+const AT_ONCE_MAX = 8;
+/** The whole history of one copy in so many. */
+const HISTORIES = 4;
 const LOSSES: readonly Loss[] = ['none', 'all', 'seeded', 'seeded', 'one'];
 
 const quiet = (): void => {};
@@ -79,11 +82,24 @@ export class Probes {
     try {
       await ghost.replication.start();
       if (role === 'primary') await ghost.becomePrimary(false);
-      else await ghost.order({ role: 'secondary' });
+      else {
+        await ghost.order({ role: 'secondary' });
+        await this.#history(ghost, copy, what);
+      }
     } catch (error) {
       if (!run.troubled && !run.excused) throw new Error(`${what}: ${error}`, { cause: error });
     }
     life.end();
     copy.world.stop('probed');
+  }
+
+  /** Q1, sometimes: every point that the copy keeps. */
+  async #history(ghost: Daemon, copy: Machine, what: string): Promise<void> {
+    const run = this.#run;
+    const replica = ghost.secondary?.parts.replica;
+    if (replica === undefined || this.#random.below(HISTORIES) > 0) return;
+    if (replica.record.suspect !== null || replica.applyError !== null) return;
+    const mayBeLost = run.rotten || run.troubled;
+    await historyTrue(run.truth, copy.world, what, replica, mayBeLost, 'at work');
   }
 }

@@ -2,6 +2,7 @@
 // the same disk (a node is made anew only where that was asked for: C4). Then all that is kept must
 // be true: disks, digests, history, and no file left over. Times are milliseconds of the run.
 import { describeError } from '../../src/base/errors.js';
+import { MIB } from '../../src/base/units.js';
 import type { Replica } from '../../src/receive/replica.js';
 import { Broken } from './broken.js';
 import type { Daemon } from './daemon.js';
@@ -12,6 +13,8 @@ import type { Run } from './run.js';
 import { same } from './truth.js';
 
 const QUIET_MS = 90_000;
+/** A socket's buffers and the largest frame. */
+const WAITING_BYTES_MAX = 2 * MIB;
 const ATTEMPTS_MAX = 12;
 const ATTEMPT_MS = 5000;
 /** Attempts after which all daemons are restarted, where disks have failed. */
@@ -36,6 +39,7 @@ export async function settleDown(run: Run): Promise<void> {
     run.say(`settling, attempt ${attempt}: ${why || 'all is there'}`);
     if (why !== '') continue;
     allTrue(run, primary);
+    bounded(run);
     if (last) return historiesTrue(run, primary);
     // One round more: what is left of those that failed is taken over, or gone.
     last = true;
@@ -147,10 +151,16 @@ function allTrue(run: Run, daemon: Daemon): void {
   }
 }
 
+/** W5: what was sent and not read was never more than the window and one piece. */
+function bounded(run: Run): void {
+  const { bytesWaitingMax } = run.network;
+  if (bytesWaitingMax > WAITING_BYTES_MAX) throw new Broken(`W5: ${bytesWaitingMax} bytes waited`);
+}
+
 async function historiesTrue(run: Run, { machine }: Daemon): Promise<void> {
   const mayBeLost = run.rotten || run.troubled;
   for (const [other, replica] of replicas(run, machine)) {
-    await historyTrue(run.truth, other.world, other.name, replica, mayBeLost);
+    await historyTrue(run.truth, other.world, other.name, replica, mayBeLost, 'at rest');
   }
 }
 

@@ -15,6 +15,8 @@ export interface Setup {
   readonly spillBytes: number;
   readonly retain: number;
   readonly metaflush: boolean;
+  /** Of the disk a day. */
+  readonly scrubShare?: number;
   readonly acts: readonly Act[];
 }
 
@@ -36,6 +38,7 @@ export function drawSetup(seed: number): Setup {
     spillBytes: random.below(5) === 0 ? 128 * KIB : 4 * MIB,
     retain: 1 + random.below(3),
     metaflush: random.below(3) === 0,
+    scrubShare: random.below(6) === 0 ? 1 : 0,
     acts: drawActs(random, profile, hosts.length, 10 + random.below(ACTS_MAX - 10)),
   };
 }
@@ -71,7 +74,7 @@ export function settingsOf(setup: Setup, name: string): ResourceSettings {
     retain: setup.retain,
     remember: true,
     startAlone: null,
-    scrubShare: 0,
+    scrubShare: setup.scrubShare ?? 0,
     spillBytes: setup.spillBytes,
     secretPath: null,
     insecure: true,

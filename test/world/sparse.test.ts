@@ -83,9 +83,9 @@ test('space: two writes to one block count once, whole zeroed pages are given ba
   content.write(new Uint8Array(100), 0);
   content.write(new Uint8Array(100), 4000);
   assert.equal(content.allocatedBytes, 2 * SPACE_BYTES);
-  content.write(new Uint8Array(PAGE_BYTES), PAGE_BYTES);
+  content.write(new Uint8Array(16 * SPACE_BYTES), 2 * SPACE_BYTES);
   assert.equal(content.allocatedBytes, 18 * SPACE_BYTES);
-  content.zero(PAGE_BYTES, PAGE_BYTES);
+  content.zero(2 * SPACE_BYTES, 16 * SPACE_BYTES);
   assert.equal(content.allocatedBytes, 2 * SPACE_BYTES);
   content.truncate(0);
   assert.equal(content.allocatedBytes, 0);

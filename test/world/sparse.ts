@@ -1,10 +1,10 @@
-// Sparse content: the bytes of one file of the crash world, kept in pages of 64 KiB that exist only
+// Sparse content: the bytes of one file of the crash world, kept in pages of 4 KiB that exist only
 // where something was written, so that a file may be nominally many GiB. A copy shares its pages
 // with the original until one of them writes. Offsets and lengths are bytes; what was never written
 // reads as zeroes.
 import { assert } from '../../src/base/assert.js';
 
-export const PAGE_BYTES = 65_536;
+export const PAGE_BYTES = 4096;
 /** Grain in which space is counted, as a file system counts it. */
 export const SPACE_BYTES = 4096;
 
@@ -55,7 +55,7 @@ export class Sparse {
     this.grow(offset + bytes.length);
   }
 
-  /** The range reads as zeroes and the whole 64 KiB pages of it take no space; size is kept. */
+  /** The range reads as zeroes and the whole 4 KiB pages of it take no space; size is kept. */
   zero(offset: number, length: number): void {
     for (const piece of pieces(offset, length)) {
       const page = this.#pages.get(piece.page);

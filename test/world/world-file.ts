@@ -52,13 +52,13 @@ export class WorldFile implements FileHandle {
     this.#world.change(this.#file, { kind: 'write', offset, bytes: bytes.slice() });
   }
 
-  /** Zeroes, as a hole where whole 64 KiB pages are covered; the size is kept. */
+  /** Zeroes, as a hole where whole 4 KiB pages are covered; the size is kept. */
   zeroNow(offset: number, length: number): void {
     this.#enter('write', 'step', ` ${length} zeroes at ${offset}`);
     this.#world.change(this.#file, { kind: 'zero', offset, length });
   }
 
-  /** First offset >= `from` that may hold data (64 KiB grain), or the size. */
+  /** First offset >= `from` that may hold data (4 KiB grain), or the size. */
   nextDataNow(from: number): number {
     this.#enter('read', 'look');
     return this.#file.latest.nextData(from);
