@@ -1,7 +1,7 @@
 // hastctl dump: what is stored of a resource on this node, as it stands in the state directory,
 // without the daemon and without the disk. Reads only. A part that is not whole is told in its
-// place and hides nothing else. While hastd runs, maps are up to a minute old (H9).
-// Sizes are bytes, times ISO 8601 UTC, ids lower-case hexadecimal.
+// place and hides nothing else. While hastd runs, maps are up to a minute old (H9). Sizes are
+// bytes, times ISO 8601 UTC, ids lower-case hexadecimal.
 import { isoTime } from '../base/clock.js';
 import { HastError } from '../base/errors.js';
 import { type FileHandle, type Files, FilesError } from '../base/files.js';
@@ -16,6 +16,7 @@ import {
   INTENT_PAGE_BYTES,
   intentPageOffset,
   intentPages,
+  uniteCopies,
 } from '../format/intent-file.js';
 import {
   type PointEntry,
@@ -31,10 +32,7 @@ const TABLE_ENDING = '.digests';
 const INTENT_FILE = 'intent.map';
 
 /** A file that cannot be read, and why. */
-export interface Unreadable {
-  readonly file: string;
-  readonly problem: string;
-}
+export type Unreadable = { readonly file: string; readonly problem: string };
 
 export interface DumpedPoint {
   readonly id: string;
@@ -281,15 +279,16 @@ async function readTable(
 async function readIntent(handle: FileHandle, state: ResourceState): Promise<DumpedIntent> {
   const header = decodeIntentHeader(await firstBytes(handle, INTENT_PAGE_BYTES), handle.path);
   const extents = extentCount(header);
-  const page = new Uint8Array(INTENT_PAGE_BYTES);
+  const copies = new Uint8Array(2 * INTENT_PAGE_BYTES);
   let setExtents = 0;
   for (let index = 0; index < intentPages(header); index += 1) {
-    page.fill(0);
-    await handle.read(page, intentPageOffset(index));
-    setExtents += setBits(page, Math.min(INTENT_PAGE_BITS, extents - index * INTENT_PAGE_BITS));
+    copies.fill(0);
+    await handle.read(copies, intentPageOffset(index));
+    const limit = Math.min(INTENT_PAGE_BITS, extents - index * INTENT_PAGE_BITS);
+    setExtents += setBits(uniteCopies(copies), limit);
   }
-  const { sizeBytes, extentBytes, resource } = header;
-  const ours = isOurs(state, resource);
+  const { sizeBytes, extentBytes } = header;
+  const ours = isOurs(state, header.resource);
   return { file: INTENT_FILE, sizeBytes, extentBytes, extents, setExtents, ours };
 }
 

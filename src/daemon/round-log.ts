@@ -1,7 +1,9 @@
 // The rounds of a resource, newest last, kept over restarts as JSON lines: for `hastctl rounds`.
-// Display only: nothing is decided by it, so lines are not synced and a damaged one is left out.
+// Display only: nothing is decided by it, so lines are not synced and a damaged one is left out:
+// one that is no record, field by field. A digit that has rotted is another digit.
 // The file is bounded: when it has twice the records that are kept it is published anew with those.
 // A file that is too large, or cannot be read, is not emptied when it is opened.
+import { z } from 'zod';
 import type { FileHandle, Files } from '../base/files.js';
 import { publish } from '../base/publish.js';
 import { Mutex } from '../base/sync.js';
@@ -111,11 +113,31 @@ async function findRecords(files: Files, path: string): Promise<Found> {
 const linesOf = (records: readonly RoundRecord[], before: string): Uint8Array =>
   Buffer.from(before + records.map((record) => `${JSON.stringify(record)}\n`).join(''));
 
+const bytes = z.number().nonnegative();
+const recordSchema: z.ZodType<RoundRecord> = z.object({
+  id: z.string(),
+  target: z.string(),
+  point: bytes.nullable(),
+  outcome: z.enum(['committed', 'refused', 'failed', 'unknown']),
+  cutTime: z.string().nullable(),
+  seconds: bytes,
+  dirtyBytes: bytes,
+  readBytes: bytes,
+  skippedBytes: bytes,
+  sentBytes: bytes,
+  wireUpBytes: bytes,
+  wireDownBytes: bytes,
+  guestBytes: bytes,
+  resentBytes: bytes,
+  reusedBytes: bytes,
+  driftChunks: bytes,
+  damagedChunks: bytes,
+  error: z.string().nullable(),
+});
+
 function parseRecord(line: string): RoundRecord | null {
   try {
-    const value: unknown = JSON.parse(line);
-    const whole = typeof value === 'object' && value !== null && 'id' in value;
-    return whole ? (value as RoundRecord) : null;
+    return recordSchema.safeParse(JSON.parse(line)).data ?? null;
   } catch {
     return null;
   }

@@ -141,9 +141,10 @@ function takeHeader(bytes: Uint8Array, where: Where): DirtyHeader {
 
 type Source = (bytes: number) => Promise<Uint8Array>;
 
-async function* pages(source: Source, header: DirtyHeader, where: Where): AsyncGenerator<MapPage> {
+async function* pages(source: Source, header: DirtyHeader, file: Where): AsyncGenerator<MapPage> {
   let [count, before] = [0, -1];
   for (;;) {
+    const where = { ...file, place: `${file.place}, record ${count}` };
     const head = copyOf(await source(RECORD_HEAD_BYTES));
     expect(head.length === RECORD_HEAD_BYTES, where, `cut short after ${count} pages`);
     const page = dataView(head).getUint32(RECORD.page);

@@ -1,11 +1,15 @@
 // intent.map: one bit per extent, "perhaps written since the last checkpoint" (RULES.md H9). File =
-// header page | bit pages of 4096 bytes, written in full at `create`. Bit i of a page is bit i%8
-// of byte i/8.
-// The bit pages carry no check, on purpose: they are written in place, by one owner, as whole
-// pages into the page cache. After a crash of the daemon alone the cache is exact. After a power
-// failure with `metaflush off` no bit is believed, everything is doubted (H12); with `metaflush on`
-// a page that was torn while being written has bits of before and after, and a bit that the data
-// relied on was flushed before, so it stands in both.
+// header page | bit pages of 4096 bytes, each twice, written in full at `create`. Bit i of a page
+// is bit i%8 of byte i/8.
+// A bit page has a twin instead of a check, and a reader takes the union of both: a bit that rotted
+// away in one is in the other, one that came too many costs a comparison, and where they differ the
+// place can be told. A check would make a page that was torn, or half written when the daemon was
+// killed, say nothing at all of 32768 extents. Pages are written in place, by one owner, whole,
+// into the page cache, the first copy first. After a crash of the daemon alone the cache is exact,
+// or the copies are of before and after, and their union is the larger one. After a power failure
+// with `metaflush off` no bit is believed, everything is doubted (H12); with `metaflush on` a page
+// that was torn while being written has bits of before and after, and a bit that the data relied on
+// was flushed before, so it stands in both.
 import { assert } from '../base/assert.js';
 import { type Bytes, CHUNK_BYTES, DISK_BYTES_MAX, ID_BYTES, SECTOR_BYTES } from '../base/units.js';
 import {
@@ -49,8 +53,14 @@ export const extentCount = (header: Pick<IntentHeader, 'sizeBytes' | 'extentByte
 export const intentPages = (header: Pick<IntentHeader, 'sizeBytes' | 'extentBytes'>): number =>
   Math.ceil(extentCount(header) / INTENT_PAGE_BITS);
 
-/** Offset of bit page `page` in the file; the header page stands at 0. */
-export const intentPageOffset = (page: number): Bytes => INTENT_PAGE_BYTES * (1 + page);
+/** Offset of bit page `page` in the file, its twin right behind it; the header page stands at 0. */
+export const intentPageOffset = (page: number): Bytes => INTENT_PAGE_BYTES * (1 + 2 * page);
+
+/** A bit page of which `copies` holds both: every bit that stands in one of them. */
+export function uniteCopies(copies: Uint8Array): Uint8Array {
+  const twin = copies.subarray(INTENT_PAGE_BYTES);
+  return copies.slice(0, INTENT_PAGE_BYTES).map((byte, at) => byte | (twin[at] ?? 0));
+}
 
 /** The header page. */
 export function encodeIntentHeader(header: IntentHeader): Uint8Array {

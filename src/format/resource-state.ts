@@ -108,10 +108,14 @@ const stateSchema = z.object({
   knownPoints: z.array(id).max(KNOWN_POINTS_MAX),
   targets: z.record(z.string(), targetRecord),
   replica: replicaRecord,
-  /** Set by a clean stop, removed before the export opens again (H8). */
-  clean: z.object({ fingerprint }).nullable(),
-  /** Boot and disk of the run that holds the maps. */
-  running: z.object({ bootId: z.string(), fingerprint, metaflush: z.boolean() }).nullable(),
+  /** Set by a clean stop, removed before the export opens again (H8). `maps`: the generation that
+   * every TARGET.dirty was published under. */
+  clean: z.object({ fingerprint, maps: whole }).nullable(),
+  /** Boot and disk of the run that holds the maps. `maps`: the least generation that a TARGET.dirty
+   * of it was published under. */
+  running: z
+    .object({ bootId: z.string(), fingerprint, metaflush: z.boolean(), maps: whole })
+    .nullable(),
   /** Why every chunk must be compared at the next start (H18); null: no such reason. */
   doubt: z.string().nullable(),
 });

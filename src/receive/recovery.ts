@@ -16,13 +16,16 @@
 // An apply that broke off between its steps 8 and 9 has the point whole in the disk and is undone
 // all the same: its size and consistency, which the state lacks, stand only in the file.
 import { describeError } from '../base/errors.js';
-import type { Files } from '../base/files.js';
+import { type Files, FilesError } from '../base/files.js';
 import type { ChangesetHeader } from '../format/changeset.js';
 import { openChangeset } from '../format/changeset-reader.js';
+import { frameHead } from '../format/frame.js';
+import { unpack } from '../format/pack.js';
 import type { PointEntry } from '../format/resource-state.js';
 import { isUnreadable } from '../format/unreadable.js';
 import { rollBack, undoName } from '../history/undo.js';
 import { sameId } from '../lineage/lineage.js';
+import type { TableWatch } from '../tracking/table-watch.js';
 import { tableOfDisk } from './disk-digests.js';
 import type { Receiving } from './receiving.js';
 import { committedName } from './stage.js';
@@ -60,8 +63,47 @@ export async function recoverCommitted(replica: Recovering): Promise<boolean> {
     replica.startApply(header.to, name);
     await replica.applyEnded();
   }
+  if (!found) await rollBackOrphan(replica);
   return found;
 }
+
+/** The undo of the point at which the replica stands is made for an apply alone, and no committed
+ * file is there for one: it was lost, and blocks of it may have been written. Back to the point,
+ * and what was being applied is lost, as where the file cannot be read. */
+async function rollBackOrphan(replica: Recovering): Promise<void> {
+  const { files, log, resourceFile } = replica.parts;
+  const { point, chain } = replica.record;
+  if (point === null) return;
+  const name = undoName(point);
+  const path = `${replica.directory}/${name}`;
+  const named = chain.some(({ undo }) => undo === name);
+  if (named || !(await files.exists(path))) return;
+  try {
+    const { to } = await readThrough(files, path);
+    log.error('a committed file is missing; its point is lost', {
+      path: `${replica.directory}/${committedName(to.id)}`,
+    });
+    await rollBack(undoPartsOf(replica), point);
+    await resourceFile.update((state) => ({
+      ...state,
+      replica: { ...state.replica, lostPoint: to.id, fingerprint: null },
+    }));
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    log.error('a committed file is missing, and its undo is not whole', {
+      path,
+      why: describeError(error),
+    });
+  }
+}
+
+const undoPartsOf = ({ parts: { files, pack }, directory, device, table }: Recovering) => ({
+  files,
+  directory,
+  device,
+  table,
+  pack,
+});
 
 /** Receiver ladder, last line: the committed file cannot be read any more. If its undo stands,
  * blocks may have been written: back to the point before; either way that point is lost. */
@@ -74,9 +116,7 @@ async function loseCommitted(
   const lostPoint = new Uint8Array(Buffer.from(name.slice('committed-'.length), 'hex'));
   const from = replica.record.point;
   if (from !== null && names.includes(undoName(from))) {
-    const { files, pack } = replica.parts;
-    const { device, table, directory } = replica;
-    await rollBack({ files, directory, device, table, pack }, from);
+    await rollBack(undoPartsOf(replica), from);
   }
   replica.parts.log.error('a committed point is unreadable and lost', { path });
   await replica.parts.resourceFile.update((state) => ({
@@ -110,6 +150,34 @@ export async function mendTable(replica: Recovering): Promise<void> {
     );
   }
   await table.finishChange(point);
+}
+
+/** One copy of the state was lost: the other one is written over both. Where there is no space for
+ * that the one that is whole still counts. */
+export async function mendCopies({ resourceFile, log }: Recovering['parts']): Promise<void> {
+  const { trouble } = resourceFile;
+  if (trouble === null) return;
+  log.warn('a copy of the state is lost; the other one counts', { why: trouble });
+  try {
+    await resourceFile.update((state) => state);
+  } catch (error) {
+    if (!(error instanceof FilesError)) throw error;
+    log.warn('it could not be written again', { why: describeError(error) });
+  }
+}
+
+/** What the table of the replica's disk may be true for: the point of its state, or one whose apply
+ * a crash broke off after step 8. */
+export async function watchOf({ parts, directory, record }: Recovering): Promise<TableWatch> {
+  const names = await parts.files.list(directory);
+  const committed = names.filter((name) => name.startsWith('committed-'));
+  return {
+    points: [
+      ...(record.point === null ? [] : [record.point.id]),
+      ...committed.map((name) => new Uint8Array(Buffer.from(name.slice(10), 'hex'))),
+    ],
+    bad: (place, why) => parts.log.warn('the digest table has lost digests', { place, why }),
+  };
 }
 
 /** Undos that the published chain does not name (H32) and committed files that are applied. What
@@ -148,7 +216,9 @@ async function readThrough(files: Files, path: string): Promise<ChangesetHeader>
   const handle = await files.open(path, 'read');
   try {
     const reader = await openChangeset(handle);
-    for await (const _ of reader.frames());
+    const { sizeBytes } = reader.header;
+    // The check of each body too: an apply that meets a bad one later has written half a point.
+    for await (const { bytes } of reader.frames()) frameHead(bytes, path, unpack, sizeBytes);
     return reader.header;
   } finally {
     await handle.close();

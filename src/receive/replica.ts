@@ -18,7 +18,7 @@ import { Doubter, mendLost } from './doubter.js';
 import type { HeldStages } from './held-stages.js';
 import { ReceiveError, type ReplicaParts } from './parts.js';
 import type { Receiving } from './receiving.js';
-import { recoverCommitted, removeLeftovers } from './recovery.js';
+import { mendCopies, recoverCommitted, removeLeftovers, watchOf } from './recovery.js';
 import { Staging } from './staging.js';
 
 export const REPLICA_TABLE = 'disk.digests';
@@ -115,6 +115,7 @@ export class Replica implements Receiving {
   async open(): Promise<void> {
     const { state } = this.parts.resourceFile;
     if (state.resource === null || state.sizeBytes === 0) return;
+    await mendCopies(this.parts);
     await this.openDisk();
     const left = await recoverCommitted(this);
     if (!left || this.record.suspect !== null) await this.#doubter.look();
@@ -169,7 +170,7 @@ export class Replica implements Receiving {
     await this.openDevice(state.sizeBytes);
     const facts = { resource, sizeBytes: state.sizeBytes };
     const path = `${this.directory}/${REPLICA_TABLE}`;
-    this.#table ??= await DigestTable.open(this.parts.files, path, facts);
+    this.#table ??= await DigestTable.open(this.parts.files, path, facts, await watchOf(this));
   }
 
   /** The first copy under way in this process; null: none. */
@@ -193,7 +194,13 @@ export class Replica implements Receiving {
     this.#table = null;
     const path = `${this.directory}/${REPLICA_TABLE}`;
     const facts = { resource, sizeBytes: state.sizeBytes };
-    this.#table = await DigestTable.create(this.parts.files, path, facts, absentIsZero);
+    this.#table = await DigestTable.create(
+      this.parts.files,
+      path,
+      facts,
+      absentIsZero,
+      await watchOf(this),
+    );
     return this.#table;
   }
 

@@ -128,11 +128,13 @@ export function updateTarget(
   return parts.resourceFile.update((state) => {
     const record = change(state.targets[parts.target] ?? EMPTY_TARGET);
     const last = state.knownPoints.at(-1);
+    const { running } = state;
     const isNews = known !== null && !sameId(last, known);
     const points = isNews ? [...state.knownPoints, known] : state.knownPoints;
     return {
       ...state,
       knownPoints: points.slice(-KNOWN_POINTS_MAX),
+      running: running && { ...running, maps: Math.max(running.maps, parts.dirty.published) },
       targets: { ...state.targets, [parts.target]: record },
     };
   });

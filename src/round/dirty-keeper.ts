@@ -21,15 +21,24 @@ export interface DirtyParts {
 export class DirtyKeeper {
   readonly #parts: DirtyParts;
   readonly #order = new Mutex();
+  #published = 0;
 
   constructor(parts: DirtyParts) {
     this.#parts = parts;
   }
 
+  /** The generation of resource.json that every TARGET.dirty was published under, or a later one:
+   * an older file is one of which a write was lost. */
+  get published(): number {
+    return this.#published;
+  }
+
   /** TARGET.dirty := frozen + pending for every target (ladder step 3). */
   publishAll(): Promise<void> {
     return this.#order.run(async () => {
+      const { generation } = this.#parts.resourceFile.state;
       for (let slot = 0; slot < this.#parts.targets.length; slot += 1) await this.#publish(slot);
+      this.#published = generation;
     });
   }
 

@@ -2,9 +2,9 @@
 // gone before any guest can write (H8). After a clean stop the maps are exact; after a crash of the
 // daemon TARGET.dirty and the intent extents say it (H9); in every other case all is doubted
 // (H11, H12): marked dirty, then settled while the guest is served.
-import { assert, present } from '../base/assert.js';
+import { present } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
-import { codeOf, describeError } from '../base/errors.js';
+import { describeError } from '../base/errors.js';
 import type { Files } from '../base/files.js';
 import type { Log } from '../base/log.js';
 import type { Random } from '../base/random.js';
@@ -12,15 +12,12 @@ import { allEnded } from '../base/sync.js';
 import type { Device } from '../disk/device.js';
 import type { Fingerprints } from '../disk/fingerprints.js';
 import type { Compute } from '../format/compute.js';
-import type { IntentHeader } from '../format/intent-file.js';
-import { isUnreadable } from '../format/unreadable.js';
 import type { BlockMap } from '../tracking/block-map.js';
 import { DigestTable } from '../tracking/digest-table.js';
-import { loadDirty } from '../tracking/dirty-map.js';
 import { EntryLog } from '../tracking/entry-log.js';
 import type { ResourceFile } from '../tracking/resource-file.js';
+import type { TableWatch } from '../tracking/table-watch.js';
 import { Core } from '../volume/core.js';
-import { createIntentFile, IntentOwner } from '../volume/intent.js';
 import { allocateVolume, THREADS_MAX, type VolumeMemory } from '../volume/memory.js';
 import { fileSpill, type Spill } from '../volume/spill.js';
 import { Volume } from '../volume/volume.js';
@@ -29,6 +26,7 @@ import { recordOf } from './contact.js';
 import { DirtyKeeper } from './dirty-keeper.js';
 import { Doubt, syncFailed } from './doubt.js';
 import type { RoundParts } from './parts.js';
+import { type Belief, believe, openIntent, recoverDirty } from './recover-dirty.js';
 import { withDrained, withPresent } from './target-records.js';
 
 export interface PrimaryParts {
@@ -48,9 +46,6 @@ export interface PrimaryParts {
   /** Names, in the order of their slots. */
   readonly targets: readonly string[];
 }
-
-/** What recovery found. 'exact': clean stop. 'extents': the daemon had crashed. 'all': doubt. */
-export type Belief = 'exact' | 'extents' | 'all';
 
 export interface Primary {
   readonly memory: VolumeMemory;
@@ -123,7 +118,12 @@ async function open(parts: PrimaryParts, opened: Pick<Device, 'close'>[]): Promi
     clean: null,
     doubt: null,
     targets: withDrained(withPresent(old.targets, parts.targets), () => false),
-    running: { bootId: parts.fingerprints.bootId, fingerprint, metaflush: parts.metaflush },
+    running: {
+      bootId: parts.fingerprints.bootId,
+      fingerprint,
+      metaflush: parts.metaflush,
+      maps: dirty.published,
+    },
   }));
   const rounds: RoundParts[] = [];
   for (const [slot, target] of parts.targets.entries()) {
@@ -142,107 +142,6 @@ async function open(parts: PrimaryParts, opened: Pick<Device, 'close'>[]): Promi
   return { memory, volume, dirty, doubt, belief, rounds, intentPath, spillPaths, closeClean };
 }
 
-/** H11: the maps are believed only if everything agrees. */
-async function believe(parts: PrimaryParts): Promise<Belief> {
-  const { state, copiesAgreed } = parts.resourceFile;
-  const { fingerprints, log } = parts;
-  if (state.doubt !== null) {
-    log.warn('everything is compared', { why: state.doubt });
-    return 'all';
-  }
-  const now = await fingerprints.now();
-  if (state.clean !== null) {
-    const differs = fingerprints.differs(state.clean.fingerprint, now, 'untouched');
-    if (differs !== null) {
-      log.warn('the disk was touched while hastd was down; everything is compared', { differs });
-      return 'all';
-    }
-    if (copiesAgreed) return 'exact';
-  }
-  // With metaflush the intent map is as durable as the data: a power failure leaves extents too.
-  const { running } = state;
-  if (running !== null && (running.metaflush || running.bootId === fingerprints.bootId)) {
-    const differs = fingerprints.differs(running.fingerprint, now, 'same-disk');
-    if (differs === null) return 'extents';
-    log.warn('another disk stands in its place; everything is compared', { differs });
-  }
-  return 'all';
-}
-
-async function recoverDirty(
-  parts: PrimaryParts,
-  volume: Volume,
-  intent: IntentOwner,
-  belief: Belief,
-): Promise<void> {
-  const { files, resourceFile } = parts;
-  const resource = present(resourceFile.state.resource, 'a primary has a resource id');
-  for (const [slot, target] of parts.targets.entries()) {
-    const pending = volume.pending(slot);
-    const { point, away } = recordOf(resourceFile, target);
-    if (belief === 'all' || point === null || away) {
-      pending.markAll();
-      continue;
-    }
-    const path = `${resourceFile.directory}/${target}.dirty`;
-    if (!(await loadPublished(files, path, resource, pending))) {
-      parts.log.warn('no whole map of what is dirty; everything is compared', { target });
-      pending.markAll();
-    }
-    if (belief === 'extents') {
-      const extents = intent.markExtents(pending);
-      parts.log.info('extents in doubt after a crash of the daemon', { target, extents });
-    }
-  }
-}
-
-async function loadPublished(
-  files: Files,
-  path: string,
-  resource: Uint8Array,
-  into: Parameters<typeof loadDirty>[3],
-): Promise<boolean> {
-  try {
-    return await loadDirty(files, path, resource, into);
-  } catch (error) {
-    if (isUnreadable(error)) return false;
-    throw error;
-  }
-}
-
-async function openIntent(parts: PrimaryParts, core: Core, path: string) {
-  const { files, resourceFile } = parts;
-  const { state } = resourceFile;
-  const header = {
-    resource: present(state.resource, 'a primary has a resource id'),
-    sizeBytes: state.sizeBytes,
-    extentBytes: state.extentBytes,
-  };
-  const found = (await files.exists(path)) ? await loadIntent(parts, core, path, header) : null;
-  if (found?.load === 'whole') {
-    // What a daemon that was killed left may be in the page cache only (H10).
-    await found.handle.sync();
-    return { ...found, whole: true };
-  }
-  await found?.handle.close();
-  const grown = found?.load === 'smaller';
-  await createIntentFile(files, path, header, grown ? core.memory.intent : null);
-  const made = await loadIntent(parts, core, path, header);
-  assert(made.load === 'whole', 'what was just made is whole');
-  return { ...made, whole: grown };
-}
-
-async function loadIntent(parts: PrimaryParts, core: Core, path: string, header: IntentHeader) {
-  const handle = await parts.files.open(path, 'write');
-  const intent = new IntentOwner(core, handle, parts.resourceFile.state.keepdirty);
-  try {
-    return { handle, intent, load: await intent.load(header) };
-  } catch (error) {
-    parts.log.warn('the intent map is not whole', { code: codeOf(error) });
-    return { handle, intent, load: 'foreign' as const };
-  }
-}
-
 async function openRound(
   parts: PrimaryParts,
   volume: Volume,
@@ -254,6 +153,12 @@ async function openRound(
   const { files, resourceFile, compute, clock, random } = parts;
   const base = `${resourceFile.directory}/${target}`;
   const facts = { resource, sizeBytes: resourceFile.state.sizeBytes };
+  const { point, proposed } = recordOf(resourceFile, target);
+  const watch: TableWatch = {
+    // Ladder step 7 comes before step 8.
+    points: [point, proposed?.point ?? null].flatMap((each) => each?.id ?? []),
+    bad: (place, why) => parts.log.warn('a digest table has lost digests', { target, place, why }),
+  };
   return {
     target,
     slot,
@@ -261,7 +166,7 @@ async function openRound(
     files,
     volume,
     dirty,
-    table: await DigestTable.open(files, `${base}.digests`, facts),
+    table: await DigestTable.open(files, `${base}.digests`, facts, watch),
     entries: new EntryLog(await files.open(`${base}.entries`, 'truncate')),
     compute,
     clock,
@@ -278,6 +183,8 @@ async function publishClean(
 ): Promise<'clean' | 'busy' | 'unclean'> {
   try {
     await volume.sync();
+    // A generation that no earlier publication has.
+    await parts.resourceFile.update((state) => state);
     if ((await dirty.checkpoint()) === 'busy') return 'busy';
     const fingerprint = await parts.fingerprints.now();
     const drained = (name: string): boolean => {
@@ -286,7 +193,7 @@ async function publishClean(
     };
     await parts.resourceFile.update((state) => ({
       ...state,
-      clean: { fingerprint },
+      clean: { fingerprint, maps: dirty.published },
       targets: withDrained(state.targets, drained),
     }));
     return 'clean';

@@ -6,11 +6,12 @@
 // before as lost (H27), but no entry is ever wrong. The page is written whole with its next entry.
 // One owner a process; memory: one page.
 import { assert } from '../base/assert.js';
+import { isZero } from '../base/digest.js';
+import { describeError } from '../base/errors.js';
 import type { FileHandle, Files } from '../base/files.js';
 import { CHUNK_BYTES, type ChunkIndex, chunkCount, DIGEST_BYTES } from '../base/units.js';
 import {
   absentDigests,
-  decodeTableHeader,
   decodeTablePage,
   encodeTableHeader,
   encodeTablePage,
@@ -24,11 +25,11 @@ import {
 } from '../format/digest-table.js';
 import { isUnreadable } from '../format/unreadable.js';
 import type { PointRef } from '../lineage/lineage.js';
+import { isOf, readTableHeader, type TableFacts, type TableWatch } from './table-watch.js';
 
-export interface TableFacts {
-  readonly resource: Uint8Array;
-  readonly sizeBytes: number;
-}
+/** Places told of, and pages looked at together. */
+const TOLD_MAX = 64;
+const FILL_PAGES = 256;
 
 interface Page {
   readonly index: number;
@@ -40,29 +41,41 @@ export class DigestTable {
   readonly #handle: FileHandle;
   #header: TableHeader;
   #page: Page | null = null;
+  readonly #watch: TableWatch | null;
   /** That the table names no point is durable: only then may an entry change (H7). */
   #noneIsDurable = false;
+  /** Every page stands in the file: a hole is one that was lost. */
+  #complete: boolean;
+  readonly #told = new Set<number>();
 
-  private constructor(handle: FileHandle, header: TableHeader) {
+  private constructor(handle: FileHandle, header: TableHeader, watch: TableWatch | null) {
     this.#handle = handle;
     this.#header = header;
+    this.#watch = watch;
+    this.#complete = header.point !== null;
   }
 
   /** Opens the table, or makes an empty one without a point when it is absent, bad in its header,
-   * or of another resource; in that one an absent page is unknown. One of a smaller disk grows
-   * (H14); one of a larger disk is of a growth that was rolled back, and serves. */
-  static async open(files: Files, path: string, facts: TableFacts): Promise<DigestTable> {
+   * of another resource, or true for a point that `watch` does not know; in that one an absent page
+   * is unknown. One of a smaller disk grows (H14); one of a larger disk is of a growth that was
+   * rolled back, and serves. */
+  static async open(
+    files: Files,
+    path: string,
+    facts: TableFacts,
+    watch: TableWatch | null = null,
+  ): Promise<DigestTable> {
     const old = (await files.exists(path)) ? await files.open(path, 'write') : null;
     if (old !== null) {
-      const header = await readHeader(old);
-      if (header !== null && Buffer.compare(header.resource, facts.resource) === 0) {
-        const table = new DigestTable(old, header);
+      const header = await readTableHeader(old, watch);
+      if (header !== null && isOf(header, facts, path, watch)) {
+        const table = new DigestTable(old, header, watch);
         await table.growTo(facts.sizeBytes);
         return table;
       }
       await old.close();
-    }
-    return DigestTable.create(files, path, facts, false);
+    } else if (watch !== null && watch.points.length > 0) watch.bad(path, 'missing');
+    return DigestTable.create(files, path, facts, false, watch);
   }
 
   /** An empty table without a point; `absentIsZero` says what its holes mean. */
@@ -71,10 +84,11 @@ export class DigestTable {
     path: string,
     facts: TableFacts,
     absentIsZero: boolean,
+    watch: TableWatch | null = null,
   ): Promise<DigestTable> {
     const handle = await files.open(path, 'truncate');
     const header: TableHeader = { ...facts, absentIsZero, point: null };
-    const table = new DigestTable(handle, header);
+    const table = new DigestTable(handle, header, watch);
     await handle.write(encodeTableHeader(header), 0);
     await handle.sync();
     table.#noneIsDurable = true;
@@ -131,8 +145,8 @@ export class DigestTable {
     digests.fill(0, at);
     this.#page = null;
     await this.#handle.write(encodeTablePage(firstPage, digests), tablePageOffset(firstPage));
-    if (before.absentIsZero) {
-      // In such a table a hole would mean zeroes.
+    if (before.absentIsZero || this.#complete) {
+      // In such a table a hole would mean zeroes, or a loss.
       for (let page = firstPage + 1; page < tablePages(sizeBytes); page += 1) {
         await this.#handle.write(encodeTablePage(page, unknownDigests()), tablePageOffset(page));
       }
@@ -161,11 +175,13 @@ export class DigestTable {
     loaded.changed = true;
   }
 
-  /** Steps two and three: entries durable, then the point, durably. */
+  /** Steps two and three: entries durable, then the point, durably. A table with a point has all
+   * its pages: what reads as a hole there is a page that was lost, and must not mean zeroes. */
   async finishChange(point: PointRef): Promise<void> {
+    if (!this.#complete) await this.#fillHoles();
     await this.syncEntries();
     this.#noneIsDurable = false;
-    this.#header = { ...this.#header, point };
+    this.#header = { ...this.#header, absentIsZero: false, point };
     await this.#handle.write(encodeTableHeader(this.#header), 0);
     await this.#handle.sync();
   }
@@ -198,11 +214,48 @@ export class DigestTable {
     const bytes = new Uint8Array(TABLE_PAGE_BYTES);
     try {
       const got = this.#handle.readNow(bytes, tablePageOffset(index));
-      return got === 0 ? 'absent' : decodeTablePage(index, bytes.subarray(0, got));
+      const found = got === 0 ? 'absent' : decodeTablePage(index, bytes.subarray(0, got));
+      if (found === 'bad') this.#tell(index, 'a page is not whole');
+      if (found === 'absent' && this.#complete) this.#tell(index, 'a page is missing');
+      return found;
     } catch (error) {
-      if (isUnreadable(error)) return 'bad';
-      throw error;
+      if (!isUnreadable(error)) throw error;
+      this.#tell(index, describeError(error));
+      return 'bad';
     }
+  }
+
+  #tell(index: number, why: string): void {
+    if (this.#told.has(index) || this.#told.size >= TOLD_MAX) return;
+    this.#told.add(index);
+    this.#watch?.bad(`${this.#handle.path} at ${tablePageOffset(index)}`, why);
+  }
+
+  /** Writes what every absent page stands for. */
+  async #fillHoles(): Promise<void> {
+    this.#store();
+    this.#page = null;
+    const pages = tablePages(this.#header.sizeBytes);
+    const piece = new Uint8Array(FILL_PAGES * TABLE_PAGE_BYTES);
+    for (let first = 0; first < pages; first += FILL_PAGES) {
+      const count = Math.min(FILL_PAGES, pages - first);
+      piece.fill(0);
+      // One by one where a page of them cannot be read: that one is bad, and no hole.
+      const got = await this.#handle
+        .read(piece.subarray(0, count * TABLE_PAGE_BYTES), tablePageOffset(first))
+        .catch(orUnreadable);
+      for (let index = first; index < first + count; index += 1) {
+        const at = (index - first) * TABLE_PAGE_BYTES;
+        const isHole =
+          got === null
+            ? this.#read(index) === 'absent'
+            : isZero(piece.subarray(at, at + TABLE_PAGE_BYTES));
+        if (!isHole) continue;
+        const page = encodeTablePage(index, absentDigests(index, this.#header));
+        await this.#handle.write(page, tablePageOffset(index));
+      }
+    }
+    this.#complete = true;
   }
 
   #store(): void {
@@ -213,13 +266,7 @@ export class DigestTable {
   }
 }
 
-async function readHeader(handle: FileHandle): Promise<TableHeader | null> {
-  const bytes = new Uint8Array(TABLE_PAGE_BYTES);
-  try {
-    const got = await handle.read(bytes, 0);
-    return decodeTableHeader(bytes.subarray(0, got), handle.path);
-  } catch (error) {
-    if (isUnreadable(error)) return null;
-    throw error;
-  }
-}
+const orUnreadable = (error: unknown): null => {
+  if (isUnreadable(error)) return null;
+  throw error;
+};

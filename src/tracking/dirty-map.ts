@@ -41,12 +41,14 @@ export async function publishDirty(
 
 /** ORs the published map into `into`. One of a smaller disk is from before a growth (H14): its last
  * chunk, which may have been short, and all that came after it are marked too. False: absent, or
- * not of this resource. Errors FORMAT_BAD, FORMAT_VERSION; `into` is then partly filled. */
+ * not of this resource. Errors FORMAT_BAD, also of one of a generation below `generationMin`, and
+ * FORMAT_VERSION; `into` is then partly filled. */
 export async function loadDirty(
   files: Files,
   path: string,
   resource: Uint8Array,
   into: BlockMap,
+  generationMin = 0,
 ): Promise<boolean> {
   if (!(await files.exists(path))) return false;
   const handle = await files.open(path, 'read');
@@ -56,6 +58,7 @@ export async function loadDirty(
     const same = Buffer.compare(reader.header.resource, resource) === 0;
     const before = reader.header.sizeBytes;
     if (!same || before > sizeBytes) return false;
+    expectPublished(reader.header.generation, generationMin, path);
     for await (const page of reader.pages()) orPage(into, page, path);
     if (before < sizeBytes) {
       const lastChunk = Math.floor((before - 1) / CHUNK_BYTES);
@@ -65,6 +68,13 @@ export async function loadDirty(
   } finally {
     await handle.close();
   }
+}
+
+/** A write of it was lost when it is older. */
+function expectPublished(generation: number, generationMin: number, place: string): void {
+  if (generation >= generationMin) return;
+  const why = `it is of generation ${generation}, and one of ${generationMin} was published`;
+  throw new FormatError({ code: 'FORMAT_BAD', what: 'dirty map', place, why });
 }
 
 function orPage(into: BlockMap, { page, bits }: MapPage, place: string): void {

@@ -34,53 +34,67 @@ export class ResourceFile {
   #state: ResourceState;
   /** The last generation tried: a failed one may stand in a copy, so none is used twice. */
   #generation: number;
-  /** Both copies were whole and equal when loaded: one of the conditions of H11. */
-  readonly copiesAgreed: boolean;
+  /** What was wrong with one of the copies when they were loaded; null: both were whole and equal,
+   * one of the conditions of H11. */
+  readonly trouble: string | null;
 
   private constructor(
     files: Files,
     directory: string,
     state: ResourceState,
-    copiesAgreed: boolean,
+    trouble: string | null,
   ) {
     this.#files = files;
     this.directory = directory;
     this.#state = state;
     this.#generation = state.generation;
-    this.copiesAgreed = copiesAgreed;
+    this.trouble = trouble;
   }
 
   get state(): ResourceState {
     return this.#state;
   }
 
+  get copiesAgreed(): boolean {
+    return this.trouble === null;
+  }
+
   /** Loads the newer whole copy. Errors STATE_MISSING, STATE_UNREADABLE. */
   static async load(files: Files, directory: string): Promise<ResourceFile> {
-    const copies: ResourceState[] = [];
+    const copies: { readonly path: string; readonly state: ResourceState }[] = [];
     let why = '';
+    let trouble: string | null = null;
     let found = 0;
     for (const name of [RESOURCE_FILE, RESOURCE_FILE_COPY]) {
       const path = `${directory}/${name}`;
       try {
         const bytes = await files.readWhole(path, RESOURCE_STATE_BYTES_MAX);
-        if (bytes === null) continue;
+        if (bytes === null) {
+          trouble = `${path}: missing`;
+          continue;
+        }
         found += 1;
-        copies.push(decodeResourceState(bytes, path));
+        copies.push({ path, state: decodeResourceState(bytes, path) });
       } catch (error) {
         if (!(error instanceof FormatError || error instanceof FilesError)) throw error;
         found += 1;
         why = error.message;
+        trouble = why;
       }
     }
     const path = `${directory}/${RESOURCE_FILE}`;
-    copies.sort((a, b) => b.generation - a.generation);
+    copies.sort((a, b) => b.state.generation - a.state.generation);
     const [newest, older] = copies;
     if (newest === undefined) {
       if (found === 0) throw new StateError({ code: 'STATE_MISSING', path });
       throw new StateError({ code: 'STATE_UNREADABLE', path, why });
     }
-    const agreed = older !== undefined && older.generation === newest.generation;
-    return new ResourceFile(files, directory, newest, agreed);
+    const behind = older !== undefined && older.state.generation < newest.state.generation;
+    if (behind) {
+      const generations = `${older.state.generation}, the other copy of ${newest.state.generation}`;
+      trouble = `${older.path}: it is of generation ${generations}`;
+    }
+    return new ResourceFile(files, directory, newest.state, trouble);
   }
 
   /** Publishes the first state of a new resource. */
@@ -89,7 +103,7 @@ export class ResourceFile {
     directory: string,
     state: ResourceState,
   ): Promise<ResourceFile> {
-    const file = new ResourceFile(files, directory, state, true);
+    const file = new ResourceFile(files, directory, state, null);
     await file.update((first) => first);
     return file;
   }

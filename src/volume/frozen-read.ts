@@ -1,13 +1,14 @@
 // Reading a frozen chunk as of its cut: disk or spill, in the order of core.ts (H1); and what can
 // still be had of a chunk that the disk cannot read (H21). Pages that the read brought into the
 // cache do not stay there (H22).
-import { assert } from '../base/assert.js';
+import { assert, present } from '../base/assert.js';
 import { BLOCK_BYTES, CHUNK_BYTES, type ChunkIndex, chunkMask } from '../base/units.js';
 import type { Device } from '../disk/device.js';
+import { FormatError } from '../format/changeset.js';
 import type { BlockMap } from '../tracking/block-map.js';
 import { type Core, readFrozen, type Slot } from './core.js';
 import { isMediumError } from './repair.js';
-import type { Spill } from './spill.js';
+import { isAsSpilled, type Spill } from './spill.js';
 import { runWaiting, type Waiter } from './waiter.js';
 
 /** What became of it. `unreadable`: mask of the blocks that nobody can read any more; the others
@@ -77,6 +78,8 @@ async function readBy(
 ): Promise<HeldRead> {
   const fromSpill = (record: number): void => {
     spill.readNow(record, bytes);
+    const memory = present(core.memory.slots[slot.index], 'a slot has its memory');
+    if (!isAsSpilled(memory, record, bytes)) throw spillRotten(spill, record);
     onSpill();
   };
   const steps = readFrozen(core, slot, chunk, readDisk, fromSpill);
@@ -84,6 +87,12 @@ async function readBy(
   assert(result !== 'timeout', 'reading a frozen chunk has no time limit');
   if (result.value !== 'unreadable') return result.value;
   return { unreadable: chunkMask(chunk, core.memory.sizeBytes) };
+}
+
+function spillRotten({ path }: Spill, record: number) {
+  const place = `${path ?? 'spill'} at ${record * CHUNK_BYTES}`;
+  const why = 'checksum differs';
+  return new FormatError({ code: 'FORMAT_BAD', what: 'kept chunk', place, why });
 }
 
 /** Block by block; returns the mask of those that cannot be read. */

@@ -12,6 +12,7 @@
 // in TARGET.dirty. The `keepdirty` most recently written extents keep their bit; which those are
 // is noted at every swap, from the map that was written until then.
 import { present } from '../base/assert.js';
+import { equalBytes } from '../base/digest.js';
 import type { FileHandle, Files } from '../base/files.js';
 import { BLOCK_BYTES, type ExtentIndex } from '../base/units.js';
 import {
@@ -22,16 +23,19 @@ import {
   type IntentHeader,
   intentPageOffset,
   intentPages,
+  uniteCopies,
 } from '../format/intent-file.js';
 import type { BlockMap } from '../tracking/block-map.js';
 import type { Core, WriteIntentPage } from './core.js';
 import * as M from './memory.js';
 
-/** What a data thread does with a page of the map. */
+/** What a data thread does with a page of the map: both copies, one after the other. */
 export const intentWriter =
   (handle: FileHandle): WriteIntentPage =>
-  (page, bytes) =>
+  (page, bytes) => {
     handle.writeNow(bytes, intentPageOffset(page));
+    handle.writeNow(bytes, intentPageOffset(page) + INTENT_PAGE_BYTES);
+  };
 
 /** Makes the file, fully written, so that its fdatasync never commits metadata (H9), and published
  * whole. `bits`: those it begins with; null: none. */
@@ -50,6 +54,7 @@ export async function createIntentFile(
       const at = page * INTENT_PAGE_BYTES;
       if (bits !== null) content.set(new Uint8Array(bits, at, INTENT_PAGE_BYTES));
       await handle.write(content, intentPageOffset(page));
+      await handle.write(content, intentPageOffset(page) + INTENT_PAGE_BYTES);
     }
     await handle.sync();
   } finally {
@@ -62,6 +67,7 @@ export async function createIntentFile(
 export class IntentOwner {
   readonly #core: Core;
   readonly #handle: FileHandle;
+  readonly #write: WriteIntentPage;
   readonly #keepdirty: number;
   /** Extents by last time seen written, oldest first. */
   readonly #recent = new Map<ExtentIndex, true>();
@@ -69,13 +75,20 @@ export class IntentOwner {
   constructor(core: Core, handle: FileHandle, keepdirty: number) {
     this.#core = core;
     this.#handle = handle;
+    this.#write = intentWriter(handle);
     this.#keepdirty = keepdirty;
   }
 
-  /** Reads the file into shared memory. 'smaller': it is of this disk before a growth (H14), its
-   * bits are in memory and the file is to be made anew. 'foreign': everything is in doubt. */
-  async load(header: IntentHeader): Promise<'whole' | 'smaller' | 'foreign'> {
+  /** Reads the file into shared memory, of each page the union of both copies; `differ` is told of
+   * the offset of one whose copies are not the same, which they are afterwards. 'smaller': it is of
+   * this disk before a growth (H14), its bits are in memory and the file is to be made anew.
+   * 'foreign': everything is in doubt. */
+  async load(
+    header: IntentHeader,
+    differ: (offset: number) => void = () => {},
+  ): Promise<'whole' | 'smaller' | 'foreign'> {
     const page = new Uint8Array(INTENT_PAGE_BYTES);
+    const copies = new Uint8Array(2 * INTENT_PAGE_BYTES);
     await this.#handle.read(page, 0);
     const found = decodeIntentHeader(page, this.#handle.path);
     const same =
@@ -84,10 +97,15 @@ export class IntentOwner {
       Buffer.compare(found.resource, header.resource) === 0;
     if (!same) return 'foreign';
     for (let index = 0; index < intentPages(found); index += 1) {
-      const got = await this.#handle.read(page, intentPageOffset(index));
-      if (got !== page.length) return 'foreign';
+      const got = await this.#handle.read(copies, intentPageOffset(index));
+      if (got !== copies.length) return 'foreign';
+      const united = uniteCopies(copies);
+      if (!equalBytes(copies, Buffer.concat([united, united]))) {
+        differ(intentPageOffset(index));
+        this.#write(index, united);
+      }
       for (const target of [this.#core.memory.intent, this.#core.memory.intentWritten]) {
-        new Uint8Array(target, index * INTENT_PAGE_BYTES, INTENT_PAGE_BYTES).set(page);
+        new Uint8Array(target, index * INTENT_PAGE_BYTES, INTENT_PAGE_BYTES).set(united);
       }
     }
     return found.sizeBytes === header.sizeBytes ? 'whole' : 'smaller';
@@ -147,7 +165,7 @@ export class IntentOwner {
       if (cleared > 0) {
         const start = page * INTENT_PAGE_BYTES;
         const bytes = new Uint8Array(this.#core.memory.intent, start, INTENT_PAGE_BYTES);
-        this.#handle.writeNow(bytes, intentPageOffset(page));
+        this.#write(page, bytes);
       }
     } finally {
       Atomics.store(control, M.INTENT_LOCK, 0);

@@ -1,6 +1,7 @@
 // The shared memory of one volume: what data threads, the round thread and the control thread look
 // at together. Allocated once at resource start and posted to every thread (H15). Plain layout, no
 // logic; the order of accesses is core.ts's business.
+import { CHECK_BYTES } from '../base/digest.js';
 import { type Bytes, CHUNK_BYTES, chunkCount } from '../base/units.js';
 import { allocateMap, type MapMemory } from '../tracking/block-map.js';
 import { HISTOGRAM_BYTES } from './hold-times.js';
@@ -63,6 +64,8 @@ export interface SlotMemory {
   /** One Int32 a chunk: its record in the slot's spill; meaningful when preserved; -1: not kept,
    * because the old content could not be read (H21) or the round has failed (H17). */
   readonly records: SharedArrayBuffer;
+  /** CHECK_BYTES a record of the slot's spill: of what was kept there. */
+  readonly spillChecks: SharedArrayBuffer;
 }
 
 export interface VolumeMemory {
@@ -109,6 +112,7 @@ export function allocateVolume(shape: VolumeShape): VolumeMemory {
       maps: [allocateMap(sizeBytes), allocateMap(sizeBytes)],
       states: new SharedArrayBuffer(chunks),
       records: new SharedArrayBuffer(chunks * 4),
+      spillChecks: new SharedArrayBuffer(Math.min(spillRecords, chunks) * CHECK_BYTES),
     };
   });
   return {

@@ -19,7 +19,7 @@ import { confirmIntent, touchIntent } from './first-touch.js';
 import { Gathered } from './gathered.js';
 import { HoldTimes } from './hold-times.js';
 import * as M from './memory.js';
-import type { Spill } from './spill.js';
+import { noteSpilled, type Spill } from './spill.js';
 import type { Waiter } from './waiter.js';
 
 /** Preserves done in the calling turn before a write is copied and waits its turn. */
@@ -197,8 +197,14 @@ export class WriteSections {
 
   #endClaim(claim: Claim, old: Uint8Array | null): void {
     const { spills, onTrouble } = this.#parts;
-    const append: AppendToSpill | null =
-      old === null ? null : (slot, record) => spills[slot]?.writeNow(record, old);
+    const keep = (old: Uint8Array): AppendToSpill => {
+      return (slot, record) => {
+        spills[slot]?.writeNow(record, old);
+        const memory = this.#core.memory.slots[slot];
+        if (memory !== undefined) noteSpilled(memory, record, old);
+      };
+    };
+    const append = old === null ? null : keep(old);
     const failure = runNow(preserve(this.#core, claim, append));
     if (failure !== null) onTrouble('preserve', failure);
   }

@@ -190,8 +190,8 @@ test('who may not read it is told that, and not that it is damaged', async () =>
 });
 
 test('a clean end is said of a primary only', async () => {
-  const running = { bootId: 'boot-1', fingerprint: {}, metaflush: false };
-  const clean = { fingerprint: {} };
+  const running = { bootId: 'boot-1', fingerprint: {}, metaflush: false, maps: 0 };
+  const clean = { fingerprint: {}, maps: 0 };
   const dumped = async (changes: Partial<ResourceState>) =>
     dumpResource(await world(stateOf(changes)), DIRECTORY);
   assert.equal((await dumped({ running, clean })).cleanStop, true);
@@ -223,7 +223,7 @@ test('printed: the names of HAST, and what is out of the ordinary', async () => 
   } as const;
   const state = stateOf({
     doubt: 'an fdatasync failed',
-    running: { bootId: 'boot-1', fingerprint: {}, metaflush: true },
+    running: { bootId: 'boot-1', fingerprint: {}, metaflush: true, maps: 0 },
     targets: {
       b: { ...EMPTY_TARGET, point: point(42), paused: true, rateBitsPerSecond: 0, failedRounds: 2 },
     },

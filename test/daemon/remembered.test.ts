@@ -17,7 +17,7 @@ const epoch = (number: number, fill: number, node: string): Epoch => ({
 const RESOURCE = id(9);
 const FIRST = epoch(1, 1, 'a');
 const MINE = epoch(2, 2, 'a');
-const CLEAN = { fingerprint: {} };
+const CLEAN = { fingerprint: {}, maps: 0 };
 
 const state = (clean: boolean) => ({
   resource: RESOURCE,
