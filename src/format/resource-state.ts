@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { checkOf } from '../base/digest.js';
 import { FilesError } from '../base/files.js';
 import { hex } from '../base/random.js';
+import { TIME_MS_MAX } from '../base/units.js';
 import { FormatError } from './changeset.js';
 
 /** Most bytes of the file that are read; the list of known points is its bulk. */
@@ -22,7 +23,9 @@ const id = z
   .regex(/^[0-9a-f]{32}$/)
   .transform((text): Uint8Array => new Uint8Array(Buffer.from(text, 'hex')));
 const whole = z.number().int().nonnegative();
-const pointRef = z.object({ id, number: whole, timeMs: whole });
+/** Wall time, one that can be shown. */
+const time = whole.max(TIME_MS_MAX);
+const pointRef = z.object({ id, number: whole, timeMs: time });
 const epoch = z.object({ id, number: whole, parent: id.nullable(), node: z.string() });
 const consistency = z.enum(['crash', 'quiesced', 'damaged']);
 
@@ -33,8 +36,8 @@ const targetRecord = z.object({
   point: pointRef.nullable(),
   /** A round handed out and not yet settled (ladder step 1). */
   proposed: z.object({ point: pointRef, from: pointRef.nullable() }).nullable(),
-  lastRunMs: whole.nullable(),
-  verifiedMs: whole.nullable(),
+  lastRunMs: time.nullable(),
+  verifiedMs: time.nullable(),
   /** A clean stop left nothing dirty: the target has all of it. */
   drained: z.boolean(),
   /** The configuration left it out for a time: its map says nothing, everything is compared. */
