@@ -2,10 +2,11 @@
 // of header with a checksum, then JSON; two copies with a generation, the higher valid one wins.
 // Ids are 16 bytes in memory and lower-case hexadecimal in the file; times are wall milliseconds.
 import { z } from 'zod';
+import { assert } from '../base/assert.js';
 import { checkOf } from '../base/digest.js';
 import { FilesError } from '../base/files.js';
 import { hex } from '../base/random.js';
-import { TIME_MS_MAX } from '../base/units.js';
+import { ID_BYTES, TIME_MS_MAX } from '../base/units.js';
 import { FormatError } from './changeset.js';
 
 /** Most bytes of the file that are read; the list of known points is its bulk. */
@@ -166,7 +167,9 @@ export function encodeResourceState(state: ResourceState): Uint8Array {
 
 function bytesAsHex(this: unknown, key: string, value: unknown): unknown {
   const raw: unknown = (this as Record<string, unknown>)[key];
-  return raw instanceof Uint8Array ? hex(raw) : value;
+  if (!(raw instanceof Uint8Array)) return value;
+  assert(raw.length === ID_BYTES, 'bytes in the state are ids, which can be read again');
+  return hex(raw);
 }
 
 /** Decodes and checks; error FORMAT_BAD or FORMAT_VERSION naming `place`. */

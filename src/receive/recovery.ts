@@ -25,7 +25,7 @@ import { rollBack, undoName } from '../history/undo.js';
 import { sameId } from '../lineage/lineage.js';
 import { tableOfDisk } from './disk-digests.js';
 import type { Receiving } from './receiving.js';
-import { committedName } from './stage.js';
+import { committedName, committedRound } from './stage.js';
 
 /** How often a committed file is read before it is given up: an error may have been of the way to
  * the medium, and have passed. */
@@ -44,7 +44,9 @@ export async function recoverCommitted(replica: Recovering): Promise<boolean> {
   const names = await files.list(replica.directory);
   const applied = new Set(resourceFile.state.knownPoints.map(committedName));
   let found = false;
-  for (const name of names.filter((each) => each.startsWith('committed-'))) {
+  for (const name of names) {
+    const round = committedRound(name);
+    if (round === null) continue;
     const path = `${replica.directory}/${name}`;
     const from = replica.record.point;
     if (applied.has(name) || (from !== null && name === committedName(from.id))) continue;
@@ -52,7 +54,7 @@ export async function recoverCommitted(replica: Recovering): Promise<boolean> {
     if (header !== 'unreadable' && !sameId(header.from?.id, from?.id)) continue;
     found = true;
     if (header === 'unreadable') {
-      await loseCommitted(replica, name, names);
+      await loseCommitted(replica, name, round, names);
       continue;
     }
     log.info('finishing the apply of a committed point', { number: header.to.number });
@@ -68,10 +70,10 @@ export async function recoverCommitted(replica: Recovering): Promise<boolean> {
 async function loseCommitted(
   replica: Recovering,
   name: string,
+  lostPoint: Uint8Array,
   names: readonly string[],
 ): Promise<void> {
   const path = `${replica.directory}/${name}`;
-  const lostPoint = new Uint8Array(Buffer.from(name.slice('committed-'.length), 'hex'));
   const from = replica.record.point;
   if (from !== null && names.includes(undoName(from))) {
     const { files, pack } = replica.parts;
@@ -120,7 +122,7 @@ export async function removeLeftovers(replica: Recovering): Promise<void> {
   for (const name of await files.list(replica.directory)) {
     const stray =
       name.endsWith('.part') ||
-      name.startsWith('committed-') ||
+      committedRound(name) !== null ||
       (name.startsWith('undo-') && !named.has(name));
     if (stray) await files.remove(`${replica.directory}/${name}`);
   }
