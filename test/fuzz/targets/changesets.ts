@@ -66,7 +66,7 @@ function mendFrames(bytes: Uint8Array, from: number, to: number, random: Random)
   return at;
 }
 
-function mendFile(bytes: Uint8Array, random: Random): Uint8Array {
+export function mendFile(bytes: Uint8Array, random: Random): Uint8Array {
   const least = CHANGESET_HEADER_BYTES + CHANGESET_TRAILER_BYTES;
   if (bytes.length < least) return bytes;
   mendHeader(bytes);
