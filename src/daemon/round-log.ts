@@ -6,6 +6,7 @@ import type { FileHandle, Files } from '../base/files.js';
 import { publish } from '../base/publish.js';
 import { Mutex } from '../base/sync.js';
 import { MIB } from '../base/units.js';
+import { isRoundRecord } from '../control/answers.js';
 import type { RoundRecord } from '../control/api.js';
 
 export const ROUNDS_KEPT_MAX = 1000;
@@ -114,8 +115,7 @@ const linesOf = (records: readonly RoundRecord[], before: string): Uint8Array =>
 function parseRecord(line: string): RoundRecord | null {
   try {
     const value: unknown = JSON.parse(line);
-    const whole = typeof value === 'object' && value !== null && 'id' in value;
-    return whole ? (value as RoundRecord) : null;
+    return isRoundRecord(value) ? value : null;
   } catch {
     return null;
   }
