@@ -31,14 +31,13 @@ export function mutateJson(
   const places = lines.flatMap((line, at) => (/^\s*[{[]/.test(line) ? [at] : []));
   const at = places[random.below(Math.max(1, places.length))];
   if (at === undefined) return null;
-  let value: unknown;
   try {
-    value = JSON.parse(lines[at] ?? '');
+    const value: unknown = JSON.parse(lines[at] ?? '');
+    if (random.below(64) === 0) lines[at] = nested(lines[at] ?? '', random);
+    else lines[at] = JSON.stringify(changed(value, words, random)) ?? '';
   } catch {
-    return null;
+    return null; // no JSON, or nested too deeply to be written
   }
-  if (random.below(64) === 0) lines[at] = nested(lines[at] ?? '', random);
-  else lines[at] = JSON.stringify(changed(value, words, random)) ?? '';
   return Buffer.from(lines.join('\n'));
 }
 

@@ -86,7 +86,7 @@ function planted(base: Base, input: Uint8Array): CrashWorld | null {
   let [name, content] = [base.names[at], input.subarray(1)];
   if (name === undefined) {
     const end = content.indexOf(10);
-    name = Buffer.from(content.subarray(0, end < 0 ? 0 : end)).toString('latin1');
+    name = Buffer.from(content.subarray(0, Math.max(end, 0))).toString('latin1');
     content = content.subarray(end + 1);
     if (!/^[\w.-]{1,80}$/.test(name) || /^\.+$/.test(name)) return null;
   }

@@ -20,7 +20,7 @@ import { remoteTarget } from '../../../src/target/remote.js';
 import { ready, shape } from '../../crash/ladder-material.js';
 import { ReplicaNode } from '../../crash/nodes.js';
 import { memoryStreamPair } from '../../net/memory-stream.js';
-import { cutUp, factsOf, idOf } from '../../peer/material.js';
+import { cutUp, factsOf, fedStream, idOf } from '../../peer/material.js';
 import { FakeClock } from '../../world/fake-clock.js';
 import type { Target } from '../target.js';
 import { mendMessages } from './peer.js';
@@ -103,16 +103,6 @@ async function aRound(session: Session): Promise<void> {
 const SAID = [(await record(questions)).said, (await record(aRound)).said];
 const ANSWERED = [(await record(questions)).answered];
 
-/** Sends `input` into one end, reads past what comes back, and ends. */
-async function feed(stream: ByteStream, input: Uint8Array): Promise<void> {
-  const drained = (async () => {
-    while ((await stream.read()) !== null);
-  })().catch(() => {});
-  for (const piece of cutUp(input, [700, 33, 4000])) await stream.write([piece]).catch(() => {});
-  await stream.end().catch(() => {});
-  await drained;
-}
-
 /** As a replica that answers each message with the next one of `input`, whatever was asked. */
 async function answerEach(stream: ByteStream, input: Uint8Array): Promise<void> {
   const view = new DataView(input.buffer, input.byteOffset, input.length);
@@ -154,17 +144,16 @@ const toReplica: Target = {
   open: () => ({
     run: async (input) => {
       const node = await replicaOf();
-      const [near, far] = memoryStreamPair({ names: ['b:1', 'b:1'] });
+      // All of it is there at once; what is answered is dropped.
+      const stream = fedStream(cutUp(input, [700, 33, 4000]));
       const clock = new FakeClock({ autoAdvance: true });
-      const over = served(node, far, clock).then(
+      const verdict = await served(node, stream, clock).then(
         () => 'accepted' as const,
         (error: unknown) => {
           if (error instanceof HastError) return 'refused' as const;
           throw error;
         },
       );
-      await feed(near, input);
-      const verdict = await over;
       await asks(node);
       await node.replica.close();
       return verdict;

@@ -31,35 +31,34 @@ const TIME_MS = Date.UTC(2026, 10, 20, 2);
 export const id = (fill: number): Uint8Array => new Uint8Array(16).fill(fill);
 export const point = (number: number) => ({ id: id(number), number, timeMs: TIME_MS });
 
-export const STATES: readonly ResourceState[] = [
-  freshState('vm1'),
-  {
-    ...freshState('vm1'),
-    resource: RESOURCE,
-    sizeBytes: SIZE_BYTES,
-    extentBytes: EXTENT_BYTES,
-    role: 'primary',
-    epochs: [{ id: id(1), number: 1, parent: id(2), node: 'a' }],
-    knownPoints: [id(42)],
-    targets: {
-      b: { ...EMPTY_TARGET, point: point(42), proposed: { point: point(43), from: point(42) } },
-    },
-    clean: { fingerprint: { kind: 'file', dev: 1, mtimeNs: '2', serial: null } },
-    running: { bootId: 'x', fingerprint: {}, metaflush: true },
-    replica: {
-      ...EMPTY_REPLICA,
-      point: point(42),
-      chain: [
-        {
-          ...{ point: point(42), parent: null, consistency: 'damaged', sizeBytes: SIZE_BYTES },
-          ...{ changedBytes: 1, undo: null, lost: [1], lostChunks: 1 },
-          ...{ damaged: [2], damagedChunks: 1 },
-        },
-      ],
-      noted: { round: id(9), damaged: [1], lost: [2], lostChunks: 3 },
-    },
+export const FULL_STATE: ResourceState = {
+  ...freshState('vm1'),
+  resource: RESOURCE,
+  sizeBytes: SIZE_BYTES,
+  extentBytes: EXTENT_BYTES,
+  role: 'primary',
+  epochs: [{ id: id(1), number: 1, parent: id(2), node: 'a' }],
+  knownPoints: [id(42)],
+  targets: {
+    b: { ...EMPTY_TARGET, point: point(42), proposed: { point: point(43), from: point(42) } },
   },
-];
+  clean: { fingerprint: { kind: 'file', dev: 1, mtimeNs: '2', serial: null } },
+  running: { bootId: 'x', fingerprint: {}, metaflush: true },
+  replica: {
+    ...EMPTY_REPLICA,
+    point: point(42),
+    chain: [
+      {
+        ...{ point: point(42), parent: null, consistency: 'damaged', sizeBytes: SIZE_BYTES },
+        ...{ changedBytes: 1, undo: null, lost: [1], lostChunks: 1 },
+        ...{ damaged: [2], damagedChunks: 1 },
+      },
+    ],
+    noted: { round: id(9), damaged: [1], lost: [2], lostChunks: 3 },
+  },
+};
+
+export const STATES: readonly ResourceState[] = [freshState('vm1'), FULL_STATE];
 
 /** The first line's checksum put right. */
 export function mendState(bytes: Uint8Array): Uint8Array {
