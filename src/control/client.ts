@@ -1,7 +1,8 @@
 // The other end of the control socket: one request per connection, typed answers. No time limit:
 // a held request ends with its answer, with the daemon, or with the caller's signal.
 // Errors: CONTROL_UNREACHABLE (no connection), CONTROL_LOST (connection, then no whole answer),
-// CONTROL_FAILED (an answer that is none of ours, or of another form), and RemoteError for what the daemon refuses.
+// CONTROL_FAILED (an answer that is none of ours, or of another form), and RemoteError for what the
+// daemon refuses.
 import { type IncomingMessage, request } from 'node:http';
 import type { z } from 'zod';
 import { codeOf, type Fault, HastError } from '../base/errors.js';

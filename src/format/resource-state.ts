@@ -6,7 +6,7 @@ import { assert } from '../base/assert.js';
 import { checkOf } from '../base/digest.js';
 import { FilesError } from '../base/files.js';
 import { hex } from '../base/random.js';
-import { ID_BYTES, TIME_MS_MAX } from '../base/units.js';
+import { CHUNK_BYTES, DISK_BYTES_MAX, ID_BYTES, SECTOR_BYTES, TIME_MS_MAX } from '../base/units.js';
 import { FormatError } from './changeset.js';
 
 /** Most bytes of the file that are read; the list of known points is its bulk. */
@@ -24,6 +24,12 @@ const id = z
   .regex(/^[0-9a-f]{32}$/)
   .transform((text): Uint8Array => new Uint8Array(Buffer.from(text, 'hex')));
 const whole = z.number().int().nonnegative();
+/** Of a disk; 0: not known yet. */
+const diskSize = whole.max(DISK_BYTES_MAX).multipleOf(SECTOR_BYTES);
+/** As intent-file.ts has it, or 0: none yet. What maps are allocated follows from both. */
+const isExtentSize = (bytes: number): boolean =>
+  bytes === 0 || (bytes >= CHUNK_BYTES && bytes < 2 ** 32 && Number.isInteger(Math.log2(bytes)));
+const extentSize = whole.refine(isExtentSize, { error: 'not a size of extents' });
 /** Wall time, one that can be shown. */
 const time = whole.max(TIME_MS_MAX);
 const pointRef = z.object({ id, number: whole, timeMs: time });
@@ -66,7 +72,7 @@ const pointEntry = z.object({
   point: pointRef,
   parent: id.nullable(),
   consistency,
-  sizeBytes: whole,
+  sizeBytes: diskSize,
   changedBytes: whole,
   undo: z.string().nullable(),
   lost: z.array(whole),
@@ -98,8 +104,8 @@ const stateSchema = z.object({
   generation: whole,
   name: z.string(),
   resource: id.nullable(),
-  sizeBytes: whole,
-  extentBytes: whole,
+  sizeBytes: diskSize,
+  extentBytes: extentSize,
   keepdirty: whole,
   role: z.enum(['init', 'primary', 'secondary']),
   /** The role an operator gave last; a stop of hastd does not change it (H38). */

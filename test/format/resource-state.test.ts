@@ -1,8 +1,8 @@
-// What resource.json may hold: times that can be shown, in every place where there is one. That it
-// survives crashes: test/tracking/resource-file.test.ts.
+// What resource.json may hold: times that can be shown, in every place where there is one, and
+// sizes that a disk and its maps can have. That it survives crashes: resource-file.test.ts.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TIME_MS_MAX } from '../../src/base/units.js';
+import { DISK_BYTES_MAX, TIME_MS_MAX } from '../../src/base/units.js';
 import { freshState } from '../../src/care/create.js';
 import {
   decodeResourceState,
@@ -33,4 +33,21 @@ test('a time that no calendar has is refused, the last one of it is not', () => 
     const bytes = encodeResourceState(state);
     assert.throws(() => decodeResourceState(bytes, 'here'), badBecause(/8640000000000000/));
   }
+});
+
+test('a size that no disk has is refused, and an extent that no map has', () => {
+  const fresh = freshState('vm1');
+  const decoded = (change: Partial<ResourceState>) =>
+    decodeResourceState(encodeResourceState({ ...fresh, ...change }), 'here');
+  for (const sizeBytes of [0, 512, DISK_BYTES_MAX]) {
+    assert.equal(decoded({ sizeBytes }).sizeBytes, sizeBytes);
+  }
+  for (const sizeBytes of [1, 513, DISK_BYTES_MAX + 512]) {
+    assert.throws(() => decoded({ sizeBytes }), badBecause(/./), `${sizeBytes}`);
+  }
+  for (const extentBytes of [1, 4096, 65_537, 3 * 65_536, 2 ** 32]) {
+    assert.throws(() => decoded({ extentBytes }), badBecause(/./), `${extentBytes}`);
+  }
+  for (const extentBytes of [0, 65_536])
+    assert.equal(decoded({ extentBytes }).extentBytes, extentBytes);
 });
