@@ -1,6 +1,6 @@
 // Which blocks of src/ have ever run, by V8's own precise coverage (node:inspector), to keep an
-// input that reaches a new one. Guarantee: what was seen once is never new again; a function that
-// was loaded before counting began is counted like any other. One counter a process: V8 has one.
+// input that reaches a new one. Guarantee: what was seen once is never new again. Counting must
+// begin before the code is hot: what V8 has inlined by then is not counted. One counter a process.
 // A look costs about a millisecond, so the engine looks after some inputs, not after each.
 import { Session } from 'node:inspector';
 

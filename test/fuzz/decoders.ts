@@ -107,5 +107,12 @@ export const NOT_DECODERS: Readonly<Record<string, string>> = {
 };
 
 /** How a text or bytes are taken apart. */
-export const MARKS =
-  /\b(read(Big)?U?Int\d+[BL]E|getBig(Ui|I)nt64|get(Ui|I)nt(8|16|32))\(|JSON\.parse|safeParse\(|TextDecoder|\.(exec|match|matchAll)\(|decodeURIComponent|URLSearchParams|\breadWhole\w*\(/;
+export const MARKS = new RegExp(
+  [
+    /\b(read(Big)?U?Int\d+[BL]E|getBig(Ui|I)nt64|get(Ui|I)nt(8|16|32))\(/,
+    /JSON\.parse|safeParse\(|TextDecoder|\.(exec|match|matchAll)\(/,
+    /decodeURIComponent|URLSearchParams|\breadWhole\w*\(/,
+  ]
+    .map(({ source }) => source)
+    .join('|'),
+);

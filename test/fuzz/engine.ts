@@ -165,7 +165,9 @@ class Run {
   }
 
   async all(): Promise<Outcome> {
-    const failure = (await this.#batch([...this.#known])) ?? (await this.#search());
+    const first = await this.#batch([...this.#known]);
+    this.#coverage?.look(); // what is known already is nothing new
+    const failure = first ?? (await this.#search());
     return {
       runs: this.#runs,
       ms: performance.now() - this.#begun,
