@@ -21,6 +21,8 @@ export const EXTENT_BYTES_DEFAULT = 2 * 1024 * 1024;
 export const DISK_BYTES_MAX = 2 ** 48;
 export const DIGEST_BYTES = 16;
 export const ID_BYTES = 16;
+/** Latest time that a Date can show, in milliseconds since 1970 UTC: the year 275760. */
+export const TIME_MS_MAX = 8_640_000_000_000_000;
 
 export const MIB = 1024 * 1024;
 export const GIB = 1024 * MIB;

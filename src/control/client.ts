@@ -1,21 +1,13 @@
 // The other end of the control socket: one request per connection, typed answers. No time limit:
 // a held request ends with its answer, with the daemon, or with the caller's signal.
 // Errors: CONTROL_UNREACHABLE (no connection), CONTROL_LOST (connection, then no whole answer),
-// CONTROL_FAILED (an answer that is none of ours), and RemoteError for what the daemon refuses.
+// CONTROL_FAILED (an answer that is none of ours, or of another form), and RemoteError for what the
+// daemon refuses.
 import { type IncomingMessage, request } from 'node:http';
+import type { z } from 'zod';
 import { codeOf, type Fault, HastError } from '../base/errors.js';
-import {
-  type ControlApi,
-  ControlError,
-  type EstimateAnswer,
-  type NotesAnswer,
-  type PointRecord,
-  type RoleAnswer,
-  type RoundRecord,
-  type StatusAnswer,
-  type SyncAnswer,
-  type VerifyAnswer,
-} from './api.js';
+import { ANSWERS, faultOf } from './answers.js';
+import { type ControlApi, ControlError, type NotesAnswer, type StatusAnswer } from './api.js';
 import { exitStatusOf } from './exit-status.js';
 
 /** Far more than ten thousand rounds take. */
@@ -60,22 +52,25 @@ export function controlClient(
   const at = (name: string, verb: string): string =>
     `/v1/resources/${encodeURIComponent(name)}/${verb}`;
   const noted = async (target: string, body: object): Promise<NotesAnswer> =>
-    (await ask('POST', target, body)) as NotesAnswer;
+    expected(ANSWERS.notes, await ask('POST', target, body));
   return {
     status: async (names, signal) =>
-      (await ask('GET', `/v1/status${nameQuery(names)}`, undefined, signal)) as StatusAnswer,
+      expected(
+        ANSWERS.status,
+        await ask('GET', `/v1/status${nameQuery(names)}`, undefined, signal),
+      ),
     create: (name, body) => noted(at(name, 'create'), body),
-    role: async (name, body) => (await ask('POST', at(name, 'role'), body)) as RoleAnswer,
+    role: async (name, body) => expected(ANSWERS.role, await ask('POST', at(name, 'role'), body)),
     sync: async (name, body, signal) =>
-      (await ask('POST', at(name, 'sync'), body, signal)) as SyncAnswer,
+      expected(ANSWERS.sync, await ask('POST', at(name, 'sync'), body, signal)),
     verify: async (name, deep, signal) =>
-      (await ask('POST', at(name, 'verify'), { deep }, signal)) as VerifyAnswer,
-    rounds: async (name) => (await ask('GET', at(name, 'rounds'))) as { rounds: RoundRecord[] },
-    points: async (name) => (await ask('GET', at(name, 'points'))) as { points: PointRecord[] },
+      expected(ANSWERS.verify, await ask('POST', at(name, 'verify'), { deep }, signal)),
+    rounds: async (name) => expected(ANSWERS.rounds, await ask('GET', at(name, 'rounds'))),
+    points: async (name) => expected(ANSWERS.points, await ask('GET', at(name, 'points'))),
     pause: (name, body) => noted(at(name, 'pause'), body),
     resume: (name, body) => noted(at(name, 'resume'), body),
     cancel: (name, body) => noted(at(name, 'cancel'), body),
-    estimate: async (name) => (await ask('GET', at(name, 'estimate'))) as EstimateAnswer,
+    estimate: async (name) => expected(ANSWERS.estimate, await ask('GET', at(name, 'estimate'))),
     set: (name, body) => noted(at(name, 'set'), body),
     resize: (name, body) => noted(at(name, 'resize'), body),
     reload: () => noted('/v1/reload', {}),
@@ -170,6 +165,14 @@ function readAnswer(answer: Answer): unknown {
   }
   if (answer.status < 400) return value;
   throw remoteError(value, answer.status);
+}
+
+/** The answer as it came, further fields and all. */
+function expected<T>(schema: z.ZodType<T>, value: unknown): T {
+  const fault = faultOf(schema, value);
+  if (fault === null) return value as T;
+  const text = `hastd gave an answer of another form (is it of the same release?): ${fault}`;
+  throw new ControlError({ code: 'CONTROL_FAILED', text });
 }
 
 function remoteError(value: unknown, status: number): HastError {

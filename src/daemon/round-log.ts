@@ -3,11 +3,11 @@
 // one that is no record, field by field. A digit that has rotted is another digit.
 // The file is bounded: when it has twice the records that are kept it is published anew with those.
 // A file that is too large, or cannot be read, is not emptied when it is opened.
-import { z } from 'zod';
 import type { FileHandle, Files } from '../base/files.js';
 import { publish } from '../base/publish.js';
 import { Mutex } from '../base/sync.js';
 import { MIB } from '../base/units.js';
+import { isRoundRecord } from '../control/answers.js';
 import type { RoundRecord } from '../control/api.js';
 
 export const ROUNDS_KEPT_MAX = 1000;
@@ -113,31 +113,10 @@ async function findRecords(files: Files, path: string): Promise<Found> {
 const linesOf = (records: readonly RoundRecord[], before: string): Uint8Array =>
   Buffer.from(before + records.map((record) => `${JSON.stringify(record)}\n`).join(''));
 
-const bytes = z.number().nonnegative();
-const recordSchema: z.ZodType<RoundRecord> = z.object({
-  id: z.string(),
-  target: z.string(),
-  point: bytes.nullable(),
-  outcome: z.enum(['committed', 'refused', 'failed', 'unknown']),
-  cutTime: z.string().nullable(),
-  seconds: bytes,
-  dirtyBytes: bytes,
-  readBytes: bytes,
-  skippedBytes: bytes,
-  sentBytes: bytes,
-  wireUpBytes: bytes,
-  wireDownBytes: bytes,
-  guestBytes: bytes,
-  resentBytes: bytes,
-  reusedBytes: bytes,
-  driftChunks: bytes,
-  damagedChunks: bytes,
-  error: z.string().nullable(),
-});
-
 function parseRecord(line: string): RoundRecord | null {
   try {
-    return recordSchema.safeParse(JSON.parse(line)).data ?? null;
+    const value: unknown = JSON.parse(line);
+    return isRoundRecord(value) ? value : null;
   } catch {
     return null;
   }

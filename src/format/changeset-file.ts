@@ -15,10 +15,12 @@ import {
   expect,
   expectCheck,
   expectMagic,
+  expectZero,
   layout,
   putCheck,
   putMagic,
   putU64,
+  takeTime,
   takeU64,
 } from './layout.js';
 
@@ -99,6 +101,9 @@ export function decodeHeader(bytes: Uint8Array, place: string): ChangesetHeader 
   expect(kind !== undefined, where, 'kind is not known');
   expect(consistency !== undefined, where, 'consistency is not known');
   expect(hasFrom <= 1, where, 'neither with nor without a point before');
+  expectZero(bytes, HEADER.spare, HEADER.resource, where);
+  expectZero(bytes, HEADER.spareToo, HEADER.check, where);
+  if (hasFrom === 0) expectZero(bytes, HEADER.from, HEADER.to, where);
   expect(isDiskSize(sizeBytes), where, `disk size ${sizeBytes}`);
   const grains = [view.getUint32(HEADER.blockBytes), view.getUint32(HEADER.chunkBytes)];
   expect(
@@ -145,6 +150,8 @@ export function decodeTrailer(
   expect(bytes.length === CHANGESET_TRAILER_BYTES, where, 'cut short');
   expectCheck(bytes, TRAILER.check, where);
   const view = dataView(bytes);
+  expectZero(bytes, TRAILER.spare, TRAILER.indexDigest, where);
+  expectZero(bytes, TRAILER.spareToo, TRAILER.check, where);
   const at = TRAILER.indexDigest;
   const totals: ChangesetTotals = {
     frames: view.getUint32(TRAILER.frames),
@@ -180,6 +187,6 @@ export function takePoint(bytes: Uint8Array, at: number, where: Where): PointRef
   return {
     id: copyOf(bytes, at, at + ID_BYTES),
     number: takeU64(view, at + ID_BYTES, where),
-    timeMs: takeU64(view, at + ID_BYTES + CHECK_BYTES, where),
+    timeMs: takeTime(view, at + ID_BYTES + CHECK_BYTES, where),
   };
 }

@@ -14,6 +14,7 @@ import {
 } from './changeset-file.js';
 import { decodeIndex, INDEX_ENTRY_BYTES, type IndexEntry } from './changeset-index.js';
 import {
+  blockBytesOf,
   decodeFrameHeader,
   FRAME_HEADER_BYTES,
   type FrameHeader,
@@ -35,7 +36,8 @@ export interface StoredFrame {
 export interface ChangesetReader {
   readonly header: ChangesetHeader;
   readonly totals: ChangesetTotals;
-  /** All frames in order. Errors FORMAT_BAD when one is not where the last one ends. */
+  /** All frames in order. Errors FORMAT_BAD when one is not where the last one ends, and at the
+   * end when they are not what the trailer counts. */
   frames(): AsyncGenerator<StoredFrame>;
   /** Offset of every frame, by number; reads headers only. */
   frameOffsets(): Promise<readonly number[]>;
@@ -63,8 +65,8 @@ export async function openChangeset(handle: FileHandle): Promise<ChangesetReader
   return {
     header,
     totals,
-    frames: () => wholeFrames(handle, indexOffset, totals.frames),
-    frameOffsets: () => offsets(handle, indexOffset, totals.frames),
+    frames: () => wholeFrames(handle, indexOffset, totals),
+    frameOffsets: () => offsets(handle, indexOffset, totals),
     frameAt: (offset) => frameAt(handle, offset, indexOffset),
     async *index() {
       for await (const piece of pieces(handle, indexOffset, indexEnd)) yield* decodeIndex(piece);
@@ -112,28 +114,38 @@ function orNotWhole(error: unknown): null {
 async function* wholeFrames(
   handle: FileHandle,
   end: number,
-  frames: number,
+  totals: ChangesetTotals,
 ): AsyncGenerator<StoredFrame> {
+  const sum = { chunks: 0, blockBytes: 0 };
   let at = CHANGESET_HEADER_BYTES;
-  for (let number = 0; number < frames; number += 1) {
+  for (let number = 0; number < totals.frames; number += 1) {
     const frame = await frameAt(handle, at, end);
     expectNumber(handle, frame.header, number);
+    count(sum, frame.header);
     yield frame;
     at += frame.bytes.length;
   }
   expectEnd(handle, at, end);
+  expectTotals(handle, sum, totals);
 }
 
-async function offsets(handle: FileHandle, end: number, frames: number): Promise<number[]> {
+async function offsets(
+  handle: FileHandle,
+  end: number,
+  totals: ChangesetTotals,
+): Promise<number[]> {
+  const sum = { chunks: 0, blockBytes: 0 };
   const found: number[] = [];
   let at = CHANGESET_HEADER_BYTES;
-  for (let number = 0; number < frames; number += 1) {
+  for (let number = 0; number < totals.frames; number += 1) {
     const header = await headerAt(handle, at, end);
     expectNumber(handle, header, number);
+    count(sum, header);
     found.push(at);
     at += frameBytes(header);
   }
   expectEnd(handle, at, end);
+  expectTotals(handle, sum, totals);
   return found;
 }
 
@@ -163,6 +175,24 @@ function expectNumber(handle: FileHandle, header: FrameHeader, number: number): 
 function expectEnd(handle: FileHandle, at: number, end: number): void {
   const where = { what: 'changeset', place: handle.path };
   expect(at === end, where, `frames end at ${at}, the index begins at ${end}`);
+}
+
+interface Counted {
+  chunks: number;
+  blockBytes: number;
+}
+
+function count(sum: Counted, header: FrameHeader): void {
+  sum.chunks += header.chunks;
+  sum.blockBytes += blockBytesOf(header);
+}
+
+function expectTotals(handle: FileHandle, sum: Counted, totals: ChangesetTotals): void {
+  const where = { what: 'changeset', place: handle.path };
+  const { chunks, blockBytes } = totals;
+  const same = sum.chunks === chunks && sum.blockBytes === blockBytes;
+  const has = `${sum.chunks} chunks and ${sum.blockBytes} block bytes`;
+  expect(same, where, `frames have ${has}, the trailer says ${chunks} and ${blockBytes}`);
 }
 
 /** The bytes from..end-1 in pieces of whole index entries. */

@@ -24,6 +24,7 @@ import {
   expect,
   expectCheck,
   expectMagic,
+  expectZero,
   layout,
   putCheck,
   putMagic,
@@ -103,12 +104,16 @@ export function decodeTableHeader(bytes: Uint8Array, place: string): TableHeader
   const flags = dataView(bytes).getUint32(HEADER.flags);
   const isSize = sizeBytes > 0 && sizeBytes <= DISK_BYTES_MAX && sizeBytes % SECTOR_BYTES === 0;
   expect(isSize, where, `disk size ${sizeBytes}`);
+  expectZero(bytes, HEADER.spare, HEADER.point, where);
+  expectZero(bytes, HEADER.spareToo, HEADER.check, where);
   expect(flags <= (FLAG_ABSENT_IS_ZERO | FLAG_HAS_POINT), where, `flags ${flags} are not known`);
+  const hasPoint = (flags & FLAG_HAS_POINT) !== 0;
+  if (!hasPoint) expectZero(bytes, HEADER.point, HEADER.spareToo, where);
   return {
     resource: copyOf(bytes, HEADER.resource, HEADER.resource + ID_BYTES),
     sizeBytes,
     absentIsZero: (flags & FLAG_ABSENT_IS_ZERO) !== 0,
-    point: (flags & FLAG_HAS_POINT) !== 0 ? takePoint(bytes, HEADER.point, where) : null,
+    point: hasPoint ? takePoint(bytes, HEADER.point, where) : null,
   };
 }
 
@@ -127,6 +132,7 @@ export function decodeTablePage(page: number, bytes: Uint8Array): Uint8Array | '
   if (isZero(bytes)) return 'absent';
   const check = bytes.subarray(PAGE.check, PAGE.check + CHECK_BYTES);
   if (!equalBytes(pageCheck(page, bytes), check)) return 'bad';
+  if (!isZero(bytes.subarray(PAGE.spare))) return 'bad';
   return bytes.subarray(PAGE.digests, PAGE.digests + TABLE_DIGESTS_BYTES);
 }
 

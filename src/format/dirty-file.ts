@@ -14,6 +14,7 @@ import {
   expect,
   expectCheck,
   expectMagic,
+  expectZero,
   layout,
   putCheck,
   putMagic,
@@ -131,6 +132,7 @@ function takeHeader(bytes: Uint8Array, where: Where): DirtyHeader {
   expect(bytes.length === HEADER_BYTES, where, 'header is cut short');
   expectCheck(bytes, HEADER.check, where);
   const sizeBytes = takeU64(dataView(bytes), HEADER.sizeBytes, where);
+  expectZero(bytes, HEADER.spare, HEADER.check, where);
   expect(isDiskSize(sizeBytes), where, `it is of a disk of ${sizeBytes} bytes`);
   return {
     resource: copyOf(bytes, HEADER.resource, HEADER.resource + ID_BYTES),

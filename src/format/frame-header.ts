@@ -11,6 +11,7 @@ import {
   expect,
   expectCheck,
   expectMagic,
+  expectZero,
   layout,
   putCheck,
   putMagic,
@@ -113,12 +114,7 @@ export function decodeFrameHeader(bytes: Uint8Array, place: string): FrameHeader
     storedBytes: view.getUint32(AT.storedBytes),
     bodyCheck: copyOf(own, AT.bodyCheck, AT.bodyCheck + CHECK_BYTES),
   };
-  const spare = own.subarray(AT.spare, AT.rawBytes);
-  expect(
-    spare.every((byte) => byte === 0),
-    where,
-    'spare bytes are not zero',
-  );
+  expectZero(own, AT.spare, AT.rawBytes, where);
   checkCounts(header, (holds, why) => expect(holds, where, why));
   return header;
 }

@@ -18,6 +18,7 @@ import {
   expect,
   expectCheck,
   expectMagic,
+  expectZero,
   layout,
   putCheck,
   putMagic,
@@ -82,6 +83,7 @@ export function decodeIntentHeader(bytes: Uint8Array, place: string): IntentHead
   expectMagic(bytes, MAGIC, where);
   expect(bytes.length === INTENT_PAGE_BYTES, where, 'cut short');
   expectCheck(bytes, HEADER.check, where);
+  expectZero(bytes, HEADER.spare, HEADER.check, where);
   const sizeBytes = takeU64(dataView(bytes), HEADER.sizeBytes, where);
   const extentBytes = dataView(bytes).getUint32(HEADER.extentBytes);
   expect(isDiskSize(sizeBytes), where, `disk size ${sizeBytes}`);

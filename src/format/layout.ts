@@ -2,7 +2,8 @@
 // All numbers are big-endian. A magic is ASCII and its last character is the version, '0'.
 // A check is the first 8 bytes of BLAKE3 (hast-changeset(5)). Offsets and lengths are bytes.
 import { assert } from '../base/assert.js';
-import { CHECK_BYTES, checkOf, equalBytes } from '../base/digest.js';
+import { CHECK_BYTES, checkOf, equalBytes, isZero } from '../base/digest.js';
+import { TIME_MS_MAX } from '../base/units.js';
 import { FormatError } from './changeset.js';
 
 /**
@@ -66,6 +67,10 @@ export function expectMagic(bytes: Uint8Array, magic: string, where: Where): voi
   throw bad(where, `magic is not ${magic}`);
 }
 
+/** Bytes from..to-1 are reserved: who sets one means something that this program does not know. */
+export const expectZero = (bytes: Uint8Array, from: number, to: number, where: Where): void =>
+  expect(isZero(bytes.subarray(from, to)), where, `bytes ${from}..${to - 1} are not zero`);
+
 /** Writes the check of bytes 0..at-1 at `at`. */
 export const putCheck = (bytes: Uint8Array, at: number): void =>
   bytes.set(checkOf(bytes.subarray(0, at)), at);
@@ -86,4 +91,11 @@ export function takeU64(view: DataView, at: number, where: Where): number {
   const value = Number(view.getBigUint64(at));
   expect(Number.isSafeInteger(value), where, `number at byte ${at} is above 2^53`);
   return value;
+}
+
+/** Wall milliseconds. Error FORMAT_BAD for a time that nothing can show. */
+export function takeTime(view: DataView, at: number, where: Where): number {
+  const timeMs = takeU64(view, at, where);
+  expect(timeMs <= TIME_MS_MAX, where, `time at byte ${at} is beyond all calendars`);
+  return timeMs;
 }

@@ -2,9 +2,11 @@
 // of header with a checksum, then JSON; two copies with a generation, the higher valid one wins.
 // Ids are 16 bytes in memory and lower-case hexadecimal in the file; times are wall milliseconds.
 import { z } from 'zod';
+import { assert } from '../base/assert.js';
 import { checkOf } from '../base/digest.js';
 import { FilesError } from '../base/files.js';
 import { hex } from '../base/random.js';
+import { CHUNK_BYTES, DISK_BYTES_MAX, ID_BYTES, SECTOR_BYTES, TIME_MS_MAX } from '../base/units.js';
 import { FormatError } from './changeset.js';
 
 /** Most bytes of the file that are read; the list of known points is its bulk. */
@@ -22,7 +24,15 @@ const id = z
   .regex(/^[0-9a-f]{32}$/)
   .transform((text): Uint8Array => new Uint8Array(Buffer.from(text, 'hex')));
 const whole = z.number().int().nonnegative();
-const pointRef = z.object({ id, number: whole, timeMs: whole });
+/** Of a disk; 0: not known yet. */
+const diskSize = whole.max(DISK_BYTES_MAX).multipleOf(SECTOR_BYTES);
+/** As intent-file.ts has it, or 0: none yet. What maps are allocated follows from both. */
+const isExtentSize = (bytes: number): boolean =>
+  bytes === 0 || (bytes >= CHUNK_BYTES && bytes < 2 ** 32 && Number.isInteger(Math.log2(bytes)));
+const extentSize = whole.refine(isExtentSize, { error: 'not a size of extents' });
+/** Wall time, one that can be shown. */
+const time = whole.max(TIME_MS_MAX);
+const pointRef = z.object({ id, number: whole, timeMs: time });
 const epoch = z.object({ id, number: whole, parent: id.nullable(), node: z.string() });
 const consistency = z.enum(['crash', 'quiesced', 'damaged']);
 
@@ -33,8 +43,8 @@ const targetRecord = z.object({
   point: pointRef.nullable(),
   /** A round handed out and not yet settled (ladder step 1). */
   proposed: z.object({ point: pointRef, from: pointRef.nullable() }).nullable(),
-  lastRunMs: whole.nullable(),
-  verifiedMs: whole.nullable(),
+  lastRunMs: time.nullable(),
+  verifiedMs: time.nullable(),
   /** A clean stop left nothing dirty: the target has all of it. */
   drained: z.boolean(),
   /** The configuration left it out for a time: its map says nothing, everything is compared. */
@@ -62,7 +72,7 @@ const pointEntry = z.object({
   point: pointRef,
   parent: id.nullable(),
   consistency,
-  sizeBytes: whole,
+  sizeBytes: diskSize,
   changedBytes: whole,
   undo: z.string().nullable(),
   lost: z.array(whole),
@@ -94,8 +104,8 @@ const stateSchema = z.object({
   generation: whole,
   name: z.string(),
   resource: id.nullable(),
-  sizeBytes: whole,
-  extentBytes: whole,
+  sizeBytes: diskSize,
+  extentBytes: extentSize,
   keepdirty: whole,
   role: z.enum(['init', 'primary', 'secondary']),
   /** The role an operator gave last; a stop of hastd does not change it (H38). */
@@ -167,7 +177,9 @@ export function encodeResourceState(state: ResourceState): Uint8Array {
 
 function bytesAsHex(this: unknown, key: string, value: unknown): unknown {
   const raw: unknown = (this as Record<string, unknown>)[key];
-  return raw instanceof Uint8Array ? hex(raw) : value;
+  if (!(raw instanceof Uint8Array)) return value;
+  assert(raw.length === ID_BYTES, 'bytes in the state are ids, which can be read again');
+  return hex(raw);
 }
 
 /** Decodes and checks; error FORMAT_BAD or FORMAT_VERSION naming `place`. */

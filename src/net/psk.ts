@@ -48,6 +48,10 @@ export async function readSecret(path: string): Promise<Uint8Array> {
     const { bytesRead } = await file.read(bytes, 0, bytes.length, 0).catch((error: unknown) => {
       throw unreadable(path, error);
     });
+    if (bytesRead === bytes.length) {
+      const why = `${bytesRead} characters or more, not ${2 * SECRET_BYTES}`;
+      throw new NetError({ code: 'SECRET_MALFORMED', path, why });
+    }
     return parseSecret(bytes.toString('latin1', 0, bytesRead), path);
   } finally {
     await file.close();

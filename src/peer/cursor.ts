@@ -6,7 +6,8 @@
 //  name:             1 length   UTF-8            text:  2 length   UTF-8
 //  optional point:   1 has it   32 point or zeroes
 import { assert, present } from '../base/assert.js';
-import { DISK_BYTES_MAX, ID_BYTES } from '../base/units.js';
+import { isZero } from '../base/digest.js';
+import { DISK_BYTES_MAX, ID_BYTES, TIME_MS_MAX } from '../base/units.js';
 import type { Epoch, PointRef } from '../lineage/lineage.js';
 import { PeerError } from './faults.js';
 import { NAME_BYTES_MAX, TEXT_BYTES_MAX } from './limits.js';
@@ -117,7 +118,8 @@ export class Writer {
   }
 }
 
-const UTF8 = new TextDecoder('utf-8', { fatal: true });
+// A byte order mark stays: without it two different names would read alike.
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export class Reader {
   readonly #bytes: Uint8Array;
@@ -188,17 +190,21 @@ export class Reader {
   optionalId(field: string): Uint8Array | null {
     const there = this.flag(field);
     const id = this.id(field);
+    if (!there && !isZero(id)) throw this.broken(`${field} is there and not there`);
     return there ? id : null;
   }
 
   point(field: string): PointRef {
-    return { id: this.id(field), number: this.u64(field), timeMs: this.u64(field) };
+    const point = { id: this.id(field), number: this.u64(field), timeMs: this.u64(field) };
+    if (point.timeMs > TIME_MS_MAX) throw this.broken(`${field} is of no time that can be shown`);
+    return point;
   }
 
   optionalPoint(field: string): PointRef | null {
-    const there = this.flag(field);
-    const point = this.point(field);
-    return there ? point : null;
+    if (this.flag(field)) return this.point(field);
+    const none = isZero(this.bytes(POINT_BYTES, field));
+    if (!none) throw this.broken(`${field} is there and not there`);
+    return null;
   }
 
   epoch(): Epoch {

@@ -44,7 +44,7 @@ assert(TYPES.size === Object.keys(TYPE_NUMBERS).length, 'every type has its own 
 /** Longest payload of a type. */
 export function payloadBytesMax(type: MessageType): number {
   if (type === 'frame') return FRAME_PAYLOAD_BYTES_MAX;
-  if (type === 'hello' || type === 'welcome') return GREETING_BYTES_MAX;
+  if (type === 'hello' || type === 'welcome' || type === 'refuse') return GREETING_BYTES_MAX;
   if (type === 'chunk-is') return CHUNK_BYTES;
   return type === 'ping' || type === 'pong' ? 0 : CONTROL_BYTES_MAX;
 }

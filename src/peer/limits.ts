@@ -9,9 +9,9 @@ export const PROTOCOL_VERSION = 0;
 /** Optional features this program offers; both sides use what both offer. None yet. */
 export const FEATURES = 0;
 
-/** Longest payload of a message that is not FRAME, HELLO or WELCOME. */
+/** Longest payload of a message that is no FRAME and no greeting. */
 export const CONTROL_BYTES_MAX = MIB;
-/** Longest HELLO or WELCOME: what a stranger may make us hold. */
+/** Longest HELLO, WELCOME or REFUSE: what a stranger may make us hold. */
 export const GREETING_BYTES_MAX = 160 * 1024;
 /** Session, round and number in front of a frame. */
 export const FRAME_PREFIX_BYTES = 24;

@@ -28,7 +28,7 @@ import { sameId } from '../lineage/lineage.js';
 import type { TableWatch } from '../tracking/table-watch.js';
 import { tableOfDisk } from './disk-digests.js';
 import type { Receiving } from './receiving.js';
-import { committedName } from './stage.js';
+import { committedName, committedRound } from './stage.js';
 
 /** How often a committed file is read before it is given up: an error may have been of the way to
  * the medium, and have passed. */
@@ -47,7 +47,9 @@ export async function recoverCommitted(replica: Recovering): Promise<boolean> {
   const names = await files.list(replica.directory);
   const applied = new Set(resourceFile.state.knownPoints.map(committedName));
   let found = false;
-  for (const name of names.filter((each) => each.startsWith('committed-'))) {
+  for (const name of names) {
+    const round = committedRound(name);
+    if (round === null) continue;
     const path = `${replica.directory}/${name}`;
     const from = replica.record.point;
     if (applied.has(name) || (from !== null && name === committedName(from.id))) continue;
@@ -55,7 +57,7 @@ export async function recoverCommitted(replica: Recovering): Promise<boolean> {
     if (header !== 'unreadable' && !sameId(header.from?.id, from?.id)) continue;
     found = true;
     if (header === 'unreadable') {
-      await loseCommitted(replica, name, names);
+      await loseCommitted(replica, name, round, names);
       continue;
     }
     log.info('finishing the apply of a committed point', { number: header.to.number });
@@ -110,10 +112,10 @@ const undoPartsOf = ({ parts: { files, pack }, directory, device, table }: Recov
 async function loseCommitted(
   replica: Recovering,
   name: string,
+  lostPoint: Uint8Array,
   names: readonly string[],
 ): Promise<void> {
   const path = `${replica.directory}/${name}`;
-  const lostPoint = new Uint8Array(Buffer.from(name.slice('committed-'.length), 'hex'));
   const from = replica.record.point;
   if (from !== null && names.includes(undoName(from))) {
     await rollBack(undoPartsOf(replica), from);
@@ -188,7 +190,7 @@ export async function removeLeftovers(replica: Recovering): Promise<void> {
   for (const name of await files.list(replica.directory)) {
     const stray =
       name.endsWith('.part') ||
-      name.startsWith('committed-') ||
+      committedRound(name) !== null ||
       (name.startsWith('undo-') && !named.has(name));
     if (stray) await files.remove(`${replica.directory}/${name}`);
   }

@@ -20,6 +20,12 @@ import type { Begin } from '../target/target.js';
 export const stageName = (round: Uint8Array): string => `stage-${hex(round)}`;
 export const committedName = (round: Uint8Array): string => `committed-${hex(round)}`;
 
+/** The round of a committed file's name; null: a file of that beginning that is none of ours. */
+export function committedRound(name: string): Uint8Array | null {
+  const [, digits] = /^committed-([0-9a-f]{32})$/.exec(name) ?? [];
+  return digits === undefined ? null : new Uint8Array(Buffer.from(digits, 'hex'));
+}
+
 /** Told of the watermark's growth, or of the error that ended it. */
 export interface StageWatch {
   durable(frames: number): void;

@@ -186,3 +186,19 @@ test('the file of an applied point is a leftover, whatever it reads like', LIMIT
   assert.equal(pair.replicaNode.replica.record.lostPoint, null, 'nothing is lost');
   assert.deepEqual(await stateFiles(pair, 'committed-'), []);
 });
+
+test('a file that is only named like a committed one is none, and stays', LIMIT, async () => {
+  const pair = await ready(6, {}, shape);
+  const from = await another(pair);
+  await stopReplica(pair);
+  const names = ['committed-', 'committed-x', `committed-${hex(from.id)}.bak`];
+  for (const name of names)
+    pair.receiverWorld.plant(`${STATE}/${name}`, Buffer.from('no changeset'));
+  for (let times = 0; times < 2; times += 1) {
+    await pair.startReplica();
+    opensAt(pair, from, 'never left');
+    assert.equal(pair.replicaNode.replica.record.lostPoint, null);
+    await stopReplica(pair);
+  }
+  assert.deepEqual(await stateFiles(pair, 'committed-'), names.toSorted());
+});

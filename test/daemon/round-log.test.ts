@@ -49,6 +49,15 @@ test('what was added is there after a restart, newest last', async () => {
   );
 });
 
+test('a line that is JSON but no record is left out', async () => {
+  const files = await world();
+  const [good, bad] = [record(1), { ...record(2), seconds: '1.5' }];
+  const { wireUpBytes: _, ...less } = record(3);
+  const lines = [good, bad, less, { id: 'x' }, null, []].map((one) => JSON.stringify(one));
+  files.plant(PATH, Buffer.from(`${lines.join('\n')}\n`));
+  assert.deepEqual(await readRecords(files, PATH), [good]);
+});
+
 test('a line cut off by a crash is left out, the others stay', async () => {
   const files = await world();
   const whole = `${JSON.stringify(record(1))}\n`;

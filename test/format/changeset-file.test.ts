@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { AssertionError } from '../../src/base/assert.js';
-import { DISK_BYTES_MAX } from '../../src/base/units.js';
+import { DISK_BYTES_MAX, TIME_MS_MAX } from '../../src/base/units.js';
 import type { ChangesetHeader, ChangesetTotals } from '../../src/format/changeset.js';
 import {
   CHANGESET_HEADER_BYTES,
@@ -27,7 +27,8 @@ import { badBecause, flips, HEADER, isFormatError, plain, seeded, smallFrame } f
 
 const id = fc.uint8Array({ minLength: 16, maxLength: 16 });
 const PLAIN = { noNullPrototype: true };
-const point = fc.record({ id, number: fc.maxSafeNat(), timeMs: fc.maxSafeNat() }, PLAIN);
+const time = fc.integer({ min: 0, max: TIME_MS_MAX });
+const point = fc.record({ id, number: fc.maxSafeNat(), timeMs: time }, PLAIN);
 const headers: fc.Arbitrary<ChangesetHeader> = fc.record(
   {
     kind: fc.constantFrom('round' as const, 'undo' as const),

@@ -62,6 +62,12 @@ test('a directory is no key file', async (t) => {
   await assert.rejects(readSecret(path), (error) => codeOf(error) === 'SECRET_MALFORMED');
 });
 
+test('what is too far behind the key to be read is no reason to take it', async (t) => {
+  const path = join(scratch(t), 'long');
+  writeFileSync(path, `${`${DIGITS}\n`.padEnd(256)}and a second key`, { mode: 0o600 });
+  await assert.rejects(readSecret(path), (error) => codeOf(error) === 'SECRET_MALFORMED');
+});
+
 test('a huge file is refused without being read whole', async (t) => {
   const path = join(scratch(t), 'huge');
   writeFileSync(path, 'a'.repeat(1_000_000), { mode: 0o600 });

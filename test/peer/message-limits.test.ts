@@ -28,6 +28,17 @@ import { MessageReader } from '../../src/peer/reader.js';
 import { EPOCH, factsOf, fedStream, idOf, pointOf, typesCovered } from './material.js';
 import { encoded, plain, protocolError, readAll } from './wire.js';
 
+test('a stranger makes us hold no more than a greeting, whatever it says', () => {
+  for (const type of ['hello', 'welcome', 'refuse'] as const) {
+    const number = TYPE_NUMBERS[type];
+    assert.equal(payloadBytesMax(type), GREETING_BYTES_MAX);
+    const largest = headerSaying(number, GREETING_BYTES_MAX);
+    assert.equal(decodeHeader(largest, 'b:1').payloadBytes, GREETING_BYTES_MAX);
+    const larger = headerSaying(number, GREETING_BYTES_MAX + 1);
+    assert.throws(() => decodeHeader(larger, 'b:1'), protocolError(/allowed/));
+  }
+});
+
 /** A header whose own checksum is right, whatever it says. */
 function headerSaying(type: number, payloadBytes: number, version = 0): Buffer {
   const header = Buffer.alloc(HEADER_BYTES);
