@@ -65,8 +65,12 @@ export class Pair {
   suspicious = false;
   /** It has been, at some time. */
   drifted = false;
+  /** What a guest of the replica, promoted, has begun to write. */
+  promoted: readonly { readonly offset: number; readonly length: number }[] = [];
   /** What guests do before a call is passed on, while it is set. */
   during: ((call: string) => Promise<void>) | null = null;
+  /** Told when the sender has been told that a round is committed. */
+  onCommitted: (() => void) | null = null;
   #boots = 0;
   /** The first copy that was filled last. */
   #fill: RoundId | null = null;
@@ -98,6 +102,7 @@ export class Pair {
     const beside = other === 'live' ? still : still.afterCrash('none', random);
     next.suspicious = this.suspicious;
     next.drifted = this.drifted;
+    next.promoted = this.promoted;
     next.senderWorld = side === 'sender' ? after : beside;
     next.receiverWorld = side === 'sender' ? beside : after;
     if (other === 'live' && side === 'sender') next.replica = this.replica;
@@ -135,7 +140,9 @@ export class Pair {
         if (kind === 'round') this.#noteCut(to);
       },
       answered: ({ to }, { outcome }) => {
-        if (outcome === 'committed') this.cutOf(to).answered = true;
+        if (outcome !== 'committed') return;
+        this.cutOf(to).answered = true;
+        this.onCommitted?.();
       },
     });
     this.senderWorld.onStop(() => link.cut());

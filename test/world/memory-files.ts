@@ -10,9 +10,10 @@
 import { assert } from '../../src/base/assert.js';
 import { type Files, FilesError, type OpenMode } from '../../src/base/files.js';
 import type { Random } from '../../src/base/random.js';
-import { DirectoryNode, FileNode, type LossClass, type Unnumbered } from './nodes.js';
+import type { Unnumbered } from './changes.js';
+import { DirectoryNode, FileNode, type LossClass } from './nodes.js';
 import { failed, type Operation, Story } from './story.js';
-import { contentOf, namesOf, Tree } from './tree.js';
+import { contentOf, namesOf, Tree, type Unsynced } from './tree.js';
 import { WorldFile } from './world-file.js';
 
 export type { LossClass } from './nodes.js';
@@ -80,6 +81,17 @@ export class CrashWorld extends Story implements Files {
   /** Paths of the directories with un-synced entries, sorted; each can be lost alone, as a file. */
   unsyncedDirectories(): string[] {
     return this.#tree.unsyncedDirectories();
+  }
+
+  /** Every change that a crash may take, in the order in which they were made. */
+  unsynced(): Unsynced[] {
+    return this.#tree.unsynced();
+  }
+
+  /** Equal for worlds that read the same, holes included. The content of files whose path matches
+   * `except` does not count. */
+  fingerprint(except: RegExp | null = null): string {
+    return this.#tree.fingerprint(except);
   }
 
   /** Whole content as it reads now, or null. */

@@ -16,6 +16,8 @@ export type Operation =
 export class Story {
   /** Settles when the world stops. */
   readonly stopped: Promise<void>;
+  /** Told of each step that happens, when it begins. */
+  onStep: ((step: number, what: string) => void) | null = null;
   readonly #turn: () => Promise<void>;
   #steps = 0;
   #crashStep = Number.POSITIVE_INFINITY;
@@ -85,7 +87,10 @@ export class Story {
       this.stop(`step ${this.#steps}: ${operation} ${path}${note}`);
     }
     this.alive(`${operation} ${path}${note}`);
-    if (kind === 'step') this.#steps += 1;
+    if (kind === 'step') {
+      this.onStep?.(this.#steps, `${operation} ${path}${note}`);
+      this.#steps += 1;
+    }
     const index = this.#failures.findIndex(
       (one) => one.operation === operation && (one.path === undefined || one.path === path),
     );
