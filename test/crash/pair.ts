@@ -29,6 +29,13 @@ export interface Cut {
   answered: boolean;
 }
 
+/** A write of a guest; `flushed`: it has been told that it is durable. */
+export interface Written {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  readonly flushed: boolean;
+}
+
 const never = new AbortController().signal;
 
 /** A world with an empty state directory; `disk` is there already on the primary. */
@@ -66,7 +73,7 @@ export class Pair {
   /** It has been, at some time. */
   drifted = false;
   /** What a guest of the replica, promoted, has begun to write. */
-  promoted: readonly { readonly offset: number; readonly length: number }[] = [];
+  promoted: readonly Written[] = [];
   /** What guests do before a call is passed on, while it is set. */
   during: ((call: string) => Promise<void>) | null = null;
   /** Told when the sender has been told that a round is committed. */

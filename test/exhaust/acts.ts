@@ -3,7 +3,7 @@
 // pair at rest, all of it durable, but for what a guest has just written. Promotion: promotion.ts.
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
-import { CHUNK_BYTES, MIB, SECTOR_BYTES } from '../../src/base/units.js';
+import { CHUNK_BYTES } from '../../src/base/units.js';
 import { TABLE_ENTRIES_PER_PAGE } from '../../src/format/digest-table.js';
 import { replicaAtPoint, same, senderTableTrue } from '../crash/checks.js';
 import type { Shape } from '../crash/nodes.js';
@@ -11,41 +11,12 @@ import type { Pair, Side } from '../crash/pair.js';
 import { lookAtRound, recover } from '../crash/story.js';
 import { chainWhole, leftoversGone } from './chain.js';
 import type { Act, Edge } from './explore.js';
+import { atPoint, round, shape, writeBoth } from './moments.js';
+import { promotion } from './promotion.js';
 
-export const shape: Shape = {
-  sizeBytes: 3 * CHUNK_BYTES + SECTOR_BYTES,
-  extentBytes: CHUNK_BYTES,
-  keepdirty: 0,
-  spillBytes: 4 * MIB,
-  retain: 3,
-};
 const synced = { ...shape, metaflush: true };
 /** Its tables have two pages, and a round changes both. */
 const wide = { ...synced, sizeBytes: (TABLE_ENTRIES_PER_PAGE + 2) * CHUNK_BYTES };
-
-/** Both ends at point number `points`, everything durable, the guest still. */
-export async function atPoint(pair: Pair, points: number): Promise<void> {
-  await pair.startReplica();
-  await pair.startPrimary();
-  pair.connect();
-  await pair.guest.some(pair.primaryNode.disk, 3);
-  await pair.meet();
-  await pair.wholeRound();
-  for (let point = 2; point <= points; point += 1) {
-    await pair.guest.some(pair.primaryNode.disk, 3);
-    await pair.wholeRound();
-  }
-  await turn();
-  pair.senderWorld.settle();
-  pair.receiverWorld.settle();
-}
-
-/** A block in each of two chunks, the first one and the last. */
-async function writeBoth(pair: Pair): Promise<void> {
-  const { disk } = pair.primaryNode;
-  await disk.write(4096, pair.random.bytes(4096));
-  await disk.write(disk.sizeBytes - SECTOR_BYTES, pair.random.bytes(SECTOR_BYTES));
-}
 
 /** The general judgement, and the chain before anything has been mended (H32). */
 async function judge(pair: Pair, side: Side, compare: boolean): Promise<void> {
@@ -74,16 +45,6 @@ async function judgeTables(pair: Pair, side: Side, compare: boolean): Promise<vo
   await pair.wholeRound();
   same(pair.replicaNode.bytes(), pair.primaryNode.bytes(), 'D1: the round after the crash');
   lookAtRound(pair);
-}
-
-/** A round with a guest that writes at its begin and at its commit; the edges as they come. */
-async function round(pair: Pair, edges: { asked?: () => void; answered?: () => void }) {
-  pair.during = async (call) => {
-    if (call === 'begin' || call === 'commit') await pair.guest.some(pair.primaryNode.disk, 1);
-    if (call === 'commit') edges.asked?.();
-  };
-  pair.onCommitted = () => edges.answered?.();
-  return pair.round();
 }
 
 async function roundApplied(pair: Pair, edges: Parameters<typeof round>[1]): Promise<void> {
@@ -213,4 +174,6 @@ export const acts: readonly Act[] = [
   stop('clean stop and start', shape),
   stop('clean stop and start, metaflush', synced),
   replicaStop,
+  promotion('promotion while a point is applied', 'applying'),
+  promotion('promotion while a round is staged', 'staged'),
 ];

@@ -8,7 +8,7 @@ import { ResourceFile } from '../../src/tracking/resource-file.js';
 import { type ReplicaNode, STATE } from '../crash/nodes.js';
 import type { CrashWorld } from '../world/memory-files.js';
 
-/** Every undo that the state names stands whole, and takes the disk to the point it is named for. */
+/** Every undo that the state names stands whole, and goes back to the point it is named for. */
 export async function chainWhole(world: CrashWorld): Promise<void> {
   const state = await publishedState(world);
   if (state === null) return;

@@ -119,13 +119,13 @@ test('changes of a file that may come back are listed, of one that is gone are n
 
 test('equal worlds have the same fingerprint, others have not', async () => {
   const prints = new Map<string, string>();
-  const of = async (name: string, change: (w: CrashWorld) => Promise<unknown> | void) => {
+  const of = async (name: string, change: (w: CrashWorld) => Promise<unknown>) => {
     const w = world();
     w.plant('/s/big', 200_000);
     await change(w);
     prints.set(name, w.fingerprint());
   };
-  await of('nothing', () => {});
+  await of('nothing', async () => {});
   await of('content', (w) => write(w, '/s/old', 'olD'));
   await of('name', (w) => w.rename('/s/old', '/s/other'));
   await of('another file', (w) => write(w, '/s/x', ''));
