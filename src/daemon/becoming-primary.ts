@@ -1,7 +1,7 @@
 // The order of becoming primary, up to where the maps are opened and a guest may be served (H39):
-// what is committed is applied to the end, so that the disk is at a whole point (C1); then the epoch
-// is published. Repeatable: a node whose epoch is published already takes no other. Nothing here
-// knows where state and disk are, so that every crash in the middle can be tried (test/exhaust).
+// what is committed is applied to the end, so that the disk is at a whole point (C1); then the
+// epoch is published. Repeatable: a node whose epoch is published already takes no other. Nothing
+// here knows where state and disk are, so that every crash in it can be tried (test/exhaust).
 import type { Random } from '../base/random.js';
 import { needsEpoch, promoted, recordsOf } from '../care/promote.js';
 import type { ResourceState } from '../format/resource-state.js';

@@ -4,11 +4,10 @@
 // Sizes are bytes.
 import { assert } from '../../src/base/assert.js';
 import type { Clock } from '../../src/base/clock.js';
-import { digestOf } from '../../src/base/digest.js';
 import { codeOf } from '../../src/base/errors.js';
 import type { Files } from '../../src/base/files.js';
 import { type Log, silentLog } from '../../src/base/log.js';
-import { hex, type Random, seededRandom } from '../../src/base/random.js';
+import { type Random, seededRandom } from '../../src/base/random.js';
 import { freshState } from '../../src/care/create.js';
 import { promoted } from '../../src/care/promote.js';
 import type { Device } from '../../src/disk/device.js';
@@ -100,8 +99,7 @@ const worldPrints = (world: CrashWorld, bootId: string): Fingerprints => ({
   now: () =>
     world.soon(() => {
       world.alive('fingerprint');
-      const bytes = world.peek(DISK) ?? new Uint8Array(0);
-      return { size: bytes.length, content: hex(digestOf(bytes)) };
+      return { size: world.sizeNow(DISK) ?? 0, content: world.printOf(DISK) ?? '' };
     }),
   differs: (before, now, look) => {
     if (before['size'] !== now['size']) return 'size';

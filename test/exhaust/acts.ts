@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { CHUNK_BYTES } from '../../src/base/units.js';
 import { TABLE_ENTRIES_PER_PAGE } from '../../src/format/digest-table.js';
 import { replicaAtPoint, same, senderTableTrue } from '../crash/checks.js';
-import type { Shape } from '../crash/nodes.js';
+import { DISK, type Shape } from '../crash/nodes.js';
 import type { Pair, Side } from '../crash/pair.js';
 import { lookAtRound, recover } from '../crash/story.js';
 import { chainWhole, leftoversGone } from './chain.js';
@@ -111,6 +111,7 @@ const tablesOfTwoPages: Act = {
   shape: wide,
   sides: ['sender', 'receiver'],
   before: async (pair) => {
+    pair.senderWorld.plant(DISK, wide.sizeBytes);
     await atPoint(pair, 2);
     await writeBoth(pair);
   },

@@ -100,6 +100,12 @@ export class CrashWorld extends Story implements Files {
     return node?.kind === 'file' ? node.latest.bytes() : null;
   }
 
+  /** Another one when the content of a file is another; null: no such file. */
+  printOf(path: string): string | null {
+    const node = this.#tree.find(path);
+    return node?.kind === 'file' ? node.latest.fingerprint() : null;
+  }
+
   /** Size of a file as it reads now, or null. */
   sizeNow(path: string): number | null {
     const node = this.#tree.find(path);
