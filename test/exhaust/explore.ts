@@ -29,7 +29,7 @@ export interface Act {
   before(pair: Pair): Promise<void>;
   run(pair: Pair, edge: Edge): Promise<void>;
   /** Steps of the crashing side that count, of those between the edges; default all. */
-  readonly steps?: (what: string) => boolean;
+  readonly steps?: (what: string, side: Side) => boolean;
   /** All that must hold after a crash. `compare` as of story.ts's recover. */
   judge(pair: Pair, side: Side, compare: boolean): Promise<void>;
 }
@@ -40,6 +40,10 @@ export interface ExploreOptions {
   /** Only every `stride`-th crash point, from `first` on. */
   readonly stride?: number;
   readonly first?: number;
+  /** Begin at this share of the crash points. */
+  readonly from?: number;
+  /** Only one of so many of the distinct states is judged; default all. */
+  readonly share?: number;
   /** Subsets by seed where there are too many for all. */
   readonly seeded: number;
   /** States at each point that are judged with the other end alive. */
@@ -54,6 +58,8 @@ export interface Explored {
   readonly points: number;
   readonly states: number;
   readonly distinct: number;
+  /** Judgements, those with the other end alive among them. */
+  readonly judged: number;
   readonly live: number;
   readonly wrong: readonly string[];
 }
@@ -92,10 +98,13 @@ class Explorer {
   }
 
   async all(): Promise<Explored> {
-    const { stride = 1, first = 0, enough = 3 } = this.#options;
-    const places = await this.#places();
+    const { stride = 1, first = 0, from = 0, enough = 3 } = this.#options;
+    const places = await this.#places().catch((error: unknown) => {
+      this.#wrong.push(`without a crash: ${says(error)}`);
+      return [];
+    });
     let points = 0;
-    for (let at = first; at < places.length; at += stride) {
+    for (let at = Math.floor(places.length * from) + first; at < places.length; at += stride) {
       const step = places[at];
       assert.ok(step !== undefined, 'there is such a place');
       points += 1;
@@ -103,8 +112,8 @@ class Explorer {
       for (let run = 0; run < this.#options.live; run += 1) await this.#withLive(step, run);
       if (this.#wrong.length >= enough) break;
     }
-    const counts = { points, states: this.#states, distinct: this.#seen.size, live: this.#live };
-    return { ...counts, wrong: this.#wrong };
+    const counts = { points, states: this.#states, distinct: this.#seen.size };
+    return { ...counts, judged: this.#judged, live: this.#live, wrong: this.#wrong };
   }
 
   /** Steps before which to crash, of a run without a crash; the last is past the end. */
@@ -116,7 +125,7 @@ class Explorer {
     let [from, to] = [world.steps, Number.POSITIVE_INFINITY];
     const places = new Set<number>();
     world.onStep = (step, what) => {
-      if (steps !== undefined && !steps(what)) return;
+      if (steps !== undefined && !steps(what, this.#side)) return;
       places.add(step).add(step + 1);
     };
     const edge = {
@@ -147,8 +156,10 @@ class Explorer {
       const key = `${survivor.fingerprint(SCRATCH)} ${others} ${boot}`;
       if (this.#seen.has(key)) continue;
       this.#seen.add(key);
+      const { seed, share = 1 } = this.#options;
+      if ((this.#seen.size + seed) % share !== 0) continue;
       const what = `${this.#side} ${place}, ${text}, other killed`;
-      const modes = this.#options.both ? [true, false] : [this.#seen.size % 2 === 0];
+      const modes = this.#options.both ? [true, false] : [(this.#judged + seed) % 2 === 0];
       for (const compare of modes) await this.#judge(pair, loss, 'killed', compare, what);
     }
   }

@@ -36,11 +36,14 @@ export async function writeBoth(pair: Pair): Promise<void> {
   await disk.write(disk.sizeBytes - SECTOR_BYTES, pair.random.bytes(SECTOR_BYTES));
 }
 
-/** A round with a guest that writes at its begin and at its commit; the edges as they come. */
+/** A round with a guest that writes at its begin and at its commit, and a checkpoint between, after
+ * which no intent bit covers what is frozen (H9); the edges as they come. */
 export async function round(pair: Pair, edges: { asked?: () => void; answered?: () => void }) {
   pair.during = async (call) => {
-    if (call === 'begin' || call === 'commit') await pair.guest.some(pair.primaryNode.disk, 1);
+    if (call !== 'begin' && call !== 'commit') return;
+    await pair.guest.some(pair.primaryNode.disk, 1);
     if (call === 'commit') edges.asked?.();
+    else await pair.primaryNode.primary.dirty.checkpoint();
   };
   pair.onCommitted = () => edges.answered?.();
   return pair.round();

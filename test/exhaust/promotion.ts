@@ -30,7 +30,7 @@ import { atPoint, round, shape, writeBoth } from './moments.js';
 const [OLD, NEW] = ['a', 'b'];
 
 /** `under`: what goes on at the replica in the moment of the order. */
-export const promotion = (name: string, under: 'applying' | 'staged'): Act => ({
+const promotion = (name: string, under: 'applying' | 'staged'): Act => ({
   name,
   shape,
   sides: ['receiver'],
@@ -210,3 +210,8 @@ async function failBack(pair: Pair, node: PrimaryNode): Promise<void> {
   }
   await historyTrue(next, next.replicaNode);
 }
+
+export const promotions: readonly Act[] = [
+  promotion('promotion while a point is applied', 'applying'),
+  promotion('promotion while a round is staged', 'staged'),
+];
