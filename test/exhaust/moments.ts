@@ -40,10 +40,16 @@ export async function writeBoth(pair: Pair): Promise<void> {
  * which no intent bit covers what is frozen (H9); the edges as they come. */
 export async function round(pair: Pair, edges: { asked?: () => void; answered?: () => void }) {
   pair.during = async (call) => {
-    if (call !== 'begin' && call !== 'commit') return;
-    await pair.guest.some(pair.primaryNode.disk, 1);
-    if (call === 'commit') edges.asked?.();
-    else await pair.primaryNode.primary.dirty.checkpoint();
+    const { disk, primary } = pair.primaryNode;
+    if (call === 'begin') {
+      await pair.guest.some(disk, 1);
+      await primary.dirty.checkpoint();
+    }
+    if (call === 'commit') {
+      // Its extent has no intent bit now.
+      await disk.write(CHUNK_BYTES + 8192, pair.random.bytes(4096));
+      edges.asked?.();
+    }
   };
   pair.onCommitted = () => edges.answered?.();
   return pair.round();

@@ -78,7 +78,7 @@ const walked = (act: string, side: Side, rule: string, from = 0): ActMutant => (
 export const actMutants: readonly ActMutant[] = [
   walked(COMMIT, 'sender', 'step 1: state never synced', 0.25),
   walked(COMMIT, 'sender', 'D1: dropped at the cut', 0.3),
-  walked(`${COMMIT}, metaflush`, 'sender', 'H10: the intent map is never flushed'),
+  walked(`${COMMIT}, metaflush`, 'sender', 'H10: the intent map is never flushed', 0.5),
   walked(COMMIT, 'receiver', 'step 2: frames never synced', 0.6),
   walked(COMMIT, 'receiver', 'step 4: directory never synced', 0.6),
   walked(APPLY, 'receiver', 'step 4: directory never synced', 0.1),

@@ -17,8 +17,10 @@ const acts = [...senderActs, ...receiverActs, ...promotions];
 /** What is said when a promise is broken. */
 const BROKEN = /\b(C1|C3|D1|D2|H32)\b|is not marked|is not true|is lost|not a whole|neither copy/;
 
+/** What a guest does by chance may not show it. */
+const SEEDS_MAX = 3;
 /** One of so many, by seed, unless all are asked for. */
-const SHARE = 5;
+const SHARE = 7;
 const chosen = actMutants.filter((_, at) => isAll || (at + seed) % SHARE === 0);
 
 for (const { act: name, side, rule, knobs, from = 0 } of chosen) {
@@ -27,12 +29,18 @@ for (const { act: name, side, rule, knobs, from = 0 } of chosen) {
       acts.find((each) => each.name === name && each.sides.includes(side)),
       `there is an act ${name}`,
     );
-    const options = { seed, knobs, from, seeded: 8, live: 1, enough: 1 };
-    const { points, judged, wrong } = await explore(act, side, options);
-    const [first] = wrong;
-    assert.ok(first !== undefined, `HAST_SEED=${seed}: ${judged} states did not show it`);
-    assert.match(first, BROKEN, `HAST_SEED=${seed}: a promise is broken, not the test`);
-    const after = `at crash point ${points}, after ${judged} states`;
-    t.diagnostic(`HAST_SEED=${seed} ${after}: ${first.slice(0, 200)}`);
+    let count = 0;
+    for (let at = 0; at < SEEDS_MAX; at += 1) {
+      const options = { seed: seed + at, knobs, from, seeded: 8, live: 1, enough: 1 };
+      const { points, judged, wrong } = await explore(act, side, options);
+      count += judged;
+      const [first] = wrong;
+      if (first === undefined) continue;
+      assert.match(first, BROKEN, `HAST_SEED=${seed + at}: a promise is broken, not the test`);
+      const after = `at crash point ${points}, after ${count} states`;
+      t.diagnostic(`HAST_SEED=${seed + at} ${after}: ${first.slice(0, 200)}`);
+      return;
+    }
+    assert.fail(`HAST_SEED=${seed}: ${count} states did not show it`);
   });
 }
