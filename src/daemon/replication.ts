@@ -3,7 +3,6 @@
 // recovered and the clean mark removed (H8); only then does control open the export.
 import { assert, present } from '../base/assert.js';
 import { codeOf } from '../base/errors.js';
-import { needsEpoch, promoted, recordsOf } from '../care/promote.js';
 import type { ResourceSettings } from '../config/settings.js';
 import {
   ControlError,
@@ -12,10 +11,9 @@ import {
   type RoleRequest,
   type VerifyAnswer,
 } from '../control/api.js';
-import type { ResourceState } from '../format/resource-state.js';
-import { ReceiveError } from '../receive/parts.js';
 import type { Replica } from '../receive/replica.js';
 import { ResourceFile } from '../tracking/resource-file.js';
+import { takeEpoch } from './becoming-primary.js';
 import { Consent } from './consent.js';
 import { DaemonError } from './daemon-faults.js';
 import type { Machinery } from './machinery.js';
@@ -79,16 +77,15 @@ export class Replication {
     const node = this.node(name);
     const file = await this.#file(node);
     await this.#leaveRole(node);
-    await this.#finishApply(node, file, acceptDrift);
-    const wantedBytes = file.state.sizeBytes;
-    if (wantedBytes > disk.sizeBytes) {
-      const { path, sizeBytes } = disk;
-      throw new DaemonError({ code: 'DISK_TOO_SMALL', name, path, sizeBytes, wantedBytes });
-    }
     const { machinery } = this.#parts;
-    await file.update((state) => {
-      const sizeBytes = state.sizeBytes || disk.sizeBytes;
-      return { ...this.#asPrimary(node, state), sizeBytes };
+    await takeEpoch({
+      node: machinery.node,
+      random: machinery.random,
+      file,
+      replica: () => this.#replica(node, file),
+      targets: node.settings.targets.flatMap((each) => (each.remote === null ? [] : [each.name])),
+      disk,
+      acceptDrift,
     });
     const sized = { ...disk, sizeBytes: file.state.sizeBytes };
     const security = () => this.#door.securityOf(node.settings);
@@ -254,23 +251,6 @@ export class Replication {
     await node.file?.update((state) => ({ ...state, role: 'init' }));
   }
 
-  /** A replica about to be promoted first ends up at a whole point (C1). */
-  async #finishApply(node: ResourceNode, file: ResourceFile, acceptDrift: boolean) {
-    if (file.state.replica.point === null) return;
-    if (!needsEpoch(file.state, this.#parts.machinery.node)) return;
-    const replica = this.#replica(node, file);
-    try {
-      await replica.open();
-      await replica.idle();
-      const { suspect } = replica.record;
-      if (suspect === null || acceptDrift) return;
-      const resource = node.settings.name;
-      throw new ReceiveError({ code: 'REPLICA_SUSPECT', resource, text: suspect });
-    } finally {
-      await replica.close();
-    }
-  }
-
   #replica(node: ResourceNode, file: ResourceFile): Replica {
     const { machinery, control } = this.#parts;
     const { name } = node.settings;
@@ -281,19 +261,5 @@ export class Replication {
       // One that has a point has a disk: where it is missing, a new one would hide that.
       (size) => control.openReplicaDisk(name, size, file.state.replica.point === null),
     );
-  }
-
-  /** The state of the new primary. What it doubted of its disk as a replica counts no more: its
-   * targets are compared with the disk as it is now. */
-  #asPrimary(node: ResourceNode, state: ResourceState): ResourceState {
-    const { machinery } = this.#parts;
-    const kept = node.settings.targets.filter(({ remote }) => remote !== null);
-    const targets = recordsOf(
-      kept.map(({ name }) => name),
-      state.targets,
-    );
-    if (!needsEpoch(state, machinery.node)) return { ...state, role: 'primary', targets };
-    const taken = promoted(state, machinery.node, machinery.random);
-    return { ...taken, targets, replica: { ...taken.replica, suspect: null } };
   }
 }

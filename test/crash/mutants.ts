@@ -18,7 +18,7 @@ import type { Pair } from './pair.js';
 import { growth } from './story.js';
 
 /** `real` with some members replaced; the others run on the real object. */
-function replaced<T extends object>(real: T, members: Partial<T>): T {
+export function replaced<T extends object>(real: T, members: Partial<T>): T {
   return new Proxy(real, {
     get(whole, name) {
       if (Object.hasOwn(members, name)) return Reflect.get(members, name);
@@ -32,10 +32,10 @@ function replaced<T extends object>(real: T, members: Partial<T>): T {
 const GROWN_FROM_CHUNKS = 5;
 
 /** H6 at the sender, step 7 at the receiver: the disk is never synced. */
-const unsynced = (device: Device): Device => replaced(device, { sync: async () => {} });
+export const unsynced = (device: Device): Device => replaced(device, { sync: async () => {} });
 
 /** Files whose name has `word` are never synced, nor is the directory for word '/'. */
-const filesUnsynced =
+export const filesUnsynced =
   (word: string) =>
   (files: Files): Files =>
     replaced(files, {

@@ -4,11 +4,10 @@
 // Sizes are bytes.
 import { assert } from '../../src/base/assert.js';
 import type { Clock } from '../../src/base/clock.js';
-import { digestOf } from '../../src/base/digest.js';
 import { codeOf } from '../../src/base/errors.js';
 import type { Files } from '../../src/base/files.js';
 import { type Log, silentLog } from '../../src/base/log.js';
-import { hex, type Random, seededRandom } from '../../src/base/random.js';
+import { type Random, seededRandom } from '../../src/base/random.js';
 import { freshState } from '../../src/care/create.js';
 import { promoted } from '../../src/care/promote.js';
 import type { Device } from '../../src/disk/device.js';
@@ -100,8 +99,7 @@ const worldPrints = (world: CrashWorld, bootId: string): Fingerprints => ({
   now: () =>
     world.soon(() => {
       world.alive('fingerprint');
-      const bytes = world.peek(DISK) ?? new Uint8Array(0);
-      return { size: bytes.length, content: hex(digestOf(bytes)) };
+      return { size: world.sizeNow(DISK) ?? 0, content: world.printOf(DISK) ?? '' };
     }),
   differs: (before, now, look) => {
     if (before['size'] !== now['size']) return 'size';
@@ -239,6 +237,34 @@ function watch(device: Device, before: () => void): Device {
   });
 }
 
+/** A replica that is not open yet. */
+export function replicaOver(
+  world: CrashWorld,
+  resourceFile: ResourceFile,
+  { shape, clock, knobs }: Setting,
+  bootId: string,
+): Replica {
+  const files = knobs.replicaFiles?.(world) ?? world;
+  return new Replica({
+    node: 'b',
+    files,
+    resourceFile,
+    openDevice: async (sizeBytes) => {
+      const has = world.sizeNow(DISK);
+      if (has === null) world.plant(DISK, sizeBytes);
+      else if (has < sizeBytes) await growDisk(world, sizeBytes, 5);
+      const device = openWorldDevice(world, DISK);
+      return knobs.replicaDevice?.(device) ?? device;
+    },
+    fingerprints: printsOf(world, bootId, knobs),
+    compute: inlineCompute(packRaw),
+    pack: packRaw,
+    retain: shape.retain,
+    clock,
+    log: knobs.log ?? silentLog,
+  });
+}
+
 export class ReplicaNode {
   readonly world: CrashWorld;
   readonly resourceFile: ResourceFile;
@@ -252,30 +278,12 @@ export class ReplicaNode {
 
   /** Opens the replica by the real recovery code, after making it where there is none. */
   static async open(world: CrashWorld, setting: Setting, bootId: string): Promise<ReplicaNode> {
-    const { shape, clock, knobs } = setting;
-    const files = knobs.replicaFiles?.(world) ?? world;
-    const resourceFile = await stateFile(files, shape, 0);
+    const files = setting.knobs.replicaFiles?.(world) ?? world;
+    const resourceFile = await stateFile(files, setting.shape, 0);
     if (resourceFile.state.role === 'init') {
       await resourceFile.update((state) => ({ ...state, role: 'secondary' }));
     }
-    const replica = new Replica({
-      node: 'b',
-      files,
-      resourceFile,
-      openDevice: async (sizeBytes) => {
-        const has = world.sizeNow(DISK);
-        if (has === null) world.plant(DISK, sizeBytes);
-        else if (has < sizeBytes) await growDisk(world, sizeBytes, 5);
-        const device = openWorldDevice(world, DISK);
-        return knobs.replicaDevice?.(device) ?? device;
-      },
-      fingerprints: printsOf(world, bootId, knobs),
-      compute: inlineCompute(packRaw),
-      pack: packRaw,
-      retain: shape.retain,
-      clock,
-      log: knobs.log ?? silentLog,
-    });
+    const replica = replicaOver(world, resourceFile, setting, bootId);
     await replica.open();
     return new ReplicaNode(world, resourceFile, replica);
   }

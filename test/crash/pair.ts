@@ -29,6 +29,13 @@ export interface Cut {
   answered: boolean;
 }
 
+/** A write of a guest; `flushed`: it has been told that it is durable. */
+export interface Written {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  readonly flushed: boolean;
+}
+
 const never = new AbortController().signal;
 
 /** A world with an empty state directory; `disk` is there already on the primary. */
@@ -65,8 +72,12 @@ export class Pair {
   suspicious = false;
   /** It has been, at some time. */
   drifted = false;
+  /** What a guest of the replica, promoted, has begun to write. */
+  promoted: readonly Written[] = [];
   /** What guests do before a call is passed on, while it is set. */
   during: ((call: string) => Promise<void>) | null = null;
+  /** Told when the sender has been told that a round is committed. */
+  onCommitted: (() => void) | null = null;
   #boots = 0;
   /** The first copy that was filled last. */
   #fill: RoundId | null = null;
@@ -98,6 +109,7 @@ export class Pair {
     const beside = other === 'live' ? still : still.afterCrash('none', random);
     next.suspicious = this.suspicious;
     next.drifted = this.drifted;
+    next.promoted = this.promoted;
     next.senderWorld = side === 'sender' ? after : beside;
     next.receiverWorld = side === 'sender' ? beside : after;
     if (other === 'live' && side === 'sender') next.replica = this.replica;
@@ -135,7 +147,9 @@ export class Pair {
         if (kind === 'round') this.#noteCut(to);
       },
       answered: ({ to }, { outcome }) => {
-        if (outcome === 'committed') this.cutOf(to).answered = true;
+        if (outcome !== 'committed') return;
+        this.cutOf(to).answered = true;
+        this.onCommitted?.();
       },
     });
     this.senderWorld.onStop(() => link.cut());

@@ -10,9 +10,10 @@
 import { assert } from '../../src/base/assert.js';
 import { type Files, FilesError, type OpenMode } from '../../src/base/files.js';
 import type { Random } from '../../src/base/random.js';
-import { DirectoryNode, FileNode, type LossClass, type Unnumbered } from './nodes.js';
+import type { Unnumbered } from './changes.js';
+import { DirectoryNode, FileNode, type LossClass } from './nodes.js';
 import { failed, type Operation, Story } from './story.js';
-import { contentOf, namesOf, Tree } from './tree.js';
+import { contentOf, namesOf, Tree, type Unsynced } from './tree.js';
 import { WorldFile } from './world-file.js';
 
 export type { LossClass } from './nodes.js';
@@ -89,10 +90,27 @@ export class CrashWorld extends Story implements Files {
     return this.#tree.unsyncedDirectories();
   }
 
+  /** Every change that a crash may take, in the order in which they were made. */
+  unsynced(): Unsynced[] {
+    return this.#tree.unsynced();
+  }
+
+  /** Equal for worlds that read the same, holes included. The content of files whose path matches
+   * `except` does not count. */
+  fingerprint(except: RegExp | null = null): string {
+    return this.#tree.fingerprint(except);
+  }
+
   /** Whole content as it reads now, or null. */
   peek(path: string): Uint8Array | null {
     const node = this.#tree.find(path);
     return node?.kind === 'file' ? node.latest.bytes() : null;
+  }
+
+  /** Another one when the content of a file is another; null: no such file. */
+  printOf(path: string): string | null {
+    const node = this.#tree.find(path);
+    return node?.kind === 'file' ? node.latest.fingerprint() : null;
   }
 
   /** Size of a file as it reads now, or null. */

@@ -5,27 +5,19 @@
 // for one entry only from the end (no later change of an entry survives an earlier lost one).
 import { assert } from '../../src/base/assert.js';
 import type { Random } from '../../src/base/random.js';
-import { SECTOR_BYTES } from '../../src/base/units.js';
+import { apply, applyFate, applyTorn, type Fates, type FileChange } from './changes.js';
 import { Sparse } from './sparse.js';
 
 /**
  * What a crash takes. 'none': the process died, all that was written survives. 'all': every
  * un-synced change is gone. 'seeded': each survives or not, writes also in part. `only`: the
  * un-synced changes of that one file (or that one directory's entries) are gone, no others.
+ * `fates`: each as named there.
  */
-export type LossClass = 'none' | 'all' | 'seeded' | { readonly only: string };
-
-export type FileChange =
-  | { readonly kind: 'write'; readonly sequence: number; offset: number; bytes: Uint8Array }
-  | { readonly kind: 'zero'; readonly sequence: number; offset: number; length: number }
-  | { readonly kind: 'truncate'; readonly sequence: number; bytes: number };
-
-/** A change that has not got its number yet. */
-export type Unnumbered = FileChange extends infer C
-  ? C extends FileChange
-    ? Omit<C, 'sequence'>
-    : never
-  : never;
+export type LossClass =
+  | ('none' | 'all' | 'seeded')
+  | { readonly only: string }
+  | { readonly fates: Fates };
 
 export class FileNode {
   readonly kind = 'file';
@@ -93,6 +85,13 @@ export class FileNode {
     }
     return new FileNode(content);
   }
+
+  /** What a crash leaves of the content that treats each un-synced change as it is told. */
+  survivorOf(fates: Fates): FileNode {
+    const content = this.durable.copy();
+    for (const change of this.unsynced) applyFate(content, change, fates.get(change.sequence));
+    return new FileNode(content);
+  }
 }
 
 export class DirectoryNode {
@@ -145,32 +144,4 @@ export function survivingEntries(
     }
   }
   return entriesOf;
-}
-
-function apply(content: Sparse, change: FileChange): void {
-  if (change.kind === 'write') content.write(change.bytes, change.offset);
-  else if (change.kind === 'zero') content.zero(change.offset, change.length);
-  else content.truncate(change.bytes);
-}
-
-/** A change lost, whole, or in any subset of its sectors; each with a third of the chance. */
-function applyTorn(content: Sparse, change: FileChange, random: Random): void {
-  const fate = random.below(3);
-  if (fate === 0) return;
-  if (fate === 1 || change.kind === 'truncate') {
-    apply(content, change);
-    return;
-  }
-  const length = change.kind === 'write' ? change.bytes.length : change.length;
-  const end = change.offset + length;
-  for (let at = change.offset; at < end; ) {
-    const next = Math.min(end, (Math.floor(at / SECTOR_BYTES) + 1) * SECTOR_BYTES);
-    if (random.below(2) === 0) {
-      if (change.kind === 'zero') content.zero(at, next - at);
-      else content.write(change.bytes.subarray(at - change.offset, next - change.offset), at);
-    }
-    at = next;
-  }
-  // The new size may reach the disk while the bytes did not: they read as zeroes then.
-  if (change.kind === 'write' && random.below(2) === 0) content.grow(end);
 }

@@ -3,12 +3,17 @@
 // with the original until one of them writes. Offsets and lengths are bytes; what was never written
 // reads as zeroes.
 import { assert } from '../../src/base/assert.js';
+import { digestOf } from '../../src/base/digest.js';
+import { hex } from '../../src/base/random.js';
 
 export const PAGE_BYTES = 4096;
 /** Grain in which space is counted, as a file system counts it. */
 export const SPACE_BYTES = 4096;
 
 type Page = { owner: object; bytes: Uint8Array; spaceMask: number };
+
+/** Of pages that nobody owns any more, and so nobody writes. */
+const digests = new WeakMap<Page, string>();
 
 export class Sparse {
   #pages = new Map<number, Page>();
@@ -100,8 +105,26 @@ export class Sparse {
   /** All of it in one array; for small files. */
   bytes(): Uint8Array {
     const out = new Uint8Array(this.#size);
-    this.read(out, 0);
+    for (const [index, { bytes }] of this.#pages) {
+      const at = index * PAGE_BYTES;
+      out.set(bytes.subarray(0, Math.max(0, this.#size - at)), Math.min(at, this.#size));
+    }
     return out;
+  }
+
+  /** Equal for equal content in the same pages. */
+  fingerprint(): string {
+    const pages = [...this.#pages].sort(([a], [b]) => a - b);
+    const texts = pages.map(([index, page]) => `${index}:${this.#digest(page)}`);
+    return `${this.#size} ${texts.join(' ')}`;
+  }
+
+  #digest(page: Page): string {
+    const known = page.owner === this.#owner ? undefined : digests.get(page);
+    if (known !== undefined) return known;
+    const digest = hex(digestOf(page.bytes));
+    if (page.owner !== this.#owner) digests.set(page, digest);
+    return digest;
   }
 
   #own(index: number): Page {

@@ -26,6 +26,8 @@ interface Failure {
 export class Story {
   /** Settles when the world stops. */
   readonly stopped: Promise<void>;
+  /** Told of each step that happens, when it begins. */
+  onStep: ((step: number, what: string) => void) | null = null;
   #turn: () => Promise<void>;
   #steps = 0;
   #crashStep = Number.POSITIVE_INFINITY;
@@ -104,9 +106,6 @@ export class Story {
     if (this.#stoppedAt !== null) throw new WorldStopped(what);
   }
 
-  /** Called at every step, before it happens. */
-  onStep: (() => void) | null = null;
-
   /** Throws WorldStopped, or the failure asked for. A 'step' is counted and may be the crash. */
   enter(operation: Operation, path: string, kind: 'look' | 'step', note = ''): void {
     if (kind === 'step' && this.#steps >= this.#crashStep) {
@@ -114,8 +113,8 @@ export class Story {
     }
     this.alive(`${operation} ${path}${note}`);
     if (kind === 'step') {
+      this.onStep?.(this.#steps, `${operation} ${path}${note}`);
       this.#steps += 1;
-      this.onStep?.();
     }
     const index = this.#failures.findIndex(
       (one) =>

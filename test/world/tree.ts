@@ -2,7 +2,9 @@
 // the un-synced changes of entries in order. Decides what a crash leaves of it (nodes.ts: what may
 // be lost). Paths are absolute, their names separated by '/'.
 import { assert } from '../../src/base/assert.js';
-import type { Random } from '../../src/base/random.js';
+import { digestOf } from '../../src/base/digest.js';
+import { hex, type Random } from '../../src/base/random.js';
+import { sectorsOf } from './changes.js';
 import {
   type DirectoryChange,
   DirectoryNode,
@@ -14,6 +16,18 @@ import {
   survivingEntries,
 } from './nodes.js';
 import { Sparse } from './sparse.js';
+
+/** A change that a crash may take. */
+export interface Unsynced {
+  readonly sequence: number;
+  /** Of the file, or of the first entry that changes. */
+  readonly path: string;
+  readonly what: 'write' | 'zero' | 'truncate' | 'entry';
+  /** It may be torn where there are several; 0 of what cannot be. */
+  readonly sectors: number;
+  /** A write that makes the file longer than it is on the disk. */
+  readonly grows: boolean;
+}
 
 export class Tree {
   readonly root: DirectoryNode;
@@ -102,18 +116,56 @@ export class Tree {
     return found.filter((path) => path !== null).sort();
   }
 
+  /** Every change that a crash may take, in their order. */
+  unsynced(): Unsynced[] {
+    const found: Unsynced[] = [];
+    for (const [file, path] of this.#reachable()) {
+      for (const change of file.unsynced) {
+        const end = change.kind === 'write' ? change.offset + change.bytes.length : 0;
+        const facts = { sequence: change.sequence, path, what: change.kind };
+        const grows = end > file.durable.size;
+        found.push({ ...facts, sectors: sectorsOf(change), grows });
+      }
+    }
+    for (const { sequence, entries } of this.#changes) {
+      const [first] = entries;
+      const at = first === undefined ? '' : (this.#pathOf(first.directory) ?? '?');
+      const facts = { sequence, path: `${at}/${first?.name}`, what: 'entry' as const };
+      found.push({ ...facts, sectors: 0, grows: false });
+    }
+    return found.sort((a, b) => a.sequence - b.sequence);
+  }
+
+  fingerprint(except: RegExp | null): string {
+    const numbers = new Map<FileNode, number>(); // one file may have two names
+    const lines: string[] = [];
+    for (const [path, file] of this.files()) {
+      const number = numbers.get(file) ?? numbers.size;
+      numbers.set(file, number);
+      const content = except?.test(path) ? '' : file.latest.fingerprint();
+      lines.push(`${path} ${number} ${content}`);
+    }
+    return hex(digestOf(new TextEncoder().encode(lines.sort().join('\n'))));
+  }
+
   /** What a crash leaves. */
   survivor(loss: LossClass, random: Random): Tree {
-    const only = typeof loss === 'object' ? this.find(loss.only) : null;
-    assert(typeof loss !== 'object' || only !== null, 'the one to lose exists');
+    const fates = typeof loss === 'object' && 'fates' in loss ? loss.fates : null;
+    const only = typeof loss === 'object' && 'only' in loss ? this.find(loss.only) : null;
+    assert(typeof loss !== 'object' || only !== null || fates !== null, 'what to lose exists');
     const general = typeof loss === 'object' ? 'none' : loss;
     const entriesOf = survivingEntries(this.#changes, (change) => {
+      if (fates !== null) return fates.get(change.sequence) !== 'lost';
       if (general === 'seeded') return random.below(2) === 0;
       return general === 'none' && !change.entries.some((entry) => entry.directory === only);
     });
     const copies = new Map<FileNode, FileNode>(); // one file may be left under two names
     const fileLeft = (file: FileNode): FileNode => {
-      const copy = copies.get(file) ?? file.survivor(file === only ? 'all' : general, random);
+      const left = () =>
+        fates !== null
+          ? file.survivorOf(fates)
+          : file.survivor(file === only ? 'all' : general, random);
+      const copy = copies.get(file) ?? left();
       copies.set(file, copy);
       return copy;
     };
@@ -127,6 +179,21 @@ export class Tree {
       return to;
     };
     return new Tree(directoryLeft(this.root));
+  }
+
+  /** The files that a crash may leave, each with a name it has, had or was to have. */
+  #reachable(directory = this.root, at = '', found = new Map<FileNode, string>()) {
+    const changed = this.#changes.flatMap(({ entries }) =>
+      entries.filter((entry) => entry.directory === directory),
+    );
+    const named = changed.flatMap(({ name, node }) =>
+      node === null ? [] : [[name, node] as const],
+    );
+    for (const [name, node] of [...directory.durable, ...named, ...directory.latest]) {
+      if (node.kind === 'file') found.set(node, `${at}/${name}`);
+      else this.#reachable(node, `${at}/${name}`, found);
+    }
+    return found;
   }
 
   #pathOf(wanted: DirectoryNode, from = this.root, at = ''): string | null {

@@ -42,8 +42,8 @@ export const FULL_STATE: ResourceState = {
   targets: {
     b: { ...EMPTY_TARGET, point: point(42), proposed: { point: point(43), from: point(42) } },
   },
-  clean: { fingerprint: { kind: 'file', dev: 1, mtimeNs: '2', serial: null } },
-  running: { bootId: 'x', fingerprint: {}, metaflush: true },
+  clean: { fingerprint: { kind: 'file', dev: 1, mtimeNs: '2', serial: null }, maps: 3 },
+  running: { bootId: 'x', fingerprint: {}, metaflush: true, maps: 3 },
   replica: {
     ...EMPTY_REPLICA,
     point: point(42),
