@@ -44,6 +44,8 @@ export class Guest {
   answers = 0;
   /** Of the flushes that were answered: when the latest one was issued. */
   flushedAt: Stamp = Number.NEGATIVE_INFINITY;
+  /** What was answered with FUA. */
+  readonly fua = new Set<OperationRecord>();
 
   constructor(client: number, log: BlockLog, random: Random) {
     this.client = client;
@@ -87,6 +89,7 @@ export class Guest {
       const error = await link.ask(chosen.fields, chosen.payload);
       assert.equal(error, 0, `NBD error for ${JSON.stringify(chosen.fields)}`);
       if (chosen.record) this.#log.answered(chosen.record);
+      if (chosen.record && chosen.fields.flags === FUA) this.fua.add(chosen.record);
       if (chosen.fields.type === CMD.FLUSH) this.flushedAt = Math.max(this.flushedAt, issuedAt);
       this.answers += 1;
       await sleep(this.#random.below(PAUSE_MS_MAX));
