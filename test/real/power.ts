@@ -1,7 +1,7 @@
 // Power that can be cut: an ext4 whose disk has a volatile write cache, which keeps what is written
 // until a FLUSH comes. A 'lost' cache, nbdkit's cache filter, loses with its kill -9 exactly what
 // was not flushed: data, names and journal alike. A 'torn' one, volatile-disk.ts, leaves any part
-// of it, by seed. nbdfuse shows its export as a file, a loop device makes it a disk. All is undone
+// of it, by seed, while writeback.ts sees to it that much of it gets there. nbdfuse shows its export as a file, a loop device makes it a disk. All is undone
 // after the test; call it after the nodes were made, whose hooks run first. Keep what is dirty on
 // it small: the page cache above must be written through processes below.
 import assert from 'node:assert/strict';
@@ -31,6 +31,7 @@ type Cache = 'lost' | 'torn';
 const TRIES_MAX = 500;
 const TRY_MS = 20;
 const VOLATILE_DISK = join(import.meta.dirname, 'volatile-disk.js');
+const WRITEBACK = join(import.meta.dirname, 'writeback.js');
 /** The journal commits by itself every five seconds: by that time a lie would have become true. */
 const COMMIT_SECONDS = 300;
 
@@ -76,6 +77,7 @@ export class PowerDisk {
   #isCutting = false;
   #server: ChildProcess | null = null;
   #shown: ChildProcess | null = null;
+  #writeback: ChildProcess | null = null;
   /** The same device each time: its number is part of what tells one disk from another (H11). */
   #device: string | null = null;
 
@@ -109,6 +111,9 @@ export class PowerDisk {
     this.#device ??= stdout.trim();
     const commit = `commit=${COMMIT_SECONDS}`;
     await succeed('timeout', '20', 'mount', '-o', commit, this.#device, this.folder);
+    if (this.#cache === 'lost') return;
+    const words = [WRITEBACK, this.folder];
+    this.#writeback = spawn(process.execPath, words, { stdio: ['pipe', 'ignore', 'inherit'] });
   }
 
   /** At once, whatever is under way; to be called in one turn with the kill of what runs on it.
@@ -125,6 +130,7 @@ export class PowerDisk {
     this.#isCutting = false;
     await gone(this.#server);
     this.takeDown();
+    await gone(this.#writeback);
     await gone(this.#shown);
   }
 
@@ -132,6 +138,7 @@ export class PowerDisk {
   takeDown(): void {
     standing.delete(this);
     this.#server?.kill('SIGKILL');
+    this.#writeback?.kill('SIGKILL');
     quick('umount', '-l', this.folder);
     if (this.#device !== null) quick('losetup', '-d', this.#device);
     quick('fusermount3', '-u', '-z', this.#fuse);

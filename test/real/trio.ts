@@ -15,6 +15,8 @@ export interface TrioOptions {
   readonly ofB?: string;
   readonly ofC?: string;
   readonly hastdArgs?: readonly string[];
+  /** False: `insecure on`, plain TCP. */
+  readonly tls?: boolean;
 }
 
 export interface Trio {
@@ -49,13 +51,14 @@ export async function makeTrio(t: TestContext, options: TrioOptions): Promise<Tr
     `on ${name} { statedir ${folder}/${name}  control unix://${folder}/${name}.ctl  ` +
     `export unix://${folder}/${name}.nbd  listen tcp://127.0.0.1:${port}  ` +
     `pidfile ${folder}/${name}.pid }\n`;
+  const security = options.tls === false ? 'insecure on' : `secret ${folder}/hast.key`;
   const rewrite: Trio['rewrite'] = (given) => {
     const { config: statements = 'interval 1h', ofB = '', ofC = '', withC = true } = given;
     const lines = [
       on('a', portA),
       on('b', portB),
       on('c', portC),
-      `resource vm1 {\n  replication periodic\n  ${statements}\n  secret ${folder}/hast.key\n`,
+      `resource vm1 {\n  replication periodic\n  ${statements}\n  ${security}\n`,
       `  target b { remote tcp://127.0.0.1:${toB.port}\n ${ofB} }\n`,
       withC ? `  target c { remote tcp://127.0.0.1:${toC.port}\n ${ofC} }\n` : '',
       `  on a { local ${folder}/a.img }\n`,
