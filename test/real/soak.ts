@@ -7,6 +7,8 @@ import { Argument, Command, InvalidArgumentError } from 'commander';
 import { systemClock } from '../../src/base/clock.js';
 import { seedFromEnv } from './guest.js';
 import { type Cast, killsAndPromotion } from './kill-story.js';
+import { badNetwork } from './network-story.js';
+import { replicaCuts, senderCuts } from './power-story.js';
 
 const MINUTE_MS = 60_000;
 /** What a checker must remember grows with a story: many short ones, each with new nodes. */
@@ -18,27 +20,34 @@ const CASTS: readonly Cast[] = [
   { targets: 2, metaflush: 'off' },
 ];
 
+const CUTS_IN_STORY = 10;
+/** Of the network, where `--minutes` does not say it. */
+const NETWORK_MINUTES = 8;
+
 interface Options {
   readonly kills: number;
+  /** Of each side. */
+  readonly cuts: number;
   readonly seed: number;
   /** Null: as long as it takes. */
   readonly minutes: number | null;
 }
 
-const SOAKS = { kill: soakKill };
+const SOAKS = { kill: soakKill, network: soakNetwork, power: soakPower };
 type Kind = keyof typeof SOAKS;
-const KINDS: readonly Kind[] = ['kill'];
+const KINDS: readonly Kind[] = ['kill', 'network', 'power'];
 
 const program = new Command('soak')
   .description('the long stories of real processes')
   .addArgument(new Argument('[kind]').choices([...KINDS, 'all']).default('all'))
   .option('--kills <n>', 'SIGKILLs of a sender or a receiver', count, 500)
-  .option('--minutes <n>', 'begin no story after as many, for each kind', count)
+  .option('--cuts <n>', 'power cuts of each side; needs root', count, 50)
+  .option('--minutes <n>', 'of the network (8); of the others: begin no story after as many', count)
   .option('--seed <n>', 'of the first story (also HAST_SEED); the next have the next', count)
   .action(async (kind: Kind | 'all', given: Partial<Options>) => {
-    const { kills = 500, minutes = null, seed = seedFromEnv() } = given;
+    const { kills = 500, cuts = 50, minutes = null, seed = seedFromEnv() } = given;
     for (const one of KINDS) {
-      if (kind === 'all' || kind === one) await SOAKS[one]({ kills, minutes, seed });
+      if (kind === 'all' || kind === one) await SOAKS[one]({ kills, cuts, minutes, seed });
     }
   });
 // Ends through its exit handlers: no daemon stays behind.
@@ -67,6 +76,26 @@ function soakKill(options: Options): Promise<void> {
     const title = `${kills} kills, targets ${cast.targets}, metaflush ${cast.metaflush}`;
     await test(`${title}, HAST_SEED=${seed}`, (t) => killsAndPromotion(t, cast, { kills, seed }));
   });
+}
+
+async function soakPower(options: Options): Promise<void> {
+  await stories(options.cuts, CUTS_IN_STORY, options, async (cuts, seed) => {
+    const metaflush = seed % 2 === 0 ? 'off' : 'on';
+    const tale = { metaflush, cuts, seed } as const;
+    const title = `${cuts} power cuts of the sender, metaflush ${metaflush}`;
+    await test(`${title}, HAST_SEED=${seed}`, (t) => senderCuts(t, tale));
+    await test(`${cuts} power cuts of the receiver, HAST_SEED=${seed}`, (t) =>
+      replicaCuts(t, tale));
+  });
+}
+
+/** Half of the time with TLS, half without. */
+async function soakNetwork({ minutes, seed }: Options): Promise<void> {
+  const seconds = ((minutes ?? NETWORK_MINUTES) * 60) / 2;
+  for (const tls of [true, false]) {
+    const title = `${seconds} s of a bad network, ${tls ? 'TLS' : 'plain TCP'}`;
+    await test(`${title}, HAST_SEED=${seed}`, (t) => badNetwork(t, { tls, seed, seconds }));
+  }
 }
 
 function nowMs(): number {

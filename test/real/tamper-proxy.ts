@@ -75,8 +75,8 @@ export class TamperProxy {
     }
   }
 
-  /** Turns over a bit of one byte, `after` bytes from now. */
-  corrupt(way: Way, after: number): void {
+  /** Turns over a bit of one byte, `after` bytes from now; null: of none. */
+  corrupt(way: Way, after: number | null): void {
     this.#flipAfter[way] = after;
   }
 

@@ -17,6 +17,8 @@ export interface TrioOptions {
   readonly hastdArgs?: readonly string[];
   /** False: `insecure on`, plain TCP. */
   readonly tls?: boolean;
+  /** False: c is not named, and startTrio leaves it alone. */
+  readonly withC?: boolean;
 }
 
 export interface Trio {
@@ -29,7 +31,7 @@ export interface Trio {
   readonly toB: TamperProxy;
   readonly toC: TamperProxy;
   /** Writes the file anew, with c or without; to reload it is the test's business. */
-  rewrite(options: Pick<TrioOptions, 'config' | 'ofB' | 'ofC'> & { withC?: boolean }): void;
+  rewrite(options: Pick<TrioOptions, 'config' | 'ofB' | 'ofC' | 'withC'>): void;
 }
 
 /** Configuration, secret, proxies and three nodes; nothing is started, no resource created. */
@@ -84,9 +86,10 @@ export async function makeTrio(t: TestContext, options: TrioOptions): Promise<Tr
 export async function startTrio(t: TestContext, options: TrioOptions): Promise<Trio> {
   const trio = await makeTrio(t, options);
   const { a, b, c } = trio;
-  await Promise.all([a.hastd(), b.hastd(), c.hastd()]);
+  const replicas = options.withC === false ? [b] : [b, c];
+  await Promise.all([a, ...replicas].map((node) => node.hastd()));
   await a.ask('create', '-m', String(options.sizeBytes), 'vm1');
-  for (const replica of [b, c]) {
+  for (const replica of replicas) {
     await replica.ask('create', 'vm1');
     await replica.ask('role', 'secondary', 'vm1');
   }
