@@ -26,6 +26,8 @@ const WRITTEN_EXTENTS = 3;
 const DISK_BYTES = 128 * MIB;
 const RUN_MS_MAX = 1200;
 const PAUSE_MS = 50;
+/** What a round of either side comes to, and more: each step of both ladders has its cuts. */
+const FLUSHES_MAX = 40;
 const SWALLOW_SYNC = join(import.meta.dirname, 'swallow-sync.js');
 const SEEDS = 2 ** 31;
 
@@ -195,8 +197,8 @@ class Scene {
     const stop = watched.rounds(PAUSE_MS);
     await until('a round is committed', async () => (await numberOf()) > before);
     await sleep(this.random.below(RUN_MS_MAX));
-    const answered = await numberOf();
     await this.#fails(0);
+    const answered = await numberOf();
     return { answered, stop };
   }
 
@@ -231,9 +233,11 @@ class Scene {
   /** Everything stops within one turn; then the power is back. */
   async #fails(afterMs: number): Promise<void> {
     await sleep(afterMs);
-    const ended = this.#on.kill('SIGKILL'); // both are sent before anything is waited for
-    this.#disk.cut(this.random.below(SEEDS));
-    await ended;
+    const flushes = this.random.below(4) === 0 ? 0 : 1 + this.random.below(FLUSHES_MAX);
+    const { pid } = this.#on;
+    assert.ok(pid !== undefined);
+    await this.#disk.cutWith(pid, flushes, this.random.below(SEEDS));
+    await this.#on.kill('SIGKILL');
     await this.#disk.off();
     await this.#disk.on();
     this.#boot();

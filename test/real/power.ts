@@ -74,7 +74,6 @@ export class PowerDisk {
   readonly #cache: Cache;
   /** Of the last cut of a torn cache. */
   survived: CutReport | null = null;
-  #isCutting = false;
   #server: ChildProcess | null = null;
   #shown: ChildProcess | null = null;
   #writeback: ChildProcess | null = null;
@@ -111,26 +110,29 @@ export class PowerDisk {
     this.#device ??= stdout.trim();
     const commit = `commit=${COMMIT_SECONDS}`;
     await succeed('timeout', '20', 'mount', '-o', commit, this.#device, this.folder);
-    if (this.#cache === 'lost') return;
+    // It outlives cuts: after a start it would come too late for the next one.
+    if (this.#cache === 'lost' || this.#writeback !== null) return;
     const words = [WRITEBACK, this.folder];
     this.#writeback = spawn(process.execPath, words, { stdio: ['pipe', 'ignore', 'inherit'] });
   }
 
-  /** At once, whatever is under way; to be called in one turn with the kill of what runs on it.
-   * `seed`: of what survives, where the cache is torn. */
-  cut(seed = 0): void {
-    if (this.#cache === 'lost') this.#server?.kill('SIGKILL');
-    else this.#server?.stdin?.write(`cut ${seed}\n`);
-    this.#isCutting = true;
+  /** At once, whatever is under way; to be called in one turn with the kill of what runs on it. */
+  cut(): void {
+    this.#server?.kill('SIGKILL');
+  }
+
+  /** Of a torn cache: with the end of process `pid`, which runs on it, when so many further FLUSH
+   * have come (or no more come). `seed`: of what survives. Resolves when it has happened. */
+  async cutWith(pid: number, flushes: number, seed: number): Promise<void> {
+    this.#server?.stdin?.write(`cut ${seed} ${pid} ${flushes}\n`);
+    await gone(this.#server);
   }
 
   /** Takes down what is left of it; what ran on it has ended. */
   async off(): Promise<void> {
-    if (!this.#isCutting) this.#server?.kill('SIGKILL');
-    this.#isCutting = false;
+    this.#server?.kill('SIGKILL');
     await gone(this.#server);
     this.takeDown();
-    await gone(this.#writeback);
     await gone(this.#shown);
   }
 
@@ -138,7 +140,6 @@ export class PowerDisk {
   takeDown(): void {
     standing.delete(this);
     this.#server?.kill('SIGKILL');
-    this.#writeback?.kill('SIGKILL');
     quick('umount', '-l', this.folder);
     if (this.#device !== null) quick('losetup', '-d', this.#device);
     quick('fusermount3', '-u', '-z', this.#fuse);
@@ -159,6 +160,8 @@ export class PowerDisk {
   }
 
   async end(): Promise<void> {
+    this.#writeback?.kill('SIGKILL');
+    await gone(this.#writeback);
     await this.off();
     if (!isMounted(this.folder)) rmSync(this.#base, { recursive: true, force: true });
   }

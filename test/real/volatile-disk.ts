@@ -1,9 +1,11 @@
 // A disk whose power can be cut, as a program: volatile-disk.js IMAGE SOCKET serves IMAGE by NBD
-// (fixed newstyle, one export of any name) through a VolatileCache. A line `cut SEED` on standard
-// input is the power cut: the image gets what survives, a CutReport goes to standard output, and
-// the program ends. It ends without one when standard input does: its test is gone. A process of
-// its own, because a kernel that mounts it waits for it: never its user. Written from proto.md, not
-// from src/nbd. Offsets and lengths are bytes.
+// (fixed newstyle, one export of any name) through a VolatileCache. A line `cut SEED PID FLUSHES` on
+// standard input is the power cut, at once or when so many further FLUSH have come, before the last
+// of them has any effect: where much is at stake. Process PID, which runs on this disk, is killed,
+// the image gets what survives, a CutReport goes to standard output, and the program ends; nobody
+// hears of an error before. It ends without a cut when standard input does: its test is gone. A
+// process of its own, because a kernel that mounts it waits for it: never its user. Written from
+// proto.md, not from src/nbd. Offsets and lengths are bytes.
 import { fstatSync, openSync, writeSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -19,6 +21,8 @@ const REP = { ACK: 1, INFO: 3, UNSUPPORTED: 2 ** 31 + 1 };
 /** Has flags, takes FLUSH and FUA. No MULTI_CONN: one connection is enough. */
 const TRANSMISSION_FLAGS = 1 | 4 | 8;
 const EINVAL = 22;
+/** Where so many FLUSH do not come, the power fails without them. */
+const IDLE_MS_MAX = 1500;
 
 const [imagePath = '', socketPath = ''] = process.argv.slice(2);
 const image = openSync(imagePath, 'r+');
@@ -30,14 +34,29 @@ createServer((socket) => {
   void serve(socket).finally(() => socket.destroy());
 }).listen(socketPath);
 
+let coming: { readonly seed: number; readonly pid: number; flushes: number } | null = null;
 createInterface(process.stdin)
   .on('line', (line) => {
-    // One turn: nothing is answered between the cut and the end.
-    const report = cache.cut(seededRandom(Number(/^cut (\d+)$/.exec(line)?.[1])));
-    writeSync(1, `${JSON.stringify(report)}\n`);
-    process.exit(0);
+    const [seed = 0, pid = 0, flushes = 0] = line.split(' ').slice(1).map(Number);
+    coming = { seed, pid, flushes };
+    if (flushes === 0) cut(seed, pid);
+    setTimeout(cut, IDLE_MS_MAX, seed, pid);
   })
   .on('close', () => process.exit(0));
+
+/** One turn: nothing is answered between the cut and the end. */
+function cut(seed: number, pid: number): never {
+  process.kill(pid, 'SIGKILL');
+  const report = cache.cut(seededRandom(seed));
+  writeSync(1, `${JSON.stringify(report)}\n`);
+  process.exit(0);
+}
+
+function flush(): void {
+  if (coming !== null) coming.flushes -= 1;
+  if (coming?.flushes === 0) cut(coming.seed, coming.pid);
+  cache.flush();
+}
 
 /** Takes exactly as many bytes as asked for; null: the stream has ended. */
 type Take = (length: number) => Promise<Buffer | null>;
@@ -116,7 +135,7 @@ function answer(head: Buffer, length: number, payload: Buffer | null) {
       else cache.write(offset, payload ?? nothing);
       return { error: 0, data: nothing };
     case CMD.FLUSH:
-      cache.flush();
+      flush();
       return { error: 0, data: nothing };
     default:
       return { error: EINVAL, data: nothing };
