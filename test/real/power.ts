@@ -1,11 +1,12 @@
 // Power that can be cut: an ext4 whose disk has a volatile write cache, which keeps what is written
 // until a FLUSH comes. A 'lost' cache, nbdkit's cache filter, loses with its kill -9 exactly what
 // was not flushed: data, names and journal alike. A 'torn' one, volatile-disk.ts, leaves any part
-// of it, by seed, while writeback.ts sees to it that much of it gets there. nbdfuse shows its export as a file, a loop device makes it a disk. All is undone
-// after the test; call it after the nodes were made, whose hooks run first. Keep what is dirty on
-// it small: the page cache above must be written through processes below.
+// of it, by seed; writeback.ts can see to it that much of it gets there. nbdfuse shows its export
+// as a file, a loop device makes it a disk. All is undone after the test; call it after the nodes
+// were made, whose hooks run first. Keep what is dirty on it small: the page cache above must be
+// written through processes below.
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -112,8 +113,8 @@ export class PowerDisk {
     await succeed('timeout', '20', 'mount', '-o', commit, this.#device, this.folder);
     // It outlives cuts: after a start it would come too late for the next one.
     if (this.#cache === 'lost' || this.#writeback !== null) return;
-    const words = [WRITEBACK, this.folder];
-    this.#writeback = spawn(process.execPath, words, { stdio: ['pipe', 'ignore', 'inherit'] });
+    const stdio: StdioOptions = ['pipe', 'ignore', 'inherit'];
+    this.#writeback = spawn(process.execPath, [WRITEBACK], { stdio });
   }
 
   /** At once, whatever is under way; to be called in one turn with the kill of what runs on it. */
@@ -126,6 +127,12 @@ export class PowerDisk {
   async cutWith(pid: number, flushes: number, seed: number): Promise<void> {
     this.#server?.stdin?.write(`cut ${seed} ${pid} ${flushes}\n`);
     await gone(this.#server);
+  }
+
+  /** What is written to files below this folder of it is soon in the cache of the disk, and then
+   * durable with any flush; other files stay in memory until they are synced. Null: all do. */
+  hurry(folder: string | null): void {
+    this.#writeback?.stdin?.write(`${folder === null ? '' : join(this.folder, folder)}\n`);
   }
 
   /** Takes down what is left of it; what ran on it has ended. */

@@ -1,7 +1,8 @@
 // The volatile cache of a disk: what is written is kept in memory until a flush, and when the power
 // fails, any part of it may have reached the disk, in any order and torn at 512 bytes. Guarantee:
 // what was flushed, or written with FUA, is in the image; of what came later each sector holds what
-// it held, or one of the contents written to it since. Offsets and lengths are bytes, whole sectors.
+// it held, or one of the contents written to it since. Offsets and lengths are bytes, whole
+// sectors.
 import assert from 'node:assert/strict';
 import { readSync, writeSync } from 'node:fs';
 import type { Random } from '../../src/base/random.js';

@@ -1,11 +1,11 @@
 // A disk whose power can be cut, as a program: volatile-disk.js IMAGE SOCKET serves IMAGE by NBD
-// (fixed newstyle, one export of any name) through a VolatileCache. A line `cut SEED PID FLUSHES` on
-// standard input is the power cut, at once or when so many further FLUSH have come, before the last
-// of them has any effect: where much is at stake. Process PID, which runs on this disk, is killed,
-// the image gets what survives, a CutReport goes to standard output, and the program ends; nobody
-// hears of an error before. It ends without a cut when standard input does: its test is gone. A
-// process of its own, because a kernel that mounts it waits for it: never its user. Written from
-// proto.md, not from src/nbd. Offsets and lengths are bytes.
+// (fixed newstyle, one export of any name) through a VolatileCache. A line `cut SEED PID FLUSHES`
+// on standard input is the power cut, at once or when so many further FLUSH have come, before the
+// last of them has any effect: where much is at stake. Process PID, which runs on this disk, is
+// killed, the image gets what survives, a CutReport goes to standard output, and the program ends;
+// nobody hears of an error before. It ends without a cut when standard input does: its test is
+// gone. A process of its own, because a kernel that mounts it waits for it: never its user. Written
+// from proto.md, not from src/nbd. Offsets and lengths are bytes.
 import { fstatSync, openSync, writeSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';

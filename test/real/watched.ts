@@ -37,15 +37,21 @@ export class Watched {
   readonly #primary: RealNode;
   readonly #seen = new Map<string, Seen>();
 
-  /** `base`: content before the first write; null: zeroes. */
-  constructor(primary: RealNode, sizeBytes: number, seed: number, base: Buffer | null = null) {
+  /** `base`: content before the first write; null: zeroes. `wanders`: as of Guest. */
+  constructor(
+    primary: RealNode,
+    sizeBytes: number,
+    seed: number,
+    base: Buffer | null = null,
+    wanders = false,
+  ) {
     this.#primary = primary;
     const baseOf = (block: number): Uint8Array | null =>
       base?.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES) ?? null;
     this.log = new BlockLog({ sizeBytes, seed, base: baseOf });
     this.guests = Array.from(
       { length: GUESTS },
-      (_, client) => new Guest(client, this.log, seededRandom(seed + 1 + client)),
+      (_, client) => new Guest(client, this.log, seededRandom(seed + 1 + client), wanders),
     );
   }
 

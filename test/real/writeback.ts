@@ -1,9 +1,11 @@
-// Writeback in a hurry, as a program: writeback.js FOLDER has the kernel write what is dirty of the
-// files below FOLDER to their disk again and again, and flushes nothing. Without it, what a disk's
-// volatile cache holds is only what somebody is just flushing: the kernel would wait for seconds.
-// A process of its own, as whatever waits for a disk under test. Ends with its standard input.
+// Writeback in a hurry, as a program: has the kernel write what is dirty of the files below a
+// folder to their disk again and again, and flushes nothing. Without it, what a disk's volatile
+// cache holds is only what somebody is just flushing: the kernel would wait for seconds. Each line
+// of standard input names the folder from then on, an empty one none. A process of its own, as
+// whatever waits for a disk under test. Ends with its standard input.
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import koffi from 'koffi';
 
@@ -13,10 +15,15 @@ const syncFileRange = koffi
   .load(null)
   .func('int sync_file_range(int fd, int64 offset, int64 length, uint flags)');
 
-const [folder = ''] = process.argv.slice(2);
-process.stdin.on('close', () => process.exit(0)).resume();
+let folder = '';
+createInterface(process.stdin)
+  .on('line', (line) => {
+    folder = line;
+  })
+  .on('close', () => process.exit(0));
 for (;;) {
-  for (const entry of entriesOf(folder)) if (entry.isFile()) writeOut(entry.parentPath, entry.name);
+  const entries = folder === '' ? [] : entriesOf(folder);
+  for (const entry of entries) if (entry.isFile()) writeOut(entry.parentPath, entry.name);
   await sleep(PAUSE_MS);
 }
 
