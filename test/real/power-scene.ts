@@ -25,8 +25,11 @@ const WRITTEN_EXTENTS = WRITTEN_BYTES / EXTENTS.extentBytes;
 const DISK_BYTES = 128 * MIB;
 const RUN_MS_MAX = 1200;
 const PAUSE_MS = 50;
+/** After the second, something is neither flushed nor marked in memory any more. */
+const COMMITS_MAX = 3;
 /** What a round of either side comes to, and more: each step of both ladders has its cuts. */
 const FLUSHES_MAX = 40;
+const QUICK_CHECKPOINTS = join(import.meta.dirname, 'quick-checkpoints.js');
 const SWALLOW_SYNC = join(import.meta.dirname, 'swallow-sync.js');
 const SEEDS = 2 ** 31;
 
@@ -166,7 +169,7 @@ export class Scene {
   async #fails(): Promise<void> {
     // By the clock, or just when marks have been dropped and new ones come.
     if (this.random.below(2) === 0) await sleep(this.random.below(RUN_MS_MAX));
-    else await listen(this.a).line(/"round committed"/);
+    else await this.#commits(1 + this.random.below(COMMITS_MAX));
     const flushes = this.random.below(4) === 0 ? 0 : 1 + this.random.below(FLUSHES_MAX);
     const { pid } = this.#on;
     assert.ok(pid !== undefined);
@@ -177,11 +180,16 @@ export class Scene {
     this.#boot();
   }
 
+  async #commits(count: number): Promise<void> {
+    for (let left = count; left > 0; left -= 1) await listen(this.a).line(/"round committed"/);
+  }
+
   /** All that was is durable; from now on nothing is. */
   async #beginsToLie(): Promise<void> {
     await round(this.a);
     await this.#on.kill('SIGTERM');
-    this.#on.launcher = [...this.#on.launcher, 'env', `NODE_OPTIONS=--import=${SWALLOW_SYNC}`];
+    const preload = `NODE_OPTIONS=--import=${SWALLOW_SYNC}`;
+    this.#on.launcher = [...this.#on.launcher, 'env', preload];
     await this.#on.hastd();
     await takeRole(this.#on, this.#on === this.a ? 'primary' : 'secondary');
   }
@@ -192,7 +200,8 @@ export class Scene {
     const tail = String(this.#boots).padStart(12, '0');
     writeFileSync(this.#bootFile, `00000000-0000-4000-8000-${tail}\n`);
     const script = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"';
-    this.#on.launcher = ['unshare', '--mount', 'sh', '-c', script, this.#bootFile];
+    const preload = ['env', `NODE_OPTIONS=--import=${QUICK_CHECKPOINTS}`];
+    this.#on.launcher = ['unshare', '--mount', 'sh', '-c', script, this.#bootFile, ...preload];
   }
 }
 
