@@ -41,6 +41,8 @@ export interface BlockLogOptions {
 
 export class BlockLog {
   readonly seed: number;
+  /** Before everything that is in it. */
+  readonly createdAt: Stamp;
   /** Oldest first; each counts for what is issued from its stamp on. */
   readonly #sizes: { readonly from: Stamp; readonly sizeBytes: number }[];
   readonly #base: (block: number) => Uint8Array | null;
@@ -54,6 +56,7 @@ export class BlockLog {
     this.seed = options.seed;
     this.#base = options.base ?? (() => null);
     this.#stamp = options.stamp ?? systemStamp;
+    this.createdAt = this.#stamp();
   }
 
   /** Of the disk as clients see it now. */

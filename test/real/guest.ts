@@ -22,6 +22,11 @@ const HOT_BLOCKS = 512;
 const BLOCKS_MAX = 24;
 /** One write in forty is larger than the section of 1 MiB (H13, H4). */
 const LARGE_BLOCKS = 300;
+/** A wandering guest flushes once for so many flushes of another, and never uses FUA. */
+const SELDOM = 400;
+/** It writes to so few blocks, and after so many answers to others. */
+const WINDOW_BLOCKS = 48;
+const WINDOW_ANSWERS = 40;
 /** Repeated content is chosen among the last writes. */
 const REMEMBERED = 64;
 
@@ -44,8 +49,14 @@ export class Guest {
   answers = 0;
   /** Of the flushes that were answered: when the latest one was issued. */
   flushedAt: Stamp = Number.NEGATIVE_INFINITY;
+  /** What was answered with FUA. */
+  readonly fua = new Set<OperationRecord>();
 
-  constructor(client: number, log: BlockLog, random: Random) {
+  /** It leaves what it has written behind, as a program that copies does. */
+  readonly #wanders: boolean;
+
+  constructor(client: number, log: BlockLog, random: Random, wanders = false) {
+    this.#wanders = wanders;
     this.client = client;
     this.#log = log;
     this.#random = random;
@@ -87,6 +98,7 @@ export class Guest {
       const error = await link.ask(chosen.fields, chosen.payload);
       assert.equal(error, 0, `NBD error for ${JSON.stringify(chosen.fields)}`);
       if (chosen.record) this.#log.answered(chosen.record);
+      if (chosen.record && chosen.fields.flags === FUA) this.fua.add(chosen.record);
       if (chosen.fields.type === CMD.FLUSH) this.flushedAt = Math.max(this.flushedAt, issuedAt);
       this.answers += 1;
       await sleep(this.#random.below(PAUSE_MS_MAX));
@@ -96,7 +108,7 @@ export class Guest {
   /** The next request; what changes the disk is in the log already. */
   #next(): Chosen {
     const kind = this.#random.below(100);
-    if (kind < 6) return { fields: { type: CMD.FLUSH }, record: null };
+    if (kind < 6 && this.#mayFlush()) return { fields: { type: CMD.FLUSH }, record: null };
     const [first, blocks] = this.#range();
     if (kind < 12) {
       const record = this.#log.trim(first, blocks, this.client);
@@ -112,17 +124,27 @@ export class Guest {
     const record = again ? this.#log.rewrite(old) : this.#log.write(first, blocks, this.client);
     this.#recent.unshift(record);
     this.#recent.length = Math.min(this.#recent.length, REMEMBERED);
-    const flags = this.#random.below(30) === 0 ? FUA : 0;
+    const flags = this.#random.below(30) === 0 && !this.#wanders ? FUA : 0;
     const payload = this.#log.bytesOf(record);
     return { fields: this.#fields(CMD.WRITE, flags, record), payload, record };
+  }
+
+  #mayFlush(): boolean {
+    return !this.#wanders || !Number.isFinite(this.flushedAt) || this.#random.below(SELDOM) === 0;
   }
 
   #range(): [first: number, blocks: number] {
     const large = this.#random.below(40) === 0;
     const hot = this.#random.below(2) === 0;
+    const { blocks } = this.#log;
     const wanted = 1 + this.#random.below(large ? LARGE_BLOCKS : BLOCKS_MAX);
-    const first = this.#random.below(hot ? HOT_BLOCKS : this.#log.blocks);
-    return [first, Math.min(wanted, this.#log.blocks - first)];
+    const first = this.#wanders ? this.#nearby() : this.#random.below(hot ? HOT_BLOCKS : blocks);
+    return [first, Math.min(wanted, blocks - first)];
+  }
+
+  #nearby(): number {
+    const window = Math.floor(this.answers / WINDOW_ANSWERS) * WINDOW_BLOCKS;
+    return (window + this.#random.below(WINDOW_BLOCKS)) % this.#log.blocks;
   }
 
   #fields(type: number, flags: number, { firstBlock, blocks }: OperationRecord): RequestFields {

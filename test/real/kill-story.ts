@@ -20,10 +20,11 @@ import { tail, Watched } from './watched.js';
 
 const SEED = seedFromEnv();
 const SIZE = 8 * MIB + 512;
+/** So many meet all the places that they are meant for, or some more do. */
+const MANY_KILLS = 25;
 /** In each of four stories: a hundred in all, twenty where only a part is asked for. */
-export const KILLS = process.env['HAST_REQUIRE_ALL'] === '1' ? 25 : 5;
-/** Where that many have not met the places they are meant for, some more do. */
-const KILLS_MAX = 4 * KILLS;
+export const KILLS = process.env['HAST_REQUIRE_ALL'] === '1' ? MANY_KILLS : 5;
+const KILLS_FACTOR_MAX = 4;
 const RUN_MS_MAX = 500;
 /** How long a primary keeps a round for a target that is gone; some are back before, some not. */
 const TIMEOUT_SECONDS = 2;
@@ -44,11 +45,16 @@ export interface Cast {
 }
 
 /** Kills, each with its recovery and checks, then a promotion. */
-export async function killsAndPromotion(t: TestContext, cast: Cast): Promise<void> {
-  t.diagnostic(`HAST_SEED=${SEED}`);
-  const story = await Story.begin(t, cast, SEED + (cast.metaflush === 'on' ? 1000 : 0));
+export async function killsAndPromotion(
+  t: TestContext,
+  cast: Cast,
+  { kills = KILLS, seed = SEED } = {},
+): Promise<void> {
+  t.diagnostic(`HAST_SEED=${seed}`);
+  const story = await Story.begin(t, cast, seed + (cast.metaflush === 'on' ? 1000 : 0));
+  const killsMax = KILLS_FACTOR_MAX * kills;
   // The first kill finds the first copy.
-  for (let kill = 1; kill <= KILLS || (story.misses && kill <= KILLS_MAX); kill += 1) {
+  for (let kill = 1; kill <= kills || (story.misses(kills) && kill <= killsMax); kill += 1) {
     const startMs = systemClock.monotonicMs();
     const plan = story.plan(kill);
     try {
@@ -68,7 +74,7 @@ export async function killsAndPromotion(t: TestContext, cast: Cast): Promise<voi
       .map(([what, times]) => `${what}: ${times}`)
       .join('; '),
   );
-  assert.ok(!story.misses, 'rounds outlived their sessions, and kills came late in a round');
+  assert.ok(!story.misses(kills), 'rounds outlived their sessions, and kills came late in a round');
 }
 
 /** What one kill is to be. */
@@ -186,8 +192,8 @@ class Story {
 
   /** By chance, but not of many kills: the places that they are meant for. Where only a part is
    * asked for, none is missed. */
-  get misses(): boolean {
-    if (KILLS < 25) return false;
+  misses(kills: number): boolean {
+    if (kills < MANY_KILLS) return false;
     const met = this.met();
     const late = met['apply finished at start'] || met['lost answer found out'];
     return !met['round resumed'] || !late;

@@ -101,6 +101,12 @@ export async function startPair(t: TestContext, options: PairOptions): Promise<P
   return pair;
 }
 
+/** A run that is broken off leaves no daemon behind. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 /** One node of a pair: starts and ends its hastd, runs its hastctl. */
 export class RealNode {
   readonly name: string;
@@ -125,6 +131,9 @@ export class RealNode {
     this.#args = args;
     this.#logPath = join(folder, `${name}.log`);
   }
+
+  /** Program and arguments that become hastd (they exec what follows): another environment. */
+  launcher: readonly string[] = [];
 
   get pid(): number | undefined {
     return this.#child?.pid;
@@ -183,12 +192,16 @@ export class RealNode {
   #spawn(args: readonly string[]): ChildProcess {
     assert.ok(this.#child === null || hasEnded(this.#child), `hastd ${this.name} runs already`);
     const log = openSync(this.#logPath, 'a');
-    const common = [HASTD, '-c', this.#config, '--node', this.name, '-F'];
-    this.#child = spawn(process.execPath, [...common, ...this.#args, ...args], {
+    const common = [process.execPath, HASTD, '-c', this.#config, '--node', this.name, '-F'];
+    const [program = '', ...words] = [...this.launcher, ...common, ...this.#args, ...args];
+    this.#child = spawn(program, words, {
       stdio: ['ignore', log, log],
     });
     closeSync(log);
-    return this.#child;
+    const child = this.#child;
+    running.add(child);
+    child.on('exit', () => running.delete(child));
+    return child;
   }
 }
 

@@ -1,10 +1,12 @@
-// Power that can be cut: an ext4 whose disk has a volatile write cache. nbdkit's cache filter keeps
-// what is written until a FLUSH comes, so that its kill -9 loses exactly what was not flushed:
-// data, names and journal alike. nbdfuse shows its export as a file, a loop device makes it a disk.
-// All is undone after the test; call it after the nodes were made, whose hooks run first. Keep what
-// is dirty on it small: the page cache above must be written through processes below.
+// Power that can be cut: an ext4 whose disk has a volatile write cache, which keeps what is written
+// until a FLUSH comes. A 'lost' cache, nbdkit's cache filter, loses with its kill -9 exactly what
+// was not flushed: data, names and journal alike. A 'torn' one, volatile-disk.ts, leaves any part
+// of it, by seed; writeback.ts can see to it that much of it gets there. nbdfuse shows its export
+// as a file, a loop device makes it a disk. All is undone after the test; call it after the nodes
+// were made, whose hooks run first. Keep what is dirty on it small: the page cache above must be
+// written through processes below.
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -23,12 +25,29 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { needRoot, needTool } from '../real.js';
 import { succeed } from './images.js';
 import { quick } from './mounts.js';
+import type { CutReport } from './volatile-cache.js';
+
+type Cache = 'lost' | 'torn';
 
 const TRIES_MAX = 500;
 const TRY_MS = 20;
+const VOLATILE_DISK = join(import.meta.dirname, 'volatile-disk.js');
+const WRITEBACK = join(import.meta.dirname, 'writeback.js');
+/** The journal commits by itself every five seconds: by that time a lie would have become true. */
+const COMMIT_SECONDS = 300;
+
+/** A run that is broken off leaves nothing mounted. */
+const standing = new Set<PowerDisk>();
+process.on('exit', () => {
+  for (const disk of standing) disk.takeDown();
+});
 
 /** Null after skipping: not root, no FUSE, or a tool is missing. */
-export async function powerDisk(t: TestContext, sizeBytes: number): Promise<PowerDisk | null> {
+export async function powerDisk(
+  t: TestContext,
+  sizeBytes: number,
+  cache: Cache = 'lost',
+): Promise<PowerDisk | null> {
   if (!needRoot(t)) return null;
   if (!needTool(t, 'nbdkit', 'nbdfuse', 'fusermount3', 'losetup', 'mkfs.ext4')) return null;
   if (!existsSync('/dev/fuse')) {
@@ -36,7 +55,7 @@ export async function powerDisk(t: TestContext, sizeBytes: number): Promise<Powe
     t.skip('there is no /dev/fuse');
     return null;
   }
-  const disk = new PowerDisk();
+  const disk = new PowerDisk(cache);
   t.after(() => disk.end());
   const { image } = disk;
   writeFileSync(image, '');
@@ -53,12 +72,17 @@ export class PowerDisk {
   readonly image: string;
   readonly #base: string;
   readonly #fuse: string;
+  readonly #cache: Cache;
+  /** Of the last cut of a torn cache. */
+  survived: CutReport | null = null;
   #server: ChildProcess | null = null;
   #shown: ChildProcess | null = null;
+  #writeback: ChildProcess | null = null;
   /** The same device each time: its number is part of what tells one disk from another (H11). */
   #device: string | null = null;
 
-  constructor() {
+  constructor(cache: Cache) {
+    this.#cache = cache;
     this.#base = mkdtempSync(join(tmpdir(), 'hast-power-'));
     this.#fuse = join(this.#base, 'fuse');
     this.folder = join(this.#base, 'mnt');
@@ -70,9 +94,9 @@ export class PowerDisk {
   async on(): Promise<void> {
     const socket = join(this.#base, 'socket');
     rmSync(socket, { force: true });
-    const cache = ['--filter=cache', 'file', this.image, 'cache=writeback'];
-    this.#server = start('nbdkit', '-f', '--exit-with-parent', '-U', socket, ...cache);
-    await comes('nbdkit', this.#server, () => existsSync(socket));
+    standing.add(this);
+    this.#server = this.#serve(socket);
+    await comes('the server', this.#server, () => existsSync(socket));
     const file = join(this.#fuse, 'disk');
     this.#shown = start('nbdfuse', file, '--unix', socket);
     await comes('nbdfuse', this.#shown, () => sizeOf(file) > 0);
@@ -85,7 +109,12 @@ export class PowerDisk {
     }
     const { stdout } = await succeed('losetup', '--direct-io=on', ...where, file);
     this.#device ??= stdout.trim();
-    await succeed('timeout', '20', 'mount', this.#device, this.folder);
+    const commit = `commit=${COMMIT_SECONDS}`;
+    await succeed('timeout', '20', 'mount', '-o', commit, this.#device, this.folder);
+    // It outlives cuts: after a start it would come too late for the next one.
+    if (this.#cache === 'lost' || this.#writeback !== null) return;
+    const stdio: StdioOptions = ['pipe', 'ignore', 'inherit'];
+    this.#writeback = spawn(process.execPath, [WRITEBACK], { stdio });
   }
 
   /** At once, whatever is under way; to be called in one turn with the kill of what runs on it. */
@@ -93,17 +122,53 @@ export class PowerDisk {
     this.#server?.kill('SIGKILL');
   }
 
+  /** Of a torn cache: with the end of process `pid`, which runs on it, when so many further FLUSH
+   * have come (or no more come). `seed`: of what survives. Resolves when it has happened. */
+  async cutWith(pid: number, flushes: number, seed: number): Promise<void> {
+    this.#server?.stdin?.write(`cut ${seed} ${pid} ${flushes}\n`);
+    await gone(this.#server);
+  }
+
+  /** What is written to files below this folder of it is soon in the cache of the disk, and then
+   * durable with any flush; other files stay in memory until they are synced. Null: all do. */
+  hurry(folder: string | null): void {
+    this.#writeback?.stdin?.write(`${folder === null ? '' : join(this.folder, folder)}\n`);
+  }
+
   /** Takes down what is left of it; what ran on it has ended. */
   async off(): Promise<void> {
     this.#server?.kill('SIGKILL');
     await gone(this.#server);
-    quick('umount', '-l', this.folder);
-    if (this.#device !== null) quick('losetup', '-d', this.#device);
-    quick('fusermount3', '-u', '-z', this.#fuse);
+    this.takeDown();
     await gone(this.#shown);
   }
 
+  /** In one turn: nothing is mounted any more, and the device is let go. */
+  takeDown(): void {
+    standing.delete(this);
+    this.#server?.kill('SIGKILL');
+    quick('umount', '-l', this.folder);
+    if (this.#device !== null) quick('losetup', '-d', this.#device);
+    quick('fusermount3', '-u', '-z', this.#fuse);
+  }
+
+  #serve(socket: string): ChildProcess {
+    if (this.#cache === 'lost') {
+      const cache = ['--filter=cache', 'file', this.image, 'cache=writeback'];
+      return start('nbdkit', '-f', '--exit-with-parent', '-U', socket, ...cache);
+    }
+    const words = [VOLATILE_DISK, this.image, socket];
+    const child = spawn(process.execPath, words, { stdio: ['pipe', 'pipe', 'inherit'] });
+    child.stdin.on('error', () => undefined);
+    child.stdout.on('data', (line: Buffer) => {
+      this.survived = JSON.parse(line.toString());
+    });
+    return child;
+  }
+
   async end(): Promise<void> {
+    this.#writeback?.kill('SIGKILL');
+    await gone(this.#writeback);
     await this.off();
     if (!isMounted(this.folder)) rmSync(this.#base, { recursive: true, force: true });
   }

@@ -15,6 +15,10 @@ export interface TrioOptions {
   readonly ofB?: string;
   readonly ofC?: string;
   readonly hastdArgs?: readonly string[];
+  /** False: `insecure on`, plain TCP. */
+  readonly tls?: boolean;
+  /** False: c is not named, and startTrio leaves it alone. */
+  readonly withC?: boolean;
 }
 
 export interface Trio {
@@ -27,7 +31,7 @@ export interface Trio {
   readonly toB: TamperProxy;
   readonly toC: TamperProxy;
   /** Writes the file anew, with c or without; to reload it is the test's business. */
-  rewrite(options: Pick<TrioOptions, 'config' | 'ofB' | 'ofC'> & { withC?: boolean }): void;
+  rewrite(options: Pick<TrioOptions, 'config' | 'ofB' | 'ofC' | 'withC'>): void;
 }
 
 /** Configuration, secret, proxies and three nodes; nothing is started, no resource created. */
@@ -49,13 +53,14 @@ export async function makeTrio(t: TestContext, options: TrioOptions): Promise<Tr
     `on ${name} { statedir ${folder}/${name}  control unix://${folder}/${name}.ctl  ` +
     `export unix://${folder}/${name}.nbd  listen tcp://127.0.0.1:${port}  ` +
     `pidfile ${folder}/${name}.pid }\n`;
+  const security = options.tls === false ? 'insecure on' : `secret ${folder}/hast.key`;
   const rewrite: Trio['rewrite'] = (given) => {
     const { config: statements = 'interval 1h', ofB = '', ofC = '', withC = true } = given;
     const lines = [
       on('a', portA),
       on('b', portB),
       on('c', portC),
-      `resource vm1 {\n  replication periodic\n  ${statements}\n  secret ${folder}/hast.key\n`,
+      `resource vm1 {\n  replication periodic\n  ${statements}\n  ${security}\n`,
       `  target b { remote tcp://127.0.0.1:${toB.port}\n ${ofB} }\n`,
       withC ? `  target c { remote tcp://127.0.0.1:${toC.port}\n ${ofC} }\n` : '',
       `  on a { local ${folder}/a.img }\n`,
@@ -81,9 +86,10 @@ export async function makeTrio(t: TestContext, options: TrioOptions): Promise<Tr
 export async function startTrio(t: TestContext, options: TrioOptions): Promise<Trio> {
   const trio = await makeTrio(t, options);
   const { a, b, c } = trio;
-  await Promise.all([a.hastd(), b.hastd(), c.hastd()]);
+  const replicas = options.withC === false ? [b] : [b, c];
+  await Promise.all([a, ...replicas].map((node) => node.hastd()));
   await a.ask('create', '-m', String(options.sizeBytes), 'vm1');
-  for (const replica of [b, c]) {
+  for (const replica of replicas) {
     await replica.ask('create', 'vm1');
     await replica.ask('role', 'secondary', 'vm1');
   }

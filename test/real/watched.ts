@@ -37,15 +37,21 @@ export class Watched {
   readonly #primary: RealNode;
   readonly #seen = new Map<string, Seen>();
 
-  /** `base`: content before the first write; null: zeroes. */
-  constructor(primary: RealNode, sizeBytes: number, seed: number, base: Buffer | null = null) {
+  /** `base`: content before the first write; null: zeroes. `wanders`: as of Guest. */
+  constructor(
+    primary: RealNode,
+    sizeBytes: number,
+    seed: number,
+    base: Buffer | null = null,
+    wanders = false,
+  ) {
     this.#primary = primary;
     const baseOf = (block: number): Uint8Array | null =>
       base?.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES) ?? null;
     this.log = new BlockLog({ sizeBytes, seed, base: baseOf });
     this.guests = Array.from(
       { length: GUESTS },
-      (_, client) => new Guest(client, this.log, seededRandom(seed + 1 + client)),
+      (_, client) => new Guest(client, this.log, seededRandom(seed + 1 + client), wanders),
     );
   }
 
@@ -89,13 +95,14 @@ export class Watched {
     }
   }
 
-  /** Rounds one after another until told to stop; then resolves when the last has its answer. */
+  /** Rounds one after another until told to stop; then resolves when the last has its answer. A
+   * test that has failed may leave them: they do not keep the process. */
   rounds(pauseMs: number): () => Promise<void> {
     let running = true;
     const all = (async () => {
       while (running) {
         await this.sync();
-        await sleep(pauseMs);
+        await sleep(pauseMs, undefined, { ref: false });
       }
     })();
     return () => {
@@ -115,7 +122,7 @@ export class Watched {
       assert.ok(image.equals(before.image), `point ${point.number} of ${replica.name} has changed`);
       return before;
     }
-    const cut = this.#cutOf(replica.name, point);
+    const cut = this.cutOf(replica.name, point);
     const { sizeBytes } = point;
     assert.equal(image.length, sizeBytes);
     const found = await checkImage(image, this.log, cut, { sizeBytes });
@@ -151,7 +158,8 @@ export class Watched {
     assert.deepEqual(differing, new Array<number>(replicas.length).fill(0));
   }
 
-  #cutOf(target: string, point: PointRecord): CutWindow {
+  /** When the cut of a point of `target` was. */
+  cutOf(target: string, point: PointRecord): CutWindow {
     const endedMs = Date.parse(point.time);
     const line = cutLines(this.#primary).find(
       (each) => each.target === target && each.point === point.number,
