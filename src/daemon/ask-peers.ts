@@ -6,10 +6,11 @@ import type { Clock } from '../base/clock.js';
 import { describeError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import type { TargetSettings } from '../config/settings.js';
-import { type DialSecurity, dialPeer } from '../net/connect.js';
+import type { DialSecurity } from '../net/connect.js';
 import { PeerError } from '../peer/faults.js';
 import { greet } from '../peer/greet.js';
 import type { PeerFacts, PeerRole } from '../peer/messages.js';
+import type { Network } from './machinery.js';
 import type { PeerAnswer } from './remembered.js';
 
 export interface AskParts {
@@ -17,6 +18,7 @@ export interface AskParts {
   /** What this node says of itself, but for its role. */
   readonly facts: PeerFacts;
   readonly security: DialSecurity;
+  readonly dial: Network['dial'];
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -60,10 +62,10 @@ async function greeted(
   { source, timeoutSeconds }: TargetSettings,
   remote: string,
   role: PeerRole,
-  { facts, security, clock, random }: AskParts,
+  { facts, security, dial, clock, random }: AskParts,
 ): Promise<PeerFacts> {
   const timeoutMs = timeoutSeconds * 1000;
-  const stream = await dialPeer({ remote, source, timeoutMs, security }, { clock });
+  const stream = await dial({ remote, source, timeoutMs, security }, { clock });
   // Of no size: whether the disks fit is not the question.
   const session = await greet(stream, { ...facts, role, sizeBytes: 0 }, { clock, random });
   session.start(() => undefined);

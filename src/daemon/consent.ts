@@ -8,9 +8,10 @@ import { ReceiveError } from '../receive/parts.js';
 import type { ResourceFile } from '../tracking/resource-file.js';
 import { askPeers } from './ask-peers.js';
 import { DaemonError } from './daemon-faults.js';
+import type { Machinery } from './machinery.js';
 import { judgeReturn, type Occasion, rememberedRole } from './remembered.js';
 import type { ResourceNode } from './resource-node.js';
-import { factsOf, type Machinery } from './resource-parts.js';
+import { factsOf } from './resource-parts.js';
 import type { RememberedRole } from './thread-messages.js';
 
 export interface ConsentParts {
@@ -85,10 +86,17 @@ export class Consent {
   #ask(node: ResourceNode, file: ResourceFile, purpose: 'return' | 'promote') {
     const { machinery, securityOf } = this.#parts;
     const { settings } = node;
-    const { clock, random } = machinery;
+    const { clock, random, network } = machinery;
     // A secondary's view of itself; askPeers puts in the role that each peer will answer to.
     const facts = factsOf(machinery, settings, file, 'secondary');
     const security = securityOf(settings);
-    return askPeers(settings.targets, { purpose, facts, security, clock, random });
+    return askPeers(settings.targets, {
+      purpose,
+      facts,
+      security,
+      dial: network.dial,
+      clock,
+      random,
+    });
   }
 }

@@ -1,18 +1,20 @@
 // `hastctl recover --offline NAME` (C1, H41): brings the disk of a replica to a whole point without
 // a daemon and without its peer: what a crash left committed is applied to the end. Works in the
 // calling process, on the same code as a secondary; holds the state directory and the disk.
-import { isoTime, systemClock } from '../base/clock.js';
+import { isoTime } from '../base/clock.js';
 import { silentLog } from '../base/log.js';
-import { systemRandom } from '../base/random.js';
+import { nodeFiles } from '../base/node-files.js';
 import type { NodeSettings, ResourceSettings } from '../config/settings.js';
 import type { PointRecord } from '../control/api.js';
+import { reserveSpace } from '../disk/syscalls.js';
 import type { Replica } from '../receive/replica.js';
 import { ResourceFile } from '../tracking/resource-file.js';
 import { startComputePool } from './compute-pool.js';
 import { DaemonError } from './daemon-faults.js';
 import { Disks } from './disks.js';
+import { realMachinery } from './machinery.js';
 import { pointRecord } from './point-record.js';
-import { files, replicaOf } from './resource-parts.js';
+import { replicaOf } from './resource-parts.js';
 import { takeStateDirectory } from './state-directory.js';
 
 export interface OfflineRecovery {
@@ -38,7 +40,7 @@ export async function recoverOffline(
   }
   const release = takeStateDirectory(settings.statedir);
   try {
-    const file = await ResourceFile.load(files, `${settings.statedir}/${name}`);
+    const file = await ResourceFile.load(nodeFiles(reserveSpace), `${settings.statedir}/${name}`);
     checkReplica(settings.node, resource, file);
     return await recovered(settings.node, resource, file);
   } finally {
@@ -64,7 +66,7 @@ async function recovered(
   const { name, local: path } = resource;
   const disks = new Disks();
   const compute = startComputePool();
-  const machinery = { node, compute, clock: systemClock, random: systemRandom, log: silentLog };
+  const machinery = realMachinery(node, compute, silentLog);
   // Never makes a disk: what is not there cannot be recovered.
   const replica = replicaOf(
     () => resource,

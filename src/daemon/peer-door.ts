@@ -6,14 +6,15 @@ import type { ResourceSettings } from '../config/settings.js';
 import { sameId } from '../lineage/lineage.js';
 import { isLoopback } from '../net/address.js';
 import type { DialSecurity } from '../net/connect.js';
-import { type Incoming, listenForPeers, type PeerListener } from '../net/listen.js';
+import type { Incoming, PeerListener } from '../net/listen.js';
 import type { ByteStream } from '../net/stream.js';
 import type { LocalResource } from '../peer/admit.js';
 import { receiveGreeting } from '../peer/greet.js';
 import { NO_ROUND, type PeerFacts } from '../peer/messages.js';
 import type { Session } from '../peer/session.js';
+import type { Machinery } from './machinery.js';
 import type { ResourceNode } from './resource-node.js';
-import { factsOf, type Machinery } from './resource-parts.js';
+import { factsOf } from './resource-parts.js';
 import type { SecondaryResource } from './secondary-resource.js';
 import { Secrets } from './secrets.js';
 
@@ -31,10 +32,10 @@ export class PeerDoor {
   /** Reads the secrets and listens. Errors of readSecret and listenForPeers. */
   async open(addresses: readonly string[]): Promise<void> {
     await this.readSecrets([...this.#nodes.values()].map(({ settings }) => settings));
-    const { log } = this.#machinery;
+    const { log, network } = this.#machinery;
     for (const address of addresses) {
       try {
-        const listener = await listenForPeers({ address }, this.#listening());
+        const listener = await network.listen({ address }, this.#listening());
         this.#listeners.push(listener);
         log.info('listening for peers', { address: listener.address });
       } catch (error) {

@@ -18,11 +18,12 @@ import type { Replica } from '../receive/replica.js';
 import { ResourceFile } from '../tracking/resource-file.js';
 import { Consent } from './consent.js';
 import { DaemonError } from './daemon-faults.js';
+import type { Machinery } from './machinery.js';
 import { PeerDoor } from './peer-door.js';
 import type { PrimaryResource } from './primary-resource.js';
 import { repairChunk } from './repair.js';
 import { newNode, type ResourceNode } from './resource-node.js';
-import { files, type Machinery, primaryOf, replicaOf } from './resource-parts.js';
+import { primaryOf, replicaOf } from './resource-parts.js';
 import { SecondaryResource } from './secondary-resource.js';
 import type {
   ControlThread,
@@ -235,8 +236,9 @@ export class Replication {
   }
 
   async #file(node: ResourceNode): Promise<ResourceFile> {
-    const { statedir } = this.#parts.facts;
-    node.file ??= await ResourceFile.load(files, `${statedir}/${node.settings.name}`);
+    const { facts, machinery } = this.#parts;
+    const path = `${facts.statedir}/${node.settings.name}`;
+    node.file ??= await ResourceFile.load(machinery.files, path);
     return node.file;
   }
 

@@ -1,17 +1,7 @@
 // Builds the two roles of a resource from its settings: what a primary or a replica is made of on
 // the round thread. Plain assembly; the order of becoming primary is in replication.ts.
-import { fstatSync } from 'node:fs';
 import { present } from '../base/assert.js';
-import { type Clock, nextTurn } from '../base/clock.js';
-import type { Log } from '../base/log.js';
-import { nodeFiles } from '../base/node-files.js';
-import type { Random } from '../base/random.js';
 import type { ResourceSettings, TargetSettings } from '../config/settings.js';
-import { type PoolShare, poolShare } from '../disk/device-pool.js';
-import { openFileDevice } from '../disk/file-device.js';
-import { bootId, type Fingerprint, fingerprintOf, sameFingerprint } from '../disk/fingerprint.js';
-import type { DiskPrint, Fingerprints } from '../disk/fingerprints.js';
-import { reserveSpace } from '../disk/syscalls.js';
 import { packer, packRaw } from '../format/pack.js';
 import type { DialSecurity } from '../net/connect.js';
 import { Pace } from '../net/pace.js';
@@ -21,8 +11,7 @@ import { recordOf } from '../round/contact.js';
 import type { RoundParts } from '../round/parts.js';
 import { openPrimary } from '../round/primary.js';
 import type { ResourceFile } from '../tracking/resource-file.js';
-import { atomicsWaiter } from '../volume/waiter.js';
-import type { ComputePool } from './compute-pool.js';
+import type { Machinery } from './machinery.js';
 import { PrimaryResource } from './primary-resource.js';
 import { RoundLog } from './round-log.js';
 import { ScrubLoop } from './scrub-loop.js';
@@ -31,56 +20,6 @@ import { TargetDriver } from './target-driver.js';
 import { TargetLink } from './target-link.js';
 import type { OpenDisk, ServedVolume } from './thread-messages.js';
 
-export interface Machinery {
-  readonly node: string;
-  readonly compute: ComputePool;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-}
-
-export const files = nodeFiles(reserveSpace);
-const waiter = atomicsWaiter(nextTurn);
-
-/** The fingerprints of an open disk. */
-export function fingerprintsOf(disk: OpenDisk): Fingerprints {
-  const boot = bootId();
-  return {
-    bootId: boot,
-    now: async () => ({ ...fingerprintOf(disk.fd) }),
-    differs: (before: DiskPrint, now: DiskPrint, look) => {
-      const sameBoot = before['bootId'] === now['bootId'];
-      const between = { sameBoot, cleanStop: look === 'untouched' };
-      const result = sameFingerprint(asPrint(before), asPrint(now), between);
-      return result === 'same' ? null : result.differs;
-    },
-  };
-}
-
-/** The state file is this program's own, with a checksum: what it holds was a fingerprint. */
-const asPrint = (print: DiskPrint): Fingerprint => print as unknown as Fingerprint;
-
-/** Pool operations of the round thread, for all disks on one device (H19). */
-const POOL_OPERATIONS_PER_DEVICE = 4;
-const poolShares = new Map<number, PoolShare>();
-
-function shareOf({ fd, kind }: OpenDisk): PoolShare {
-  const { dev, rdev } = fstatSync(fd);
-  const device = kind === 'block' ? rdev : dev;
-  const share = poolShares.get(device) ?? poolShare(POOL_OPERATIONS_PER_DEVICE);
-  poolShares.set(device, share);
-  return share;
-}
-
-/** For the round thread: it knows what it wants, and read-ahead would bring in clean chunks. */
-export const deviceOf = (disk: OpenDisk) =>
-  openFileDevice(disk.fd, disk.path, disk.kind, disk.sizeBytes, {
-    ownsFd: false,
-    readAhead: false,
-    poolShare: shareOf(disk),
-    syncMemory: disk.syncMemory,
-  });
-
 /** `settings` is asked again and again: a reload of the configuration may change what it says. */
 export function replicaOf(
   settings: () => ResourceSettings,
@@ -88,21 +27,22 @@ export function replicaOf(
   machinery: Machinery,
   openDisk: (sizeBytes: number) => Promise<OpenDisk>,
 ): Replica {
-  const { node, compute, clock, log } = machinery;
+  const { node, compute, clock, log, files, disks } = machinery;
   // What stays here (undo) is packed at the least cost: it goes over no link.
   const quick = packer({ codec: 'zstd', level: 1 });
   let disk: OpenDisk | null = null;
-  const prints = () => fingerprintsOf(present(disk, 'a fingerprint is taken of an open disk'));
+  const prints = () =>
+    disks.fingerprintsOf(present(disk, 'a fingerprint is taken of an open disk'));
   return new Replica({
     node,
     files,
     resourceFile,
     openDevice: async (sizeBytes) => {
       disk = await openDisk(sizeBytes);
-      return deviceOf({ ...disk, sizeBytes });
+      return disks.deviceOf({ ...disk, sizeBytes });
     },
     fingerprints: {
-      bootId: bootId(),
+      bootId: disks.bootId,
       now: () => prints().now(),
       differs: (before, now, look) => prints().differs(before, now, look),
     },
@@ -152,15 +92,15 @@ export async function primaryOf(
   disk: OpenDisk,
   securityOf: () => DialSecurity,
 ): Promise<{ resource: PrimaryResource; volume: ServedVolume }> {
-  const { compute, clock, random } = machinery;
+  const { compute, clock, random, files, disks, waiter } = machinery;
   const log = machinery.log.child({ resource: settings.name });
   const replicated = settings.targets.filter((target) => target.remote !== null);
   const targets = replicated.map((target) => target.name);
   const primary = await openPrimary({
     files,
     resourceFile,
-    device: deviceOf(disk),
-    fingerprints: fingerprintsOf(disk),
+    device: disks.deviceOf(disk),
+    fingerprints: disks.fingerprintsOf(disk),
     compute: compute.for(settings.compression),
     waiter,
     clock,
@@ -224,6 +164,7 @@ function driverOf(
     round,
     facts: () => factsOf(machinery, settings, resourceFile, 'primary', driver.settings),
     security: securityOf,
+    dial: machinery.network.dial,
     pace: new Pace(() => driver.rateBitsPerSecond, clock),
     clock,
     random,

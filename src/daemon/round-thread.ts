@@ -2,16 +2,16 @@
 // does: frozen reads, sessions, receive and apply; never a guest's request (DESIGN.md §4).
 import { parentPort } from 'node:worker_threads';
 import { present } from '../base/assert.js';
-import { systemClock } from '../base/clock.js';
 import { codeOf, describeError } from '../base/errors.js';
 import { pinoLog } from '../base/log.js';
-import { systemRandom } from '../base/random.js';
+import { nodeFiles } from '../base/node-files.js';
+import { reserveSpace } from '../disk/syscalls.js';
 import { recordOf } from '../round/contact.js';
 import { syncFailed } from '../round/doubt.js';
 import { ResourceFile } from '../tracking/resource-file.js';
 import { startComputePool } from './compute-pool.js';
+import { realMachinery } from './machinery.js';
 import { Replication } from './replication.js';
-import { files } from './resource-parts.js';
 import { readRecords } from './round-log.js';
 import { signalOf } from './stop-word.js';
 import { connectThreads } from './thread-calls.js';
@@ -26,6 +26,7 @@ import type {
 const port = present(parentPort, 'the round thread has a parent');
 const log = pinoLog(process.env['HAST_LOG_LEVEL'] ?? 'info');
 const compute = startComputePool();
+const files = nodeFiles(reserveSpace);
 let running: Replication | null = null;
 let facts: NodeFactsForRounds | null = null;
 
@@ -34,8 +35,7 @@ const it = (): Replication => present(running, 'control starts this thread first
 const methods: RoundThread = {
   start: async (given) => {
     facts = given;
-    const { node } = given;
-    const machinery = { node, compute, clock: systemClock, random: systemRandom, log };
+    const machinery = realMachinery(given.node, compute, log);
     running = new Replication({ facts: given, machinery, control: { openReplicaDisk } });
     await running.start();
   },

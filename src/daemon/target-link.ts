@@ -7,7 +7,7 @@ import type { Clock } from '../base/clock.js';
 import { codeOf, describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { Random } from '../base/random.js';
-import { type DialSecurity, dialPeer } from '../net/connect.js';
+import type { DialSecurity } from '../net/connect.js';
 import { type Pace, paced } from '../net/pace.js';
 import { PeerError } from '../peer/faults.js';
 import { greet } from '../peer/greet.js';
@@ -16,6 +16,7 @@ import { type Contact, contact } from '../round/contact.js';
 import type { RoundParts } from '../round/parts.js';
 import { remoteTarget } from '../target/remote.js';
 import { type Target, TargetError } from '../target/target.js';
+import type { Network } from './machinery.js';
 
 const BACK_OFF_MS_MIN = 1000;
 const BACK_OFF_MS_MAX = 60_000;
@@ -33,6 +34,7 @@ export interface LinkParts {
   /** What this node says of itself at contact. */
   readonly facts: () => PeerFacts;
   readonly security: () => DialSecurity;
+  readonly dial: Network['dial'];
   /** Outlives the sessions. */
   readonly pace: Pace;
   readonly clock: Clock;
@@ -221,7 +223,10 @@ export class TargetLink {
     const { clock, random, round, facts } = this.#parts;
     const { signal } = this.#stop;
     const security = this.#parts.security();
-    const dialled = await dialPeer({ remote, source, timeoutMs, security }, { clock, signal });
+    const dialled = await this.#parts.dial(
+      { remote, source, timeoutMs, security },
+      { clock, signal },
+    );
     const stream = paced(dialled, this.#parts.pace);
     const session = await greet(stream, facts(), { clock, random });
     const remoteEnd = remoteTarget(session, target);

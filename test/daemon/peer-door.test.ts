@@ -8,12 +8,13 @@ import { codeOf } from '../../src/base/errors.js';
 import { type Log, silentLog } from '../../src/base/log.js';
 import { seededRandom } from '../../src/base/random.js';
 import type { ResourceSettings } from '../../src/config/settings.js';
+import type { Machinery } from '../../src/daemon/machinery.js';
 import { PeerDoor } from '../../src/daemon/peer-door.js';
 import { newNode } from '../../src/daemon/resource-node.js';
-import type { Machinery } from '../../src/daemon/resource-parts.js';
 import { SecondaryResource } from '../../src/daemon/secondary-resource.js';
 import type { Epoch } from '../../src/lineage/lineage.js';
 import { dialPeer } from '../../src/net/connect.js';
+import { listenForPeers } from '../../src/net/listen.js';
 import { greet } from '../../src/peer/greet.js';
 import type { PeerFacts } from '../../src/peer/messages.js';
 import { contact, updateTarget } from '../../src/round/contact.js';
@@ -85,6 +86,7 @@ async function house(t: TestContext): Promise<House> {
     clock: systemClock,
     random,
     log,
+    network: { dial: dialPeer, listen: listenForPeers },
   } as Partial<Machinery> as Machinery;
   const door = new PeerDoor(machinery, new Map([['vm1', node]]));
   await door.open(['tcp://127.0.0.1:0']);
