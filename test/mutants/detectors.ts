@@ -105,6 +105,9 @@ async function complaintOf(
 const FRAME =
   /^\s*(---|duration_ms:.*|location:.*|failureType:.*|error: \|-|\+ actual.*|[+-]? *\[|)$/;
 
+/** A run that takes as much longer hangs. */
+const RUN_SECONDS_MAX = 60;
+
 const simulator = (folder: string): string => join(folder, 'dist', 'test', 'simulate', 'main.js');
 
 /** Runs of seeds `seed`, `seed` + 1, ...: all of them, or until the time is up. A process does one
@@ -116,19 +119,21 @@ async function simulate(folder: string, limits: Limits): Promise<Found> {
   let what: string | null = null;
   while (all < limits.runs && seconds() < limits.secondsMax) {
     const seed = limits.seed + all;
-    const count = ['--seed', String(seed), '--runs', String(limits.runs - all)];
-    const told = (line: string): string | null => line.match(/^VIOLATION (.*)$/)?.[1] ?? null;
-    const words = [simulator(folder), ...count, '--no-shrink'];
-    const end = await runUntil(folder, words, { seed, secondsMax: limits.secondsMax }, told);
-    if (end.status === 'time' || (end.told === null && end.status === 0)) {
-      all = end.status === 'time' ? all : limits.runs;
-      break;
-    }
-    // One that dies without a word does so in its first run, as far as anybody knows.
-    const done = Number(end.told?.match(/^seed (\d+)/)?.[1] ?? seed) - limits.seed + 1;
-    all = Math.max(all + 1, done);
+    const left = limits.secondsMax - seconds();
+    const options = { seed, runs: limits.runs - all, minutes: left / 60 };
+    const words = Object.entries(options).flatMap(([name, n]) => [`--${name}`, String(n)]);
+    const say = /^(VIOLATION seed \d+.*|\d+ runs from seed .*)$/;
+    const told = (line: string): string | null => line.match(say)?.[1] ?? null;
+    const start = [simulator(folder), '--no-shrink', ...words];
+    const end = await runUntil(folder, start, { seed, secondsMax: left + RUN_SECONDS_MAX }, told);
+    const [, ended] = end.told?.match(/^(\d+) runs/) ?? [];
+    if (ended !== undefined)
+      return { what, seconds: seconds(), runs: { caught, all: all + Number(ended) } };
+    // One that dies, or hangs, without a word does so in its first run, as far as anybody knows.
+    const [, broken] = end.told?.match(/^VIOLATION seed (\d+)/) ?? [];
+    all = Number(broken ?? seed) - limits.seed + 1;
     caught += 1;
-    what ??= `first in run ${all}: ${end.told ?? `status ${end.status}`}`;
+    what ??= `run ${all}: ${end.told?.slice('VIOLATION '.length) ?? `status ${end.status}`}`;
   }
   return { what, seconds: seconds(), runs: { caught, all } };
 }

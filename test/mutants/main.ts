@@ -2,7 +2,8 @@
 //   npm run mutants -- [NAME...] [--seed N] [--runs M] [--minutes T] [--detectors A,B] [--all]
 // NAME: only mutants whose name contains it. --seed: of every detector, the same repeats it.
 // --runs: of the simulator, which makes them all. --minutes: for one detector and one mutant, at
-// most. Detectors are asked one after another until one finds the mutant; --all asks every one. Without names the unbroken source is asked first: it must not be complained of.
+// most. Detectors are asked one after another until one finds the mutant; --all asks every one.
+// Without names the unbroken source is asked first: it must not be complained of.
 // Status 0 only if every mutant was found.
 import { parseArgs } from 'node:util';
 import { type Detector, detectors, type Found, type Limits } from './detectors.js';
