@@ -10,12 +10,16 @@ export interface Limits {
   readonly seed: number;
   /** Of the simulator. */
   readonly runs: number;
+  /** No more of them once one has a complaint. */
+  readonly first: boolean;
   readonly secondsMax: number;
 }
 
 export interface Found {
   /** The complaint; null: it had none. */
   readonly what: string | null;
+  /** What there is to say beside; null: nothing. */
+  readonly note: string | null;
   readonly seconds: number;
   /** Runs with a complaint, and all; of the simulator only. */
   readonly runs: { readonly caught: number; readonly all: number } | null;
@@ -75,7 +79,7 @@ function tests(name: string, files: (folder: string) => readonly string[]): Dete
       return { what: null, ...over() };
 
       function over() {
-        return { seconds: seconds(), runs: null };
+        return { note: null, seconds: seconds(), runs: null };
       }
     },
   };
@@ -89,53 +93,64 @@ async function complaintOf(
   secondsMax: number,
 ): Promise<string | null> {
   const said: string[] = [];
+  let isSlow = false;
   const told = (line: string): string | null => {
     const failed = line.match(/^\s*not ok \d+ - (?!.*# (?:SKIP|TODO))(.*)$/)?.[1];
+    if (SLOW.test(line)) {
+      said.length = 0;
+      isSlow = true;
+    }
     if (failed === undefined && said.length === 0) return null;
     if (/^\s*\.\.\.$/.test(line)) return said.join(' ');
     if (failed !== undefined || !FRAME.test(line)) said.push(failed ?? line.trim());
     return null;
   };
   const end = await runUntil(folder, ['--test-reporter=tap', file], { seed, secondsMax }, told);
-  if (end.told !== null || end.status === 0 || end.status === 'time') return end.told;
-  return said[0] ?? `ended with status ${end.status}`;
+  if (end.told !== null || end.status === 0 || end.status === 'time' || isSlow) return end.told;
+  return `ended with status ${end.status}`;
 }
+
+/** Slow is not wrong: the machine may be busy. */
+const SLOW = /^\s*failureType: '(testTimeoutFailure|cancelledByParent|subtestsFailed)'/;
 
 /** Of a failure as TAP has it, what says nothing about it. */
 const FRAME =
   /^\s*(---|duration_ms:.*|location:.*|failureType:.*|error: \|-|\+ actual.*|[+-]? *\[|)$/;
 
-/** A run that takes as much longer hangs. */
-const RUN_SECONDS_MAX = 60;
-
 const simulator = (folder: string): string => join(folder, 'dist', 'test', 'simulate', 'main.js');
 
+/** Runs of one process, and how long they may take: a run takes a quarter of a second. */
+const BATCH_RUNS = 10;
+const BATCH_SECONDS_MAX = 90;
+
 /** Runs of seeds `seed`, `seed` + 1, ...: all of them, or until the time is up. A process does one
- * after another and ends at a complaint; the next one goes on behind it. */
+ * after another and ends at a complaint; the next one goes on behind it. Runs that hang say nothing
+ * of a promise, and do not count. */
 async function simulate(folder: string, limits: Limits): Promise<Found> {
   const beganMs = performance.now();
   const seconds = (): number => (performance.now() - beganMs) / 1000;
-  let [caught, all] = [0, 0];
+  let [caught, all, hung, next] = [0, 0, 0, 0];
   let what: string | null = null;
-  while (all < limits.runs && seconds() < limits.secondsMax) {
-    const seed = limits.seed + all;
-    const left = limits.secondsMax - seconds();
-    const options = { seed, runs: limits.runs - all, minutes: left / 60 };
-    const words = Object.entries(options).flatMap(([name, n]) => [`--${name}`, String(n)]);
-    const say = /^(VIOLATION seed \d+.*|\d+ runs from seed .*)$/;
-    const told = (line: string): string | null => line.match(say)?.[1] ?? null;
-    const start = [simulator(folder), '--no-shrink', ...words];
-    const end = await runUntil(folder, start, { seed, secondsMax: left + RUN_SECONDS_MAX }, told);
-    const [, ended] = end.told?.match(/^(\d+) runs/) ?? [];
-    if (ended !== undefined)
-      return { what, seconds: seconds(), runs: { caught, all: all + Number(ended) } };
-    // One that dies, or hangs, without a word does so in its first run, as far as anybody knows.
+  const say = /^(VIOLATION seed \d+.*|\d+ runs from seed .*)$/;
+  const told = (line: string): string | null => line.match(say)?.[1] ?? null;
+  const over = (): boolean => seconds() > limits.secondsMax || (limits.first && caught > 0);
+  while (next < limits.runs && !over()) {
+    const seed = limits.seed + next;
+    const runs = Math.min(BATCH_RUNS, limits.runs - next);
+    const words = ['--no-shrink', '--seed', String(seed), '--runs', String(runs)];
+    const time = { seed, secondsMax: BATCH_SECONDS_MAX };
+    const end = await runUntil(folder, [simulator(folder), ...words], time, told);
     const [, broken] = end.told?.match(/^VIOLATION seed (\d+)/) ?? [];
-    all = Number(broken ?? seed) - limits.seed + 1;
+    const done = broken === undefined ? runs : Number(broken) - seed + 1;
+    next += done;
+    if (end.status === 'time') hung += runs;
+    else all += done;
+    if (end.status === 'time' || (broken === undefined && end.told !== null)) continue;
     caught += 1;
-    what ??= `run ${all}: ${end.told?.slice('VIOLATION '.length) ?? `status ${end.status}`}`;
+    what ??= `run ${next}: ${end.told?.slice('VIOLATION '.length) ?? `status ${end.status}`}`;
   }
-  return { what, seconds: seconds(), runs: { caught, all } };
+  const late = hung > 0 ? `${hung} more runs took longer than ${BATCH_SECONDS_MAX} s` : null;
+  return { what, note: late, seconds: seconds(), runs: { caught, all } };
 }
 
 /** A process of node until a line of it tells something, or its end, or its time is up. */

@@ -1,8 +1,10 @@
 // Makes each mutant of this folder and asks who finds it (`npm run mutants`).
-//   npm run mutants -- [NAME...] [--seed N] [--runs M] [--minutes T] [--detectors A,B] [--all]
+//   npm run mutants -- [NAME...] [--seed N] [--runs M] [--minutes T] [--first]
+//                          [--detectors A,B] [--all]
 // NAME: only mutants whose name contains it. --seed: of every detector, the same repeats it.
-// --runs: of the simulator, which makes them all. --minutes: for one detector and one mutant, at
-// most. Detectors are asked one after another until one finds the mutant; --all asks every one.
+// --runs: of the simulator, which makes them all; with --first it ends with the one that finds the
+// mutant. --minutes: for one detector and one mutant, at most. Detectors are asked one after another
+// until one finds the mutant; --all asks every one.
 // Without names the unbroken source is asked first: it must not be complained of.
 // Status 0 only if every mutant was found.
 import { parseArgs } from 'node:util';
@@ -18,6 +20,7 @@ const { values, positionals: names } = parseArgs({
     runs: { type: 'string', default: '100' },
     minutes: { type: 'string', default: '3' },
     detectors: { type: 'string', default: detectors.map(({ name }) => name).join() },
+    first: { type: 'boolean', default: false },
     all: { type: 'boolean', default: false },
   },
 });
@@ -25,14 +28,16 @@ const { values, positionals: names } = parseArgs({
 const limits: Limits = {
   seed: Number(values.seed),
   runs: Number(values.runs),
+  first: values.first,
   secondsMax: 60 * Number(values.minutes),
 };
+const numbers = [limits.seed, limits.runs, limits.secondsMax];
 const wanted = values.detectors.split(',');
 const unknown = wanted.filter((name) => !detectors.some((each) => each.name === name));
 const chosen = mutants().filter(
   ({ name }) => names.length === 0 || names.some((word) => name.includes(word)),
 );
-if (unknown.length > 0 || chosen.length === 0 || !Object.values(limits).every((n) => n > 0)) {
+if (unknown.length > 0 || chosen.length === 0 || !numbers.every((n) => n > 0)) {
   const known = detectors.map(({ name }) => name).join(', ');
   console.error(`nothing to do, or no such detector or number (detectors: ${known})`);
   process.exit(2);
@@ -100,9 +105,10 @@ async function isFound(mutant: Mutant, there: readonly Detector[]): Promise<bool
   return by.length > 0;
 }
 
-function told({ what, seconds, runs }: Found): string {
+function told({ what, note, seconds, runs }: Found): string {
   const count = runs === null ? '' : `${runs.caught} of ${runs.all} runs, `;
-  return `${count}${seconds.toFixed(1)} s: ${(what ?? 'no complaint').slice(0, 160)}`;
+  const beside = note === null ? '' : ` (${note})`;
+  return `${count}${seconds.toFixed(1)} s${beside}: ${(what ?? 'no complaint').slice(0, 160)}`;
 }
 
 function row(name: string, rule: string, text: string): string {
