@@ -3,8 +3,8 @@
 //                          [--detectors A,B] [--all]
 // NAME: only mutants whose name contains it. --seed: of every detector, the same repeats it.
 // --runs: of the simulator, which makes them all; with --first it ends with the one that finds the
-// mutant. --minutes: for one detector and one mutant, at most. Detectors are asked one after another
-// until one finds the mutant; --all asks every one.
+// mutant. --minutes: for one detector and one mutant, at most. Detectors are asked one after
+// another until one finds the mutant; --all asks every one.
 // Without names the unbroken source is asked first: it must not be complained of.
 // Status 0 only if every mutant was found.
 import { parseArgs } from 'node:util';
