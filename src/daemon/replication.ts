@@ -238,7 +238,11 @@ export class Replication {
   async #file(node: ResourceNode): Promise<ResourceFile> {
     const { facts, machinery } = this.#parts;
     const path = `${facts.statedir}/${node.settings.name}`;
-    node.file ??= await ResourceFile.load(machinery.files, path);
+    if (node.file !== null) return node.file;
+    const loaded = await ResourceFile.load(machinery.files, path);
+    // Another call may have been first: a state has one owner, or one would not see what the other
+    // has published.
+    node.file ??= loaded;
     return node.file;
   }
 

@@ -178,8 +178,9 @@ export async function writeBlocks(
     const frame = decodeFrame(stored.bytes, place, unpackAgain, sizeBytes);
     const writes: Promise<void>[] = [];
     for (const span of blockSpans(frame, sizeBytes)) {
-      if (span.bytes !== null) writes.push(device.write(span.offset, span.bytes));
-      else zeroSpan(device, span.offset, span.length);
+      const { offset, length, bytes } = span;
+      // Zeroes that fail in the call must not leave writes behind that nobody waits for.
+      writes.push(bytes === null ? zeroed(device, offset, length) : device.write(offset, bytes));
     }
     await allSettled(writes);
   }
@@ -199,6 +200,10 @@ export function zeroSpan(device: Device, offset: number, length: number): void {
   for (let at = offset; at < offset + length; at += ZERO_BYTES_MAX) {
     device.zeroNow(at, Math.min(ZERO_BYTES_MAX, offset + length - at), true);
   }
+}
+
+async function zeroed(device: Device, offset: number, length: number): Promise<void> {
+  zeroSpan(device, offset, length);
 }
 
 /** Sets the table to what a changeset leaves, and to its point: receiver step 8. */

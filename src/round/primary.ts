@@ -68,7 +68,7 @@ export interface Primary {
 
 /** `parts.device` is owned from here on, also when this throws. */
 export async function openPrimary(parts: PrimaryParts): Promise<Primary> {
-  const opened: Closable[] = [];
+  const opened: Pick<Device, 'close'>[] = [];
   try {
     return await open(parts, opened);
   } catch (error) {
@@ -77,11 +77,7 @@ export async function openPrimary(parts: PrimaryParts): Promise<Primary> {
   }
 }
 
-interface Closable {
-  close(): Promise<void>;
-}
-
-async function open(parts: PrimaryParts, opened: Closable[]): Promise<Primary> {
+async function open(parts: PrimaryParts, opened: Pick<Device, 'close'>[]): Promise<Primary> {
   const { files, resourceFile } = parts;
   const { directory, state } = resourceFile;
   const resource = present(state.resource, 'a primary has a resource id');
@@ -155,11 +151,13 @@ async function believe(parts: PrimaryParts): Promise<Belief> {
     return 'all';
   }
   const now = await fingerprints.now();
-  if (state.clean !== null && copiesAgreed) {
+  if (state.clean !== null) {
     const differs = fingerprints.differs(state.clean.fingerprint, now, 'untouched');
-    if (differs === null) return 'exact';
-    log.warn('the disk was touched while hastd was down; everything is compared', { differs });
-    return 'all';
+    if (differs !== null) {
+      log.warn('the disk was touched while hastd was down; everything is compared', { differs });
+      return 'all';
+    }
+    if (copiesAgreed) return 'exact';
   }
   // With metaflush the intent map is as durable as the data: a power failure leaves extents too.
   const { running } = state;

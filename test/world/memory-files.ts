@@ -28,11 +28,13 @@ export interface WorldOptions {
 export class CrashWorld extends Story implements Files {
   readonly #options: WorldOptions;
   readonly #tree: Tree;
+  #capacityBytes: number | undefined;
   #sequence = 0;
 
   constructor(options: WorldOptions = {}, tree = new Tree()) {
     super(options.turn);
     this.#options = options;
+    this.#capacityBytes = options.capacityBytes;
     this.#tree = tree;
   }
 
@@ -67,6 +69,11 @@ export class CrashWorld extends Story implements Files {
    */
   plant(path: string, bytes: Uint8Array | number): void {
     this.#tree.plant(path, contentOf(bytes));
+  }
+
+  /** From now on there is that much space in all; null: as much as is wanted. */
+  limit(capacityBytes: number | null): void {
+    this.#capacityBytes = capacityBytes ?? undefined;
   }
 
   // Looks from outside: they work in a stopped world too and are no steps.
@@ -227,7 +234,7 @@ export class CrashWorld extends Story implements Files {
 
   /** Throws ENOSPC if `moreBytes()` of space are not there; not asked in an unlimited world. */
   needSpace(operation: Operation, path: string, moreBytes: () => number): void {
-    const capacityBytes = this.#options.capacityBytes;
+    const capacityBytes = this.#capacityBytes;
     if (capacityBytes === undefined) return;
     const more = moreBytes();
     if (more > 0 && this.usedBytes() + more > capacityBytes) {

@@ -13,20 +13,35 @@ export type Operation =
   | ('open' | 'create' | 'read' | 'write' | 'sync' | 'truncate' | 'reserve')
   | ('rename' | 'remove' | 'list' | 'makeDirectory' | 'syncDirectory');
 
+interface Failure {
+  readonly operation: Operation;
+  /** Where; default: anywhere. */
+  readonly path?: string;
+  /** ... or anywhere below. */
+  readonly within?: string;
+  readonly errno: string;
+  left: number;
+}
+
 export class Story {
   /** Settles when the world stops. */
   readonly stopped: Promise<void>;
-  readonly #turn: () => Promise<void>;
+  #turn: () => Promise<void>;
   #steps = 0;
   #crashStep = Number.POSITIVE_INFINITY;
   #stoppedAt: string | null = null;
   readonly #onStop: (() => void)[] = [];
-  readonly #failures: { operation: Operation; path?: string; errno: string; left: number }[] = [];
+  readonly #failures: Failure[] = [];
 
   /** `turn` is how long an asynchronous operation takes. */
   constructor(turn: () => Promise<void> = () => Promise.resolve()) {
     this.#turn = turn;
     this.stopped = new Promise((resolve) => this.#onStop.push(resolve));
+  }
+
+  /** From now on an asynchronous operation takes as long as `turn`. */
+  takes(turn: () => Promise<void>): void {
+    this.#turn = turn;
   }
 
   /** Steps that have begun; a clean run's count is the number of crash points. */
@@ -63,6 +78,16 @@ export class Story {
     this.#failures.push({ ...what, errno, left: times });
   }
 
+  /** As failNext, for whatever lies at or below `within`. */
+  failSoon(what: { operation: Operation; within: string }, errno: string, times = 1): void {
+    this.#failures.push({ ...what, errno, left: times });
+  }
+
+  /** What was to fail does not any more. */
+  mend(): void {
+    this.#failures.length = 0;
+  }
+
   /** Does `work` one turn later; a stopped world never answers. */
   async soon<T>(work: () => T): Promise<T> {
     await this.#turn();
@@ -79,15 +104,24 @@ export class Story {
     if (this.#stoppedAt !== null) throw new WorldStopped(what);
   }
 
+  /** Called at every step, before it happens. */
+  onStep: (() => void) | null = null;
+
   /** Throws WorldStopped, or the failure asked for. A 'step' is counted and may be the crash. */
   enter(operation: Operation, path: string, kind: 'look' | 'step', note = ''): void {
     if (kind === 'step' && this.#steps >= this.#crashStep) {
       this.stop(`step ${this.#steps}: ${operation} ${path}${note}`);
     }
     this.alive(`${operation} ${path}${note}`);
-    if (kind === 'step') this.#steps += 1;
+    if (kind === 'step') {
+      this.#steps += 1;
+      this.onStep?.();
+    }
     const index = this.#failures.findIndex(
-      (one) => one.operation === operation && (one.path === undefined || one.path === path),
+      (one) =>
+        one.operation === operation &&
+        (one.path === undefined || one.path === path) &&
+        (one.within === undefined || path.startsWith(one.within)),
     );
     const found = this.#failures[index];
     if (!found) return;

@@ -18,6 +18,8 @@ export interface WorldDeviceOptions {
   readonly cached?: Cached;
   /** False: `punchNow` answers that holes are not supported. Default true. */
   readonly punch?: boolean;
+  /** Of the replicated part; default: all of the file. */
+  readonly sizeBytes?: number;
 }
 
 /**
@@ -32,7 +34,9 @@ export function openWorldDevice(
   const sizeBytes = world.sizeNow(path);
   if (sizeBytes === null) throw new DiskError({ code: 'DISK_MISSING', path });
   assert(sizeBytes > 0 && sizeBytes % SECTOR_BYTES === 0, 'a disk has whole sectors');
-  return new WorldDevice(world.openNow(path, 'write'), sizeBytes, options);
+  const part = options.sizeBytes ?? sizeBytes;
+  assert(part <= sizeBytes, 'the disk has room for what is replicated');
+  return new WorldDevice(world.openNow(path, 'write'), part, options);
 }
 
 class WorldDevice implements Device {

@@ -1,0 +1,139 @@
+// What happens in a simulated run, drawn from its seed before it begins: requests of guests, orders
+// of operators, faults. Each act has a number of its own to draw from, so that a run from which
+// acts were left out (shrink.ts) does the others as before. Times are milliseconds.
+import type { Random } from '../../src/base/random.js';
+import type { Corruption } from './network.js';
+
+export type Loss = 'none' | 'all' | 'seeded' | 'one';
+
+export type Act = { readonly seed: number; readonly gapMs: number } & (
+  | { readonly kind: 'guest'; readonly requests: number }
+  | { readonly kind: 'sync'; readonly wait: 'applied' | 'commit' | null }
+  | { readonly kind: 'order'; readonly what: 'fire' | 'pause' | 'resume' | 'cancel' | 'verify' }
+  | { readonly kind: 'rate'; readonly bits: number | null }
+  | {
+      readonly kind: 'crash';
+      readonly host: number;
+      readonly loss: Loss;
+      /** Of its files, from now on. */
+      readonly steps: number;
+      readonly downMs: number;
+      readonly quiet: boolean;
+    }
+  | { readonly kind: 'stop'; readonly host: number; readonly downMs: number }
+  | { readonly kind: 'net'; readonly what: 'cut' | 'half cut' | 'silence'; readonly ms: number }
+  | { readonly kind: 'corrupt'; readonly how: Corruption }
+  | {
+      readonly kind: 'fail';
+      readonly host: number;
+      readonly operation: 'sync' | 'read' | 'write' | 'rename' | 'syncDirectory';
+      readonly on: 'disk' | 'state';
+      readonly times: number;
+    }
+  | { readonly kind: 'full'; readonly host: number; readonly ms: number; readonly bytes: number }
+  | { readonly kind: 'clock'; readonly host: number; readonly ms: number }
+  | { readonly kind: 'touched'; readonly host: number; readonly downMs: number }
+  | { readonly kind: 'set back'; readonly host: number; readonly what: 'state' | 'disk' | 'both' }
+  | { readonly kind: 'promote'; readonly host: number; readonly orderly: boolean }
+  | { readonly kind: 'role'; readonly host: number; readonly role: 'init' | 'primary' }
+  | { readonly kind: 'grow'; readonly sectors: number }
+  | { readonly kind: 'wait' }
+);
+
+export type ActKind = Act['kind'];
+
+/** What a run is about: how often each kind is drawn. */
+export type Profile = Partial<Record<ActKind, number>>;
+
+const CALM: Profile = { guest: 40, sync: 22, order: 4, wait: 4 };
+const CRASHES: Profile = { crash: 22, stop: 4 };
+const NETWORK: Profile = { net: 16, corrupt: 6 };
+const DISKS: Profile = { fail: 8, full: 3, touched: 2, rate: 1 };
+const OPERATORS: Profile = { promote: 6, role: 4, grow: 3, clock: 3, order: 6, rate: 2 };
+
+export const PROFILES: readonly Profile[] = [
+  { ...CALM, ...CRASHES },
+  { ...CALM, ...NETWORK },
+  { ...CALM, ...CRASHES, ...NETWORK },
+  { ...CALM, ...CRASHES, ...DISKS },
+  { ...CALM, ...CRASHES, ...OPERATORS },
+  { ...CALM, ...NETWORK, ...OPERATORS },
+  { ...CALM, ...CRASHES, ...NETWORK, ...DISKS, ...OPERATORS, 'set back': 2 },
+];
+
+const GAPS = [0, 1, 5, 20, 100, 500, 3000];
+const DOWNS = [0, 10, 200, 4000, 30_000];
+const CORRUPTIONS: readonly Corruption[] = ['flip', 'twice', 'swapped', 'missing', 'cut short'];
+
+const SEEDS = 2 ** 31;
+
+export function drawActs(random: Random, profile: Profile, hosts: number, count: number): Act[] {
+  const kinds = Object.entries(profile) as [ActKind, number][];
+  const total = kinds.reduce((sum, [, weight]) => sum + weight, 0);
+  return Array.from({ length: count }, () => {
+    let left = random.below(total);
+    const found = kinds.find(([, weight]) => {
+      left -= weight;
+      return left < 0;
+    });
+    const seed = random.below(SEEDS);
+    const gapMs = oneOf(GAPS, random);
+    return { seed, gapMs, ...drawOne(found?.[0] ?? 'wait', random, hosts) } as Act;
+  });
+}
+
+const oneOf = <T>(list: readonly T[], random: Random): T => list[random.below(list.length)] as T;
+
+function drawOne(kind: ActKind, random: Random, hosts: number): object {
+  const host = random.below(hosts);
+  const downMs = oneOf(DOWNS, random);
+  switch (kind) {
+    case 'guest':
+      return { kind, requests: 1 + random.below(10) };
+    case 'sync':
+      return { kind, wait: oneOf(['applied', 'commit', 'commit', null] as const, random) };
+    case 'order': {
+      const whats = ['fire', 'pause', 'resume', 'cancel', 'verify'] as const;
+      return { kind, what: oneOf(whats, random) };
+    }
+    case 'rate':
+      return { kind, bits: oneOf([null, 100_000, 10_000_000], random) };
+    case 'crash': {
+      const loss = oneOf(['none', 'none', 'all', 'seeded', 'seeded', 'one'] as const, random);
+      const steps = random.below(oneOf([1, 10, 60], random)) + 1;
+      return { kind, host, loss, steps, downMs, quiet: random.below(3) === 0 };
+    }
+    case 'stop':
+    case 'touched':
+      return { kind, host, downMs };
+    case 'net': {
+      const what = oneOf(['cut', 'cut', 'half cut', 'silence'] as const, random);
+      return { kind, what, ms: oneOf([50, 1000, 8000, 40_000], random) };
+    }
+    case 'corrupt':
+      return { kind, how: oneOf(CORRUPTIONS, random) };
+    case 'fail': {
+      const operation = oneOf(
+        ['sync', 'read', 'write', 'rename', 'syncDirectory'] as const,
+        random,
+      );
+      const on = operation.startsWith('r') && operation !== 'read' ? 'state' : 'disk';
+      const chosen = random.below(2) === 0 || operation === 'syncDirectory' ? 'state' : on;
+      return { kind, host, operation, on: chosen, times: 1 + random.below(2) };
+    }
+    case 'full':
+      return { kind, host, ms: oneOf([200, 5000], random), bytes: random.below(300_000) };
+    case 'clock':
+      return { kind, host, ms: oneOf([-7_200_000, -1000, 1000, 86_400_000], random) };
+    case 'set back':
+      return { kind, host, what: oneOf(['state', 'disk', 'both'] as const, random) };
+    case 'promote':
+      return { kind, host, orderly: random.below(2) === 0 };
+    case 'role':
+      return { kind, host, role: oneOf(['init', 'primary', 'primary'] as const, random) };
+    case 'grow':
+      return { kind, sectors: 1 + random.below(300) };
+    case 'wait':
+      return { kind };
+  }
+}

@@ -1,0 +1,284 @@
+// One incarnation of hastd on a simulated machine: the real replication of a node (roles, sessions,
+// rounds, receive, apply: src/daemon/replication.ts and all below it) on the files, disk, network
+// and clock of the run, and in place of the control thread what it does around that: takes up what
+// is remembered, opens and closes the guests' side in the order of daemon/roles.ts.
+import { present } from '../../src/base/assert.js';
+import { codeOf, describeError } from '../../src/base/errors.js';
+import type { Log } from '../../src/base/log.js';
+import type { Random } from '../../src/base/random.js';
+import type { ResourceSettings } from '../../src/config/settings.js';
+import type { Role, RoleRequest } from '../../src/control/api.js';
+import type { Network } from '../../src/daemon/machinery.js';
+import type { PrimaryResource } from '../../src/daemon/primary-resource.js';
+import { Replication } from '../../src/daemon/replication.js';
+import type { SecondaryResource } from '../../src/daemon/secondary-resource.js';
+import type { ServedVolume, Trouble } from '../../src/daemon/thread-messages.js';
+import type { Device } from '../../src/disk/device.js';
+import { inlineCompute } from '../../src/format/compute.js';
+import { packRaw } from '../../src/format/pack.js';
+import { syncFailed } from '../../src/round/doubt.js';
+import type { Waiter } from '../../src/volume/waiter.js';
+import { GuestDisks } from './guest-disks.js';
+import { type Life, LifeClock, type Loop } from './loop.js';
+import { type Machine, RESOURCE, STATEDIR } from './machine.js';
+
+/** What a daemon is given of the run. */
+export interface Around {
+  readonly loop: Loop;
+  readonly random: Random;
+  readonly network: Network;
+  readonly settings: ResourceSettings;
+  readonly log: Log;
+  /** Just before `device` changes in the range; `guest`: by a data thread. */
+  readonly changes: (daemon: Daemon, guest: boolean, offset: number, length: number) => void;
+  /** A role was taken; of a primary before any guest is there. */
+  readonly taken: (daemon: Daemon) => Promise<void> | void;
+}
+
+const ASK_AGAIN_MS = 2000;
+/** A turn takes time, or who takes one after the other would stop all clocks. */
+const TURN_MS = 0.01;
+
+export class Daemon {
+  readonly machine: Machine;
+  readonly life: Life;
+  readonly replication: Replication;
+  /** The guests' side; null: no primary, or not yet. */
+  guests: GuestDisks | null = null;
+  readonly #around: Around;
+  #written = false;
+  /** Role changes, one after another. */
+  #order: Promise<unknown> = Promise.resolve();
+
+  constructor(machine: Machine, around: Around) {
+    const { loop, random, network, settings, log } = around;
+    const { life } = machine;
+    this.machine = machine;
+    this.life = life;
+    this.#around = around;
+    const compute = { for: () => inlineCompute(packRaw), close: async () => {} };
+    this.replication = new Replication({
+      facts: {
+        node: machine.name,
+        statedir: STATEDIR,
+        listen: [`tcp://${machine.name}:8457`],
+        logLevel: 'info',
+        resources: [settings],
+      },
+      machinery: {
+        node: machine.name,
+        compute,
+        clock: new LifeClock(loop, life, () => machine.wallMs),
+        random,
+        log,
+        files: machine.world,
+        disks: machine.access((device) => this.#watched(device, false)),
+        network,
+        waiter: waiterOf(loop, life),
+      },
+      control: {
+        openReplicaDisk: (_, sizeBytes, makes) => machine.openDisk(sizeBytes, makes),
+      },
+    });
+  }
+
+  get role(): Role {
+    return this.replication.node(RESOURCE).role.kind;
+  }
+
+  get primary(): PrimaryResource | null {
+    const { role } = this.replication.node(RESOURCE);
+    return role.kind === 'primary' ? role.resource : null;
+  }
+
+  get secondary(): SecondaryResource | null {
+    const { role } = this.replication.node(RESOURCE);
+    return role.kind === 'secondary' ? role.resource : null;
+  }
+
+  /** Loads, listens, and takes up what is remembered (daemon/take-up.ts). */
+  start(): Promise<void> {
+    const started = this.#start();
+    this.#order = started;
+    return started;
+  }
+
+  async #start(): Promise<void> {
+    await this.replication.start();
+    void this.#takeUp().catch((error: unknown) => {
+      this.#around.log.error('no role is taken up', { why: describeError(error) });
+    });
+  }
+
+  /** `hastctl role`. Errors of the real ones. */
+  order(request: Partial<RoleRequest> & { readonly role: Role }): Promise<void> {
+    const whole = { acceptLoss: false, acceptDrift: false, alone: false, ...request };
+    return this.#oneByOne(async () => {
+      await this.#change(whole);
+      await this.replication.remember(RESOURCE, whole.role);
+    });
+  }
+
+  /** As a stop of hastd: leaves the role in good order, and is gone. */
+  async stop(): Promise<void> {
+    await this.#oneByOne(() => this.leave());
+    await this.replication.stop();
+    this.life.end();
+  }
+
+  /** Runs when no role changes. */
+  #oneByOne<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#order.catch(() => undefined).then(work);
+    this.#order = done;
+    return done;
+  }
+
+  async #takeUp(): Promise<void> {
+    const { loop, log } = this.#around;
+    for (;;) {
+      const { take, text } = await this.replication.remembered(RESOURCE);
+      if (this.role !== 'init') return;
+      if (take === 'init') {
+        await loop.later(ASK_AGAIN_MS, this.life);
+        continue;
+      }
+      log.info('remembered', { take, text });
+      if (take === 'none') return;
+      await this.#oneByOne(async () => {
+        if (this.role !== 'init') return;
+        if (take === 'primary') await this.becomePrimary(false);
+        else await this.#becomeSecondary();
+      });
+      return;
+    }
+  }
+
+  async #change(request: RoleRequest): Promise<void> {
+    const { replication } = this;
+    if (this.role === request.role) return;
+    if (request.role === 'init') return this.leave();
+    if (request.role === 'secondary') {
+      await replication.mayBecomeSecondary(RESOURCE);
+      await this.leave();
+      await this.#becomeSecondary();
+      return;
+    }
+    const loss = await replication.promotionLoss(RESOURCE, request);
+    if (loss !== null && !request.acceptLoss) throw new LossNotAccepted(loss);
+    await this.leave();
+    await this.becomePrimary(request.acceptDrift);
+  }
+
+  async #becomeSecondary(): Promise<void> {
+    await this.replication.becomeSecondary(RESOURCE);
+    await this.#around.taken(this);
+  }
+
+  async leave(): Promise<void> {
+    if (this.role === 'init') return;
+    const { guests } = this;
+    this.guests = null;
+    await guests?.close();
+    await this.replication.becomeInit(RESOURCE);
+  }
+
+  async becomePrimary(acceptDrift: boolean): Promise<void> {
+    const known = this.replication.node(RESOURCE).file?.state.sizeBytes ?? 0;
+    const disk = await this.machine.openDisk(known === 0 ? null : known, false);
+    try {
+      const volume = await this.replication.becomePrimary(RESOURCE, disk, acceptDrift);
+      await this.#around.taken(this);
+      this.guests = await this.#openGuests(volume);
+    } catch (error) {
+      await this.replication.becomeInit(RESOURCE).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** H37: durable before the first guest of this epoch can write. */
+  async firstGuest(): Promise<void> {
+    if (this.#written) return;
+    await this.replication.markWritten(RESOURCE);
+    this.#written = true;
+  }
+
+  async #openGuests(volume: ServedVolume): Promise<GuestDisks> {
+    const { loop } = this.#around;
+    const { machine, life, replication } = this;
+    this.#written = false;
+    return GuestDisks.open({
+      volume,
+      files: machine.world,
+      device: () => machine.access((device) => this.#watched(device, true)).deviceOf(volume.disk),
+      waiter: waiterOf(loop, life),
+      turn: () => loop.later(TURN_MS, life),
+      nowMs: () => loop.nowMs,
+      random: this.#around.random,
+      repair: (chunk, mask) => replication.repair(RESOURCE, chunk, mask),
+      onTrouble: (what, error) => this.#trouble(what, error),
+    });
+  }
+
+  /** RoundThread.trouble. */
+  #trouble(what: Trouble, error: unknown): void {
+    const text = describeError(error);
+    this.#around.log.error('trouble on the write path', { what, why: text });
+    if (what === 'preserve') return;
+    const why = what === 'flush' ? syncFailed(text) : `intent map: ${text}`;
+    void this.replication.doubt(RESOURCE, why);
+  }
+
+  #watched(device: Device, guest: boolean): Device {
+    const tell = (offset: number, length: number): void =>
+      this.#around.changes(this, guest, offset, length);
+    return new Proxy(device, {
+      get: (real, name) => {
+        const value: unknown = Reflect.get(real, name, real);
+        if (typeof value !== 'function') return value;
+        if (name === 'reserved') return reservedOf(real, tell);
+        const bound: (...args: unknown[]) => unknown = value.bind(real);
+        if (!CHANGES.has(name)) return bound;
+        return (offset: number, what: number | Uint8Array, ...more: unknown[]) => {
+          tell(offset, typeof what === 'number' ? what : what.length);
+          return bound(offset, what, ...more);
+        };
+      },
+    });
+  }
+}
+
+const CHANGES: ReadonlySet<string | symbol> = new Set(['writeNow', 'write', 'zeroNow', 'punchNow']);
+
+const reservedOf =
+  (real: Device, tell: (offset: number, length: number) => void): Device['reserved'] =>
+  (work) =>
+    real.reserved((write) =>
+      work((offset, bytes) => {
+        tell(offset, bytes.length);
+        return write(offset, bytes);
+      }),
+    );
+
+export class LossNotAccepted extends Error {
+  override readonly name = 'LossNotAccepted';
+}
+
+/** Waits in the time of the run: looks again and again. */
+export const waiterOf = (loop: Loop, life: Life): Waiter => ({
+  wait: async (control, { word, value }, timeoutMs = Number.POSITIVE_INFINITY) => {
+    const untilMs = loop.nowMs + timeoutMs;
+    for (let waitMs = TURN_MS; Atomics.load(control, word) === value; waitMs = 0.5) {
+      if (loop.nowMs >= untilMs) return 'timeout';
+      await loop.later(waitMs, life);
+    }
+    return 'changed';
+  },
+  turn: () => loop.later(TURN_MS, life),
+});
+
+/** Code of a refusal that an operator can do something about. */
+export const refusalOf = (error: unknown): string | null =>
+  error instanceof LossNotAccepted ? 'LOSS_NOT_ACCEPTED' : codeOf(error);
+
+export const primaryOf = (daemon: Daemon): PrimaryResource =>
+  present(daemon.primary, 'it is primary');

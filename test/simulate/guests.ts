@@ -1,0 +1,129 @@
+// Guests of a simulated primary: writes of every shape a guest may use, zeroes, TRIM, flushes,
+// reads that are checked, and older content put back (H7: A-B-A); by seed, on any of the data
+// threads. Whatever a guest is told goes into the model of its disk (sectors.ts).
+import { present } from '../../src/base/assert.js';
+import type { Random } from '../../src/base/random.js';
+import { BLOCK_BYTES, CHUNK_BYTES, SECTOR_BYTES } from '../../src/base/units.js';
+import { DiskError } from '../../src/disk/device.js';
+import { WorldStopped } from '../world/memory-files.js';
+import type { GuestDisks } from './guest-disks.js';
+import { contentOf, type Sectors } from './sectors.js';
+
+export class Guests {
+  /** Numbers of writes. */
+  #writes = 1000;
+  requests = 0;
+
+  /** `count` requests, one after another. `older`: content that some of them put back. */
+  async some(
+    guests: GuestDisks,
+    view: Sectors,
+    count: number,
+    random: Random,
+    older: readonly Uint8Array[],
+  ): Promise<void> {
+    for (let done = 0; done < count && guests.open; done += 1) {
+      try {
+        await guests.request(() => this.#one(guests, view, random, older));
+      } catch (error) {
+        if (error instanceof WorldStopped) return;
+        if (!(error instanceof DiskError)) throw error;
+      }
+    }
+  }
+
+  async #one(
+    guests: GuestDisks,
+    view: Sectors,
+    random: Random,
+    older: readonly Uint8Array[],
+  ): Promise<void> {
+    this.requests += 1;
+    const kind = random.below(16);
+    if (kind === 0) return this.#flush(guests, view, random);
+    if (kind === 1) return this.#read(guests, view, random);
+    const range = rangeOf(view.sizeBytes, random);
+    if (kind === 2) return this.#zero(guests, view, range, random);
+    if (kind === 3) return this.#trim(guests, view, range, random);
+    const image = older[random.below(older.length + 1)];
+    if (kind < 7 && image !== undefined && image.length >= range.offset + range.length) {
+      const bytes = image.slice(range.offset, range.offset + range.length);
+      return this.#write(guests, view, range.offset, bytes, random);
+    }
+    this.#writes += 1;
+    const bytes = contentOf(range.offset, range.length, this.#writes);
+    await this.#write(guests, view, range.offset, bytes, random);
+    // FUA: the write and a flush.
+    if (kind === 15) await this.#flush(guests, view, random);
+  }
+
+  async #write(
+    guests: GuestDisks,
+    view: Sectors,
+    offset: number,
+    bytes: Uint8Array,
+    random: Random,
+  ): Promise<void> {
+    const writing = view.begin(offset, bytes);
+    try {
+      if (random.below(3) === 0) await guests.stepped.write(offset, bytes);
+      else await diskOf(guests, random).write(offset, bytes);
+    } catch (error) {
+      if (error instanceof DiskError) view.end(writing, 'failed');
+      throw error;
+    }
+    view.end(writing, 'done');
+  }
+
+  async #zero(guests: GuestDisks, view: Sectors, range: Range, random: Random): Promise<void> {
+    const writing = view.begin(range.offset, new Uint8Array(range.length));
+    const [mayPunch, fast] = [random.below(2) === 0, random.below(4) === 0];
+    try {
+      const result = await diskOf(guests, random).zero(range.offset, range.length, mayPunch, fast);
+      view.end(writing, result === 'done' ? 'done' : 'nothing');
+    } catch (error) {
+      if (error instanceof DiskError) view.end(writing, 'failed');
+      throw error;
+    }
+  }
+
+  async #trim(guests: GuestDisks, view: Sectors, range: Range, random: Random): Promise<void> {
+    const advice = view.begin(range.offset, new Uint8Array(range.length), false);
+    await diskOf(guests, random).trim(range.offset, range.length);
+    view.end(advice, 'done');
+  }
+
+  async #flush(guests: GuestDisks, view: Sectors, random: Random): Promise<void> {
+    const begun = view.beginFlush();
+    await diskOf(guests, random).flush();
+    view.flushed(begun);
+  }
+
+  async #read(guests: GuestDisks, view: Sectors, random: Random): Promise<void> {
+    const { offset, length } = rangeOf(view.sizeBytes, random);
+    const into = new Uint8Array(length);
+    const begun = view.beginFlush();
+    await diskOf(guests, random).read(offset, into);
+    view.check(offset, into, begun, 'a guest reads');
+  }
+}
+
+interface Range {
+  readonly offset: number;
+  readonly length: number;
+}
+
+const diskOf = (guests: GuestDisks, random: Random) =>
+  present(guests.disks[random.below(guests.disks.length)], 'there are data threads');
+
+/** Whole blocks mostly; sometimes sectors, sometimes up to three chunks, sometimes the end. */
+function rangeOf(sizeBytes: number, random: Random): Range {
+  const grain = random.below(4) === 0 ? SECTOR_BYTES : BLOCK_BYTES;
+  const wanted = grain * (1 + random.below(random.below(4) === 0 ? 40 : 3));
+  const last = Math.floor((sizeBytes - 1) / grain);
+  const hot = Math.min(last, Math.floor(CHUNK_BYTES / grain));
+  // Half of all goes to the first chunk: overlaps and overwrites are what hurts.
+  const place = random.below(8);
+  const block = place === 0 ? last : random.below((place < 5 ? hot : last) + 1);
+  return { offset: grain * block, length: Math.min(wanted, sizeBytes - grain * block) };
+}

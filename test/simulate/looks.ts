@@ -1,0 +1,144 @@
+// What is looked at while a run goes on: every cut, every write of a guest, every role that is
+// taken, every point that is applied, every crash. What does not hold breaks the run.
+import { describeError } from '../../src/base/errors.js';
+import type { Log } from '../../src/base/log.js';
+import type { Loss } from './acts.js';
+import { Broken } from './broken.js';
+import type { Daemon } from './daemon.js';
+import { atPoint, primaryTrue, tableTrue } from './judge.js';
+import type { Machine } from './machine.js';
+import type { Run } from './run.js';
+import { Sectors } from './sectors.js';
+import { type Cut, mayWrite } from './truth.js';
+
+export class Looks {
+  readonly #run: Run;
+
+  constructor(run: Run) {
+    this.#run = run;
+  }
+
+  /** After every event. */
+  look(): void {
+    if (this.#run.broken !== null) return;
+    for (const machine of this.#run.machines) this.note(machine);
+  }
+
+  /** Before anything else writes its disk. */
+  note(machine: Machine): void {
+    const daemon = this.#run.daemonOf(machine);
+    const primary = daemon?.primary;
+    if (daemon === null || primary === null || primary === undefined) return;
+    const { volume, rounds } = primary.parts.primary;
+    const { state } = primary.parts.resourceFile;
+    const disk = (): Uint8Array =>
+      (machine.diskBytes ?? new Uint8Array(0)).subarray(0, state.sizeBytes);
+    this.#run.truth.note(volume, rounds, disk);
+  }
+
+  /** Just before bytes of its disk change. */
+  changes(daemon: Daemon, guest: boolean, offset: number, length: number): void {
+    const { machine, primary } = daemon;
+    this.note(machine);
+    if (!guest || primary === null || daemon.life.ended) return;
+    try {
+      mayWrite(primary.parts.primary.volume, offset, length);
+    } catch (error) {
+      this.#run.fail(error);
+    }
+  }
+
+  /** A role was taken; of a primary before any guest is there. */
+  async taken(daemon: Daemon): Promise<void> {
+    const { machine, primary } = daemon;
+    const { truth } = this.#run;
+    await this.judge(daemon, machine.name, truth.lastAcknowledged(machine.name));
+    if (primary === null) {
+      machine.view = null;
+      return;
+    }
+    const { sizeBytes } = primary.parts.resourceFile.state;
+    const disk = (machine.diskBytes ?? new Uint8Array(0)).subarray(0, sizeBytes);
+    if (machine.view === null) machine.view = new Sectors(disk);
+    else {
+      machine.view.killed();
+      machine.view.grown(disk);
+      if (this.#run.troubled) machine.view.evicted();
+      machine.view.checkNow(disk, `${machine.name} takes up its role`);
+    }
+  }
+
+  /** Whole disks; `acknowledged`: the newest point that it was said to have. */
+  async judge(daemon: Daemon, what: string, acknowledged: Cut | null): Promise<void> {
+    const { machine, secondary } = daemon;
+    try {
+      if (daemon.primary !== null) primaryTrue(this.#run.truth, machine, daemon);
+      if (secondary === null) return;
+      const { replica } = secondary.parts;
+      const failed = await replica.idle().then(
+        () => false,
+        () => true,
+      );
+      if (failed || replica.record.suspect !== null) {
+        if (!this.#run.troubled && !this.#run.rotten && !this.#run.excused) {
+          throw new Broken(`C1: ${what}: ${replica.applyError ?? replica.record.suspect}`);
+        }
+        return;
+      }
+      if (replica.comparing !== null) return;
+      atPoint(this.#run.truth, machine.world, machine.name, replica, acknowledged);
+    } catch (error) {
+      this.#run.fail(new Broken(`${what}: ${describeError(error)}`));
+    }
+  }
+
+  /** What a crash has left of a guest's disk. */
+  afterCrash(machine: Machine, loss: Loss): void {
+    const { view } = machine;
+    const disk = machine.diskBytes;
+    if (view === null || disk === null) return;
+    const now = disk.subarray(0, view.sizeBytes);
+    try {
+      view.killed();
+      if (loss === 'none') view.checkNow(now, `${machine.name} was killed`);
+      else {
+        view.checkDurable(now, `${machine.name} lost its power`);
+        view.become(now);
+      }
+    } catch (error) {
+      this.#run.fail(error);
+    }
+  }
+
+  /** A log whose lines go into the trace, and some of which are moments to look. */
+  logOf(machine: Machine): Log {
+    const { life } = machine;
+    const line = (sentence: string, fields: object = {}): void => {
+      if (life.ended) return;
+      this.#run.say(`${machine.name} ${sentence} ${JSON.stringify(fields)}`);
+      this.#heard(machine, sentence, fields);
+    };
+    const log: Log = { debug: () => {}, info: line, warn: line, error: line, child: () => log };
+    return log;
+  }
+
+  #heard(machine: Machine, sentence: string, fields: object): void {
+    const daemon = this.#run.daemonOf(machine);
+    if (daemon === null) return;
+    try {
+      if (sentence === 'round committed' && 'id' in fields && typeof fields.id === 'string') {
+        this.#run.truth.cut(fields.id, 'a round was committed').acknowledged = true;
+        this.#run.counts.rounds += 1;
+      }
+      const { secondary } = daemon;
+      if (sentence === 'point applied' && secondary !== null) {
+        const { replica } = secondary.parts;
+        const last = this.#run.truth.lastAcknowledged(machine.name);
+        atPoint(this.#run.truth, machine.world, machine.name, replica, last);
+        tableTrue(machine.world, machine.name, replica);
+      }
+    } catch (error) {
+      this.#run.fail(error);
+    }
+  }
+}

@@ -1,0 +1,227 @@
+// Performs the acts of a run, one beginning after the other, each on its own from then on. An order
+// that is refused is an answer, not a fault; what breaks a promise is for run.ts.
+import { HastError } from '../../src/base/errors.js';
+import { type Random, seededRandom } from '../../src/base/random.js';
+import { SECTOR_BYTES } from '../../src/base/units.js';
+import { growDisk } from '../crash/nodes.js';
+import type { CrashWorld } from '../world/memory-files.js';
+import type { Act } from './acts.js';
+import { type Daemon, LossNotAccepted } from './daemon.js';
+import { Life } from './loop.js';
+import { DISK, type Machine, STATE } from './machine.js';
+import type { Run } from './run.js';
+
+/** A crash that met no step of the files comes all the same. */
+const CRASH_WAIT_MS = 3000;
+
+export async function perform(run: Run, act: Act): Promise<void> {
+  const random = seededRandom(act.seed);
+  run.say(`ACT ${JSON.stringify(act)}`);
+  run.beside(refusable(run, doAct(run, act, random)));
+  await run.loop.later(act.gapMs, null);
+}
+
+/** What an operator is told no to, and what a failing disk or network makes of an order. */
+async function refusable(run: Run, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!(error instanceof HastError) && !(error instanceof LossNotAccepted)) throw error;
+    run.say(`  refused: ${error.message}`);
+  }
+}
+
+function oneServing(run: Run, random: Random): Daemon | null {
+  const serving = run.serving();
+  return serving[random.below(serving.length || 1)] ?? null;
+}
+
+async function doAct(run: Run, act: Act, random: Random): Promise<void> {
+  switch (act.kind) {
+    case 'guest':
+      return guest(run, act.requests, random);
+    case 'sync': {
+      const daemon = oneServing(run, random);
+      return void (await daemon?.primary?.sync(null, { wait: act.wait }));
+    }
+    case 'order':
+      return order(run, act.what, random);
+    case 'rate':
+      return void (await oneServing(run, random)?.primary?.setRate(null, act.bits));
+    case 'crash':
+      return crash(run, act, random);
+    case 'stop':
+      return run.restart(run.machine(act.host), () => run.loop.later(act.downMs, null));
+    case 'net':
+      run.counts.faults += 1;
+      if (act.what === 'silence') run.network.silence(act.ms);
+      else run.network.cut(act.what === 'half cut');
+      return;
+    case 'corrupt':
+      run.counts.faults += 1;
+      return run.network.corrupt(act.how);
+    case 'fail':
+      return failing(run, act);
+    case 'full':
+      return full(run, act);
+    case 'clock':
+      run.machine(act.host).skewMs += act.ms;
+      return;
+    case 'touched':
+      return run.restart(run.machine(act.host), async () => {
+        touch(run, run.machine(act.host), random);
+        await run.loop.later(act.downMs, null);
+      });
+    case 'set back':
+      return setBack(run, act, random);
+    case 'promote':
+      return promote(run, act, random);
+    case 'role':
+      return void (await run.daemonOf(run.machine(act.host))?.order({
+        role: act.role,
+        alone: random.below(2) === 0,
+      }));
+    case 'grow':
+      return grow(run, act.sectors, random);
+    case 'wait':
+      return;
+  }
+}
+
+async function guest(run: Run, requests: number, random: Random): Promise<void> {
+  const daemon = oneServing(run, random);
+  if (daemon === null) return;
+  await daemon.firstGuest();
+  const { guests, machine } = daemon;
+  if (guests === null || machine.view === null) return;
+  const older = [...run.truth.cuts.values()].slice(-3).map(({ image }) => image);
+  await run.guests.some(guests, machine.view, requests, random, older);
+}
+
+async function order(
+  run: Run,
+  what: 'fire' | 'pause' | 'resume' | 'cancel' | 'verify',
+  random: Random,
+): Promise<void> {
+  const daemon = oneServing(run, random);
+  const primary = daemon?.primary ?? null;
+  if (daemon === null || primary === null) return;
+  if (what === 'pause' || what === 'resume') await primary.pause(null, what === 'pause');
+  else if (what === 'cancel') await primary.cancel(null);
+  else if (what === 'verify') {
+    const stop = new AbortController();
+    await daemon.replication.verify('vm1', random.below(2) === 0, stop.signal);
+  } else {
+    for (const { name } of primary.parts.drivers) {
+      await primary.driver(name)?.fire(daemon.machine.wallMs);
+    }
+  }
+}
+
+function crash(run: Run, act: Act & { readonly kind: 'crash' }, random: Random): void {
+  const machine = run.machine(act.host);
+  if (run.daemonOf(machine) === null) return;
+  const { world, life } = machine;
+  const downMs = act.downMs;
+  world.crashAt(world.steps + act.steps);
+  world.onStop(() => run.crashed(machine, act.loss, downMs, act.quiet, random));
+  run.loop.at(CRASH_WAIT_MS, life, () => world.stop('no step came'));
+}
+
+/** Somebody writes the disk while no daemon has it. */
+function touch(run: Run, machine: Machine, random: Random): void {
+  const { world } = machine;
+  const size = world.sizeNow(DISK) ?? 0;
+  if (size === 0) return;
+  run.counts.faults += 1;
+  run.rotten = true;
+  for (let left = 1 + random.below(3); left > 0; left -= 1) world.flip(DISK, random.below(size));
+  machine.view = null;
+}
+
+/** Operations of the disk, or of any state file, fail so many times. */
+function failing(run: Run, act: Act & { readonly kind: 'fail' }): void {
+  const machine = run.machine(act.host);
+  run.counts.faults += 1;
+  run.troubled = true;
+  const { operation, times } = act;
+  const within = act.on === 'disk' ? DISK : STATE;
+  machine.world.failSoon({ operation, within }, 'EIO', times);
+}
+
+function full(run: Run, act: Act & { readonly kind: 'full' }): void {
+  const { world, life } = run.machine(act.host);
+  run.counts.faults += 1;
+  run.troubled = true;
+  world.limit(world.usedBytes() + act.bytes);
+  run.loop.at(act.ms, life, () => world.limit(null));
+}
+
+/** The machine gets back what it had some time ago: its state, its disk, or both. */
+async function setBack(
+  run: Run,
+  act: Act & { readonly kind: 'set back' },
+  random: Random,
+): Promise<void> {
+  const machine = run.machine(act.host);
+  const { saved } = machine;
+  if (run.daemonOf(machine) === null) return;
+  if (saved === null) {
+    machine.saved = machine.world.afterCrash('none', random);
+    return;
+  }
+  if (act.what !== 'disk' && run.setup.metaflush) return; // its intent map is not comparable
+  await run.restart(machine, async () => setBackNow(run, machine, act.what, saved, random));
+}
+
+function setBackNow(
+  run: Run,
+  machine: Machine,
+  what: 'state' | 'disk' | 'both',
+  saved: CrashWorld,
+  random: Random,
+): void {
+  run.counts.faults += 1;
+  run.excused = true;
+  run.rotten = true;
+  const disk = (what === 'state' ? machine.world : saved).peek(DISK);
+  const state = what === 'disk' ? machine.world : saved;
+  const world = state.afterCrash('none', random);
+  if (disk !== null) world.plant(DISK, disk);
+  machine.replace(world, new Life());
+  machine.boots += 1;
+  machine.diskId += 1;
+  machine.view = null;
+  run.truth.forget(machine.name);
+}
+
+/** A replica becomes primary; in good order, the primary leaves its role before. */
+async function promote(
+  run: Run,
+  act: Act & { readonly kind: 'promote' },
+  random: Random,
+): Promise<void> {
+  const machine = run.machine(act.host);
+  const daemon = run.daemonOf(machine);
+  if (daemon === null || daemon.role !== 'secondary') return;
+  run.excused = true;
+  if (act.orderly) for (const other of run.serving()) await other.order({ role: 'init' });
+  const force = random.below(3) > 0;
+  await daemon.order({ role: 'primary', acceptLoss: force, acceptDrift: force, alone: force });
+}
+
+/** `hastctl resize`, with the disk made longer before. */
+async function grow(run: Run, sectors: number, random: Random): Promise<void> {
+  const daemon = oneServing(run, random);
+  if (daemon === null) return;
+  const { machine, replication } = daemon;
+  const has = daemon.primary?.parts.resourceFile.state.sizeBytes ?? 0;
+  const sizeBytes = has + sectors * SECTOR_BYTES;
+  if (sizeBytes > 2 * run.setup.sizeBytes + 65_536) return;
+  await daemon.order({ role: 'init' });
+  if ((machine.world.sizeNow(DISK) ?? 0) < sizeBytes) {
+    await growDisk(machine.world, sizeBytes, random.below(2) === 0 ? 0 : 3);
+  }
+  await replication.resized('vm1', sizeBytes);
+  await daemon.order({ role: 'primary', alone: true });
+}

@@ -1,0 +1,89 @@
+// Crashes of copies: at any step of the files of a machine, a copy of what a crash would leave is
+// opened by the real recovery and judged, aside; the machine itself goes on. Many more crash points
+// are met than a run could survive.
+import type { Log } from '../../src/base/log.js';
+import { type Random, seededRandom } from '../../src/base/random.js';
+import type { Loss } from './acts.js';
+import { Daemon } from './daemon.js';
+import { Life } from './loop.js';
+import type { Machine } from './machine.js';
+import { SimNetwork } from './network.js';
+import type { Run } from './run.js';
+import { settingsOf } from './setup.js';
+
+/** A copy at one in so many steps, and no more than so many at the same time. */
+const STEPS = 12;
+const AT_ONCE_MAX = 3;
+const LOSSES: readonly Loss[] = ['none', 'all', 'seeded', 'seeded', 'one'];
+
+const quiet = (): void => {};
+const SILENT: Log = {
+  debug: quiet,
+  info: quiet,
+  warn: quiet,
+  error: quiet,
+  child: () => SILENT,
+};
+
+export class Probes {
+  readonly #run: Run;
+  readonly #random: Random;
+  #running = 0;
+
+  constructor(run: Run) {
+    this.#run = run;
+    this.#random = seededRandom(run.setup.seed + 11);
+  }
+
+  /** Called at every step of the files of `machine`, before it happens. */
+  stepped(machine: Machine): void {
+    if (this.#running >= AT_ONCE_MAX || this.#random.below(STEPS) > 0) return;
+    if (this.#run.broken !== null) return;
+    const loss = LOSSES[this.#random.below(LOSSES.length)] ?? 'all';
+    this.#running += 1;
+    const ended = (): void => {
+      this.#running -= 1;
+    };
+    this.#run.beside(this.#probe(machine, loss).finally(ended));
+  }
+
+  /** Up to its first wait in the calling step. */
+  async #probe(machine: Machine, loss: Loss): Promise<void> {
+    const run = this.#run;
+    const role = run.daemonOf(machine)?.role ?? 'init';
+    if (role === 'init') return;
+    const what = `copy of ${machine.name} at step ${machine.world.steps}, loss ${loss}`;
+    const life = new Life();
+    run.looks.note(machine);
+    const copy = machine.afterCrash(run.lossOf(machine, loss, this.#random), this.#random, life);
+    for (const block of machine.untracked) copy.untracked.add(block);
+    const acknowledged = run.truth.lastAcknowledged(machine.name);
+    const { view } = machine;
+    const disk = copy.diskBytes;
+    if (view !== null && disk !== null && role === 'primary') {
+      const now = disk.subarray(0, view.sizeBytes);
+      if (loss === 'none') view.checkNow(now, what);
+      else view.checkDurable(now, what);
+    }
+    run.counts.probes += 1;
+    const random = seededRandom(this.#random.below(2 ** 31));
+    const ghost = new Daemon(copy, {
+      loop: run.loop,
+      random,
+      network: new SimNetwork(run.loop, random).of(life),
+      settings: settingsOf(run.setup, machine.name),
+      log: SILENT,
+      changes: quiet,
+      taken: (at) => run.looks.judge(at, what, acknowledged),
+    });
+    try {
+      await ghost.replication.start();
+      if (role === 'primary') await ghost.becomePrimary(false);
+      else await ghost.order({ role: 'secondary' });
+    } catch (error) {
+      if (!run.troubled && !run.excused) throw new Error(`${what}: ${error}`, { cause: error });
+    }
+    life.end();
+    copy.world.stop('probed');
+  }
+}

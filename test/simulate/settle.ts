@@ -1,0 +1,169 @@
+// The end of a run: faults stop, and what a sensible operator would do is done until every node has
+// the same disk (a node is made anew only where that was asked for: C4). Then all that is kept must
+// be true: disks, digests, history, and no file left over. Times are milliseconds of the run.
+import { describeError } from '../../src/base/errors.js';
+import type { Replica } from '../../src/receive/replica.js';
+import { Broken } from './broken.js';
+import type { Daemon } from './daemon.js';
+import { refusalOf } from './daemon.js';
+import { atPoint, historyTrue, primaryTrue, tableTrue } from './judge.js';
+import { DISK, type Machine } from './machine.js';
+import type { Run } from './run.js';
+import { same } from './truth.js';
+
+const QUIET_MS = 90_000;
+const ATTEMPTS_MAX = 12;
+const ATTEMPT_MS = 5000;
+/** Attempts after which all daemons are restarted, where disks have failed. */
+const RESTARTS = [0, 3, 6];
+
+export async function settleDown(run: Run): Promise<void> {
+  quieten(run);
+  await run.loop.later(QUIET_MS, null);
+  for (const machine of run.machines) if (run.daemonOf(machine) === null) run.start(machine);
+  let [why, last] = ['', false];
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    await run.loop.later(ATTEMPT_MS, null);
+    quieten(run);
+    if (run.troubled && RESTARTS.includes(attempt)) await restartAll(run);
+    const primary = await onePrimary(run);
+    if (primary === null) {
+      why = 'nobody can be primary';
+      continue;
+    }
+    await secondaries(run, primary);
+    why = (await synced(run, primary)) ?? '';
+    run.say(`settling, attempt ${attempt}: ${why || 'all is there'}`);
+    if (why !== '') continue;
+    allTrue(run, primary);
+    if (last) return historiesTrue(run, primary);
+    // One round more: what is left of those that failed is taken over, or gone.
+    last = true;
+    await oneMore(run, primary);
+  }
+  throw new Broken(`it does not come to rest: ${why}`);
+}
+
+/** No more faults. */
+function quieten(run: Run): void {
+  run.network.heal();
+  for (const { world } of run.machines) {
+    world.mend();
+    world.limit(null);
+    world.crashAt(Number.MAX_SAFE_INTEGER);
+  }
+}
+
+async function restartAll(run: Run): Promise<void> {
+  for (const machine of run.machines) {
+    await run.restart(machine, async () => {});
+  }
+  await run.loop.later(QUIET_MS, null);
+}
+
+/** The one primary; where there are several, that of the newest epoch. */
+async function onePrimary(run: Run): Promise<Daemon | null> {
+  const daemons = run.machines.flatMap((machine) => run.daemonOf(machine) ?? []);
+  const primaries = daemons.filter(({ role }) => role === 'primary');
+  const number = ({ replication }: Daemon): number =>
+    replication.node('vm1').file?.state.epochs.at(-1)?.number ?? 0;
+  primaries.sort((one, other) => number(other) - number(one));
+  const [first, ...others] = primaries;
+  if (first !== undefined) {
+    if (others.length > 0 && !run.excused) throw new Broken('C3: two primaries');
+    for (const other of others) await other.order({ role: 'init' });
+    return first;
+  }
+  for (const daemon of daemons.sort((one, other) => number(other) - number(one))) {
+    try {
+      const promotes = daemon.replication.node('vm1').file?.state.replica.point ?? null;
+      if (promotes !== null && !run.troubled && !run.excused) throw new Broken('C3: no primary');
+      run.excused ||= promotes !== null;
+      await daemon.order({ role: 'primary', acceptLoss: true, acceptDrift: true, alone: true });
+      return daemon;
+    } catch (error) {
+      if (error instanceof Broken) throw error;
+      run.say(`${daemon.machine.name} cannot be primary: ${describeError(error)}`);
+    }
+  }
+  return null;
+}
+
+async function secondaries(run: Run, primary: Daemon): Promise<void> {
+  for (const machine of run.machines) {
+    const daemon = run.daemonOf(machine);
+    if (daemon === null || daemon === primary || daemon.role === 'secondary') continue;
+    try {
+      await daemon.order({ role: 'secondary' });
+    } catch (error) {
+      run.say(`${machine.name} cannot be secondary: ${describeError(error)}`);
+      if (refusalOf(error) === 'ROLE_WAS_PRIMARY') await anew(run, machine, daemon);
+    }
+  }
+}
+
+/** `hastctl create --force`, and the role. */
+async function anew(run: Run, machine: Machine, daemon: Daemon): Promise<void> {
+  if (!run.excused) throw new Broken(`C4: ${machine.name} has to be made anew, unasked`);
+  await daemon.order({ role: 'init' });
+  await run.create(machine, machine.world.sizeNow(DISK) ?? 0);
+  await daemon.replication.reload('vm1');
+  await daemon.order({ role: 'secondary' });
+}
+
+/** Null: every target has all of it; else why not. */
+async function synced(run: Run, daemon: Daemon): Promise<string | null> {
+  const { primary } = daemon;
+  if (primary === null) return 'the primary is gone';
+  await primary.pause(null, false);
+  await primary.setRate(null, null);
+  const outcomes = await primary.sync(null, { wait: 'applied' });
+  const bad = outcomes.filter(({ outcome }) => outcome !== 'applied' && outcome !== 'nothing');
+  for (const { target } of bad) {
+    const driver = primary.driver(target);
+    const machine = run.machines.find(({ name }) => name === target);
+    const other = machine === undefined ? null : run.daemonOf(machine);
+    if (driver?.parts.link.diverged !== true || machine === undefined || other === null) continue;
+    await anew(run, machine, other);
+  }
+  const worst = bad[0];
+  return worst === undefined ? null : `${worst.target} ${worst.outcome}: ${worst.text}`;
+}
+
+/** Every disk is the same, and all that is said of it true. */
+function allTrue(run: Run, daemon: Daemon): void {
+  const { primary, machine } = daemon;
+  if (primary === null) throw new Broken('the primary is gone');
+  primaryTrue(run.truth, machine, daemon);
+  const { sizeBytes } = primary.parts.resourceFile.state;
+  const wanted = (machine.diskBytes ?? new Uint8Array(0)).subarray(0, sizeBytes);
+  machine.view?.checkNow(wanted, `${machine.name} at the end`);
+  for (const [other, replica] of replicas(run, machine)) {
+    const found = (other.diskBytes ?? new Uint8Array(0)).subarray(0, sizeBytes);
+    same(found, wanted, `D1: ${other.name} at the end`);
+    const last = run.truth.lastAcknowledged(other.name);
+    atPoint(run.truth, other.world, other.name, replica, last);
+    tableTrue(other.world, other.name, replica);
+  }
+}
+
+async function historiesTrue(run: Run, { machine }: Daemon): Promise<void> {
+  const mayBeLost = run.rotten || run.troubled;
+  for (const [other, replica] of replicas(run, machine)) {
+    await historyTrue(run.truth, other.world, other.name, replica, mayBeLost);
+  }
+}
+
+function* replicas(run: Run, but: Machine): Generator<[Machine, Replica]> {
+  for (const machine of run.machines) {
+    const secondary = run.daemonOf(machine)?.secondary ?? null;
+    if (machine !== but && secondary !== null) yield [machine, secondary.parts.replica];
+  }
+}
+
+async function oneMore(run: Run, daemon: Daemon): Promise<void> {
+  const { guests, machine } = daemon;
+  if (guests === null || machine.view === null) throw new Broken('a primary without guests');
+  await daemon.firstGuest();
+  await run.guests.some(guests, machine.view, 4, run.random, []);
+}

@@ -1,0 +1,82 @@
+// What a simulated run begins with, drawn from its seed: sizes and settings, who is there, and the
+// acts. Sizes are bytes.
+import { seededRandom } from '../../src/base/random.js';
+import { MIB, SECTOR_BYTES } from '../../src/base/units.js';
+import type { ResourceSettings, TargetSettings } from '../../src/config/settings.js';
+import { type Act, drawActs, PROFILES } from './acts.js';
+import { RESOURCE } from './machine.js';
+
+export interface Setup {
+  readonly seed: number;
+  readonly hosts: readonly string[];
+  readonly sizeBytes: number;
+  readonly extentBytes: number;
+  readonly keepdirty: number;
+  readonly spillBytes: number;
+  readonly retain: number;
+  readonly metaflush: boolean;
+  readonly acts: readonly Act[];
+}
+
+const KIB = 1024;
+const ACTS_MAX = 60;
+
+export function drawSetup(seed: number): Setup {
+  const random = seededRandom(seed);
+  const hosts = random.below(4) === 0 ? ['a', 'b', 'c'] : ['a', 'b'];
+  const profile = PROFILES[random.below(PROFILES.length)] ?? {};
+  const chunks = 1 + random.below(5);
+  const tail = random.below(3) === 0 ? 0 : SECTOR_BYTES * random.below(64);
+  return {
+    seed,
+    hosts,
+    sizeBytes: chunks * 64 * KIB + tail,
+    extentBytes: 64 * KIB * (1 + random.below(2)),
+    keepdirty: random.below(3),
+    spillBytes: random.below(5) === 0 ? 128 * KIB : 4 * MIB,
+    retain: 1 + random.below(3),
+    metaflush: random.below(3) === 0,
+    acts: drawActs(random, profile, hosts.length, 10 + random.below(ACTS_MAX - 10)),
+  };
+}
+
+const TIMEOUT_SECONDS = 5;
+
+/** Of the node `name`: every other one is a target of its. */
+export function settingsOf(setup: Setup, name: string): ResourceSettings {
+  const compression = { codec: 'none' } as const;
+  const targets = setup.hosts
+    .filter((host) => host !== name)
+    .map(
+      (host): TargetSettings => ({
+        name: host,
+        remote: `tcp://${host}:8457`,
+        source: null,
+        schedule: { kind: 'interval', seconds: 3600 },
+        retain: setup.retain,
+        compression,
+        timeoutSeconds: TIMEOUT_SECONDS,
+        rateBitsPerSecond: null,
+        maxLagSeconds: null,
+      }),
+    );
+  return {
+    name: RESOURCE,
+    exportName: RESOURCE,
+    local: '/disk',
+    replication: 'periodic',
+    compression,
+    timeoutSeconds: TIMEOUT_SECONDS,
+    metaflush: setup.metaflush,
+    retain: setup.retain,
+    remember: true,
+    startAlone: null,
+    scrubShare: 0,
+    spillBytes: setup.spillBytes,
+    secretPath: null,
+    insecure: true,
+    dataThreads: 2,
+    exec: null,
+    targets,
+  };
+}
