@@ -15,6 +15,8 @@ export interface Setup {
   readonly spillBytes: number;
   readonly retain: number;
   readonly metaflush: boolean;
+  /** Guests write around every cut. */
+  readonly busy: boolean;
   readonly acts: readonly Act[];
 }
 
@@ -36,6 +38,7 @@ export function drawSetup(seed: number): Setup {
     spillBytes: random.below(5) === 0 ? 128 * KIB : 4 * MIB,
     retain: 1 + random.below(3),
     metaflush: random.below(3) === 0,
+    busy: seededRandom(seed + 13).below(3) > 0,
     acts: drawActs(random, profile, hosts.length, 10 + random.below(ACTS_MAX - 10)),
   };
 }
