@@ -38,6 +38,10 @@ export interface Around {
 const ASK_AGAIN_MS = 2000;
 /** A turn takes time, or who takes one after the other would stop all clocks. */
 const TURN_MS = 0.01;
+/** A thread between two of its accesses may be held off as long as any operation takes; one in so
+ * many is. */
+const HELD_OFF_MS_MAX = 3;
+const HELD_OFF_ONE_IN = 4;
 
 export class Daemon {
   readonly machine: Machine;
@@ -203,17 +207,21 @@ export class Daemon {
   }
 
   async #openGuests(volume: ServedVolume): Promise<GuestDisks> {
-    const { loop } = this.#around;
+    const { loop, random } = this.#around;
     const { machine, life, replication } = this;
     this.#written = false;
+    const turn = (): Promise<void> => {
+      const isLong = random.below(HELD_OFF_ONE_IN) === 0;
+      return loop.later(isLong ? (random.below(1000) / 1000) * HELD_OFF_MS_MAX : TURN_MS, life);
+    };
     return GuestDisks.open({
       volume,
       files: machine.world,
       device: () => machine.access((device) => this.#watched(device, true)).deviceOf(volume.disk),
       waiter: waiterOf(loop, life),
-      turn: () => loop.later(TURN_MS, life),
+      turn,
       nowMs: () => loop.nowMs,
-      random: this.#around.random,
+      random,
       repair: (chunk, mask) => replication.repair(RESOURCE, chunk, mask),
       onTrouble: (what, error) => this.#trouble(what, error),
     });

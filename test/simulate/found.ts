@@ -18,6 +18,8 @@ const history = z.looseObject({
   spillBytes: z.number(),
   retain: z.number(),
   metaflush: z.boolean(),
+  /** Histories from before there was such a thing have none. */
+  busy: z.boolean().default(false),
   acts: z.array(act),
 });
 

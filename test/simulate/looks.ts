@@ -2,20 +2,31 @@
 // taken, every point that is applied, every crash. What does not hold breaks the run.
 import { describeError } from '../../src/base/errors.js';
 import type { Log } from '../../src/base/log.js';
+import { hex, type Random, seededRandom } from '../../src/base/random.js';
+import { recordOf } from '../../src/round/contact.js';
 import type { Loss } from './acts.js';
 import { Broken } from './broken.js';
 import type { Daemon } from './daemon.js';
 import { atPoint, primaryTrue, tableTrue } from './judge.js';
 import type { Machine } from './machine.js';
+import { guest } from './perform.js';
 import type { Run } from './run.js';
 import { Sectors } from './sectors.js';
 import { type Cut, mayWrite } from './truth.js';
 
+/** Guests that come when a round is reserved, and again when it is cut, and within how long. */
+const GUESTS_AT_CUT_MAX = 4;
+const AT_CUT_MS = [1, 5, 30, 150];
+
 export class Looks {
   readonly #run: Run;
+  /** Rounds that were reserved, or cut. */
+  readonly #moments = new Set<string>();
+  readonly #random: Random;
 
   constructor(run: Run) {
     this.#run = run;
+    this.#random = seededRandom(run.setup.seed + 12);
   }
 
   /** After every event. */
@@ -34,6 +45,27 @@ export class Looks {
     const disk = (): Uint8Array =>
       (machine.diskBytes ?? new Uint8Array(0)).subarray(0, state.sizeBytes);
     this.#run.truth.note(volume, rounds, disk);
+    for (const { slot, resourceFile, target } of rounds) {
+      const { proposed } = recordOf(resourceFile, target);
+      if (proposed === null) continue;
+      const isCut = volume.core.slots[slot]?.active ?? false;
+      const moment = `${hex(proposed.point.id)} ${isCut}`;
+      if (this.#moments.has(moment)) continue;
+      this.#moments.add(moment);
+      this.#busy(daemon);
+    }
+  }
+
+  /** Guests write when it matters: from just before a cut until its chunks have been read. */
+  #busy(daemon: Daemon): void {
+    const run = this.#run;
+    if (!run.busy) return;
+    for (let left = this.#random.below(GUESTS_AT_CUT_MAX + 1); left > 0; left -= 1) {
+      const random = seededRandom(this.#random.below(2 ** 31));
+      const withinMs = AT_CUT_MS[random.below(AT_CUT_MS.length)] ?? 0;
+      const begun = run.loop.later((random.below(1000) / 1000) * withinMs, daemon.life);
+      run.beside(begun.then(() => guest(run, daemon, 1 + random.below(4), random)));
+    }
   }
 
   /** Just before bytes of its disk change. */

@@ -39,7 +39,7 @@ function oneServing(run: Run, random: Random): Daemon | null {
 async function doAct(run: Run, act: Act, random: Random): Promise<void> {
   switch (act.kind) {
     case 'guest':
-      return guest(run, act.requests, random);
+      return guest(run, oneServing(run, random), act.requests, random);
     case 'sync': {
       const daemon = oneServing(run, random);
       return void (await daemon?.primary?.sync(null, { wait: act.wait }));
@@ -94,14 +94,19 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
   }
 }
 
-async function guest(run: Run, requests: number, random: Random): Promise<void> {
-  const daemon = oneServing(run, random);
+/** `count` requests of one guest of `daemon`, one after another. */
+export async function guest(
+  run: Run,
+  daemon: Daemon | null,
+  count: number,
+  random: Random,
+): Promise<void> {
   if (daemon === null) return;
   await daemon.firstGuest();
   const { guests, machine } = daemon;
   if (guests === null || machine.view === null) return;
   const older = [...run.truth.cuts.values()].slice(-3).map(({ image }) => image);
-  await run.guests.some(guests, machine.view, requests, random, older);
+  await run.guests.some(guests, machine.view, count, random, older);
 }
 
 async function order(

@@ -46,6 +46,8 @@ export class Run {
   readonly #stopping = new WeakSet<Daemon>();
   /** The first promise that did not hold. */
   broken: Error | null = null;
+  /** Guests write around every cut; not when the run comes to rest. */
+  busy: boolean;
   /** Things were done after which a replica may have to be made anew. */
   excused = false;
   /** Disks or files have failed: a restart may be needed. */
@@ -55,6 +57,7 @@ export class Run {
 
   constructor(setup: Setup) {
     this.setup = setup;
+    this.busy = setup.busy;
     this.random = seededRandom(setup.seed + 7);
     this.loop = new Loop(seededRandom(setup.seed + 8));
     this.network = new SimNetwork(this.loop, seededRandom(setup.seed + 9));

@@ -17,6 +17,8 @@ export interface Setup {
   readonly metaflush: boolean;
   /** Of the disk a day. */
   readonly scrubShare?: number;
+  /** Guests write around every cut. */
+  readonly busy: boolean;
   readonly acts: readonly Act[];
 }
 
@@ -39,6 +41,7 @@ export function drawSetup(seed: number): Setup {
     retain: 1 + random.below(3),
     metaflush: random.below(3) === 0,
     scrubShare: random.below(6) === 0 ? 1 : 0,
+    busy: seededRandom(seed + 13).below(3) > 0,
     acts: drawActs(random, profile, hosts.length, 10 + random.below(ACTS_MAX - 10)),
   };
 }

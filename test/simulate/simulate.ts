@@ -44,6 +44,7 @@ export async function simulate(setup: Setup): Promise<Ended> {
 async function story(run: Run): Promise<void> {
   await begin(run);
   for (const act of run.setup.acts) await perform(run, act);
+  run.busy = false;
   await run.loop.later(WAIT_MS, null);
   await settleDown(run);
 }
