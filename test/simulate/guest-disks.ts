@@ -1,10 +1,10 @@
 // The guests' side of a simulated primary: data threads as daemon/data-thread.ts opens them, and
-// one more whose write sections run as generators with other work between any two accesses to
+// some whose write sections run as generators with other work between any two accesses to
 // shared state (DESIGN.md §5), which real threads do to each other all the time.
 
 import type { FileHandle, Files } from '../../src/base/files.js';
 import type { Random } from '../../src/base/random.js';
-import { isPromise } from '../../src/base/sync.js';
+import { isPromise, Mutex } from '../../src/base/sync.js';
 import { BLOCK_BYTES, CHUNK_BYTES, chunkLength } from '../../src/base/units.js';
 import type { ServedVolume, Trouble } from '../../src/daemon/thread-messages.js';
 import type { Device } from '../../src/disk/device.js';
@@ -19,7 +19,7 @@ import {
 import { confirmIntent, touchIntent } from '../../src/volume/first-touch.js';
 import { intentWriter } from '../../src/volume/intent.js';
 import type { RepairParts } from '../../src/volume/repair.js';
-import { fileSpill, type Spill } from '../../src/volume/spill.js';
+import { fileSpill, noteSpilled, type Spill } from '../../src/volume/spill.js';
 import { TrackedDisk } from '../../src/volume/tracked-disk.js';
 import type { Waiter } from '../../src/volume/waiter.js';
 import { newWriteCounters } from '../../src/volume/write-sections.js';
@@ -37,30 +37,34 @@ export interface GuestDisksParts {
   readonly onTrouble: (what: Trouble, error: unknown) => void;
 }
 
-/** Data threads of a primary; the last one is the stepped one. */
-const THREADS = 2;
+/** Data threads of a primary; the first ones are stepped. */
+const THREADS = 4;
+const STEPPED = 2;
 
 export class GuestDisks {
   readonly volume: ServedVolume;
   readonly disks: readonly TrackedDisk[];
-  readonly stepped: SteppedThread;
+  readonly stepped: readonly SteppedThread[];
   readonly #handles: readonly FileHandle[];
   readonly #devices: readonly Device[];
+  readonly #turn: () => Promise<void>;
   #busy = 0;
   #closing = false;
 
   private constructor(
     volume: ServedVolume,
     disks: readonly TrackedDisk[],
-    stepped: SteppedThread,
+    stepped: readonly SteppedThread[],
     handles: readonly FileHandle[],
     devices: readonly Device[],
+    turn: () => Promise<void>,
   ) {
     this.volume = volume;
     this.disks = disks;
     this.stepped = stepped;
     this.#handles = handles;
     this.#devices = devices;
+    this.#turn = turn;
   }
 
   static async open(parts: GuestDisksParts): Promise<GuestDisks> {
@@ -74,8 +78,8 @@ export class GuestDisks {
       return handle;
     };
     const disks: TrackedDisk[] = [];
-    let stepped: SteppedThread | null = null;
-    for (let thread = 0; thread <= THREADS; thread += 1) {
+    const stepped: SteppedThread[] = [];
+    for (let thread = 0; thread < THREADS; thread += 1) {
       const device = parts.device();
       devices.push(device);
       const intent = await open(volume.intentPath);
@@ -92,12 +96,11 @@ export class GuestDisks {
         counters: newWriteCounters(),
         onTrouble,
       };
-      if (thread < THREADS) disks.push(new TrackedDisk(core, { ...writing, repair, targets }));
-      else
-        stepped = new SteppedThread(core, { ...writing, turn: parts.turn, random: parts.random });
+      const { turn, random } = parts;
+      if (thread < STEPPED) stepped.push(new SteppedThread(core, { ...writing, turn, random }));
+      else disks.push(new TrackedDisk(core, { ...writing, repair, targets }));
     }
-    if (stepped === null) throw new Error('the last thread is the stepped one');
-    return new GuestDisks(volume, disks, stepped, handles, devices);
+    return new GuestDisks(volume, disks, stepped, handles, devices, parts.turn);
   }
 
   /** True while guests may send requests. */
@@ -117,7 +120,7 @@ export class GuestDisks {
 
   async close(): Promise<void> {
     this.#closing = true;
-    while (this.#busy > 0) await this.stepped.parts.turn();
+    while (this.#busy > 0) await this.#turn();
     for (const handle of this.#handles) await handle.close();
     for (const device of this.#devices) await device.close();
   }
@@ -137,10 +140,12 @@ interface SteppedParts {
 /** One in so many steps lets others run; drawn for each write, so that long runs are as likely. */
 const SWITCH_ONE_IN_MAX = 12;
 
-/** The loop of WriteSections.later with its generators stepped. */
+/** The loop of WriteSections.later with its generators stepped. Sections of other writes may come
+ * between two of a write, never within one: a thread does one thing at a time. */
 export class SteppedThread {
   readonly parts: SteppedParts;
   readonly #core: Core;
+  readonly #one = new Mutex();
 
   constructor(core: Core, parts: SteppedParts) {
     this.#core = core;
@@ -194,7 +199,11 @@ export class SteppedThread {
     const old = new Uint8Array(chunkLength(claim.chunk, this.#core.memory.sizeBytes));
     // In pieces, with others between: a read of another thread's disk may be torn.
     const readable = await this.#readPieces(device, claim.chunk * CHUNK_BYTES, old);
-    const append = (slot: number, record: number): void => spills[slot]?.writeNow(record, old);
+    const append = (slot: number, record: number): void => {
+      spills[slot]?.writeNow(record, old);
+      const memory = this.#core.memory.slots[slot];
+      if (memory !== undefined) noteSpilled(memory, record, old);
+    };
     const failure = await run(preserve(this.#core, claim, readable ? append : null));
     if (failure !== null) onTrouble('preserve', failure);
   }
@@ -210,14 +219,16 @@ export class SteppedThread {
     }
   }
 
-  async #run<T>(steps: Steps<T>, oneIn: number): Promise<T> {
-    for (;;) {
-      const step = steps.next();
-      if (step.done) return step.value;
-      if (isPromise(step.value)) await step.value;
-      else if (step.value !== undefined || this.parts.random.below(oneIn) === 0) {
-        await this.parts.turn();
+  #run<T>(steps: Steps<T>, oneIn: number): Promise<T> {
+    return this.#one.run(async () => {
+      for (;;) {
+        const step = steps.next();
+        if (step.done) return step.value;
+        if (isPromise(step.value)) await step.value;
+        else if (step.value !== undefined || this.parts.random.below(oneIn) === 0) {
+          await this.parts.turn();
+        }
       }
-    }
+    });
   }
 }

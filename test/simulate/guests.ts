@@ -66,7 +66,7 @@ export class Guests {
   ): Promise<void> {
     const writing = view.begin(offset, bytes);
     try {
-      if (random.below(3) === 0) await guests.stepped.write(offset, bytes);
+      if (random.below(3) === 0) await oneOf(guests.stepped, random).write(offset, bytes);
       else await diskOf(guests, random).write(offset, bytes);
     } catch (error) {
       if (error instanceof DiskError) view.end(writing, 'failed');
@@ -113,8 +113,10 @@ interface Range {
   readonly length: number;
 }
 
-const diskOf = (guests: GuestDisks, random: Random) =>
-  present(guests.disks[random.below(guests.disks.length)], 'there are data threads');
+const oneOf = <T>(threads: readonly T[], random: Random): T =>
+  present(threads[random.below(threads.length)], 'there are data threads');
+
+const diskOf = (guests: GuestDisks, random: Random) => oneOf(guests.disks, random);
 
 /** Whole blocks mostly; sometimes sectors, sometimes up to three chunks, sometimes the end. */
 function rangeOf(sizeBytes: number, random: Random): Range {
