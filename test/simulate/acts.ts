@@ -37,6 +37,7 @@ export type Act = { readonly seed: number; readonly gapMs: number } & (
   | { readonly kind: 'set back'; readonly host: number; readonly what: 'state' | 'disk' | 'both' }
   | { readonly kind: 'promote'; readonly host: number; readonly orderly: boolean }
   | { readonly kind: 'role'; readonly host: number; readonly role: 'init' | 'primary' }
+  | { readonly kind: 'left out'; readonly host: number; readonly target: number }
   | { readonly kind: 'grow'; readonly sectors: number }
   | { readonly kind: 'wait' }
 );
@@ -50,7 +51,15 @@ const CALM: Profile = { guest: 40, sync: 22, order: 4, wait: 4 };
 const CRASHES: Profile = { crash: 22, stop: 4 };
 const NETWORK: Profile = { net: 16, corrupt: 6 };
 const DISKS: Profile = { fail: 8, full: 3, touched: 2, rot: 2, rate: 1 };
-const OPERATORS: Profile = { promote: 6, role: 4, grow: 3, clock: 3, order: 6, rate: 2 };
+const OPERATORS: Profile = {
+  promote: 6,
+  role: 4,
+  grow: 3,
+  'left out': 2,
+  clock: 3,
+  order: 6,
+  rate: 2,
+};
 
 export const PROFILES: readonly Profile[] = [
   { ...CALM, ...CRASHES },
@@ -133,6 +142,8 @@ function drawOne(kind: ActKind, random: Random, hosts: number): object {
       return { kind, host, orderly: random.below(2) === 0 };
     case 'role':
       return { kind, host, role: oneOf(['init', 'primary', 'primary'] as const, random) };
+    case 'left out':
+      return { kind, host, target: random.below(hosts) };
     case 'grow':
       return { kind, sectors: 1 + random.below(300) };
     case 'wait':

@@ -121,7 +121,8 @@ const diskOf = (guests: GuestDisks, random: Random) => oneOf(guests.disks, rando
 /** Whole blocks mostly; sometimes sectors, sometimes up to three chunks, sometimes the end. */
 function rangeOf(sizeBytes: number, random: Random): Range {
   const grain = random.below(4) === 0 ? SECTOR_BYTES : BLOCK_BYTES;
-  const wanted = grain * (1 + random.below(random.below(4) === 0 ? 40 : 3));
+  const many = random.below(8) === 0 ? 200 : 40;
+  const wanted = grain * (1 + random.below(random.below(4) === 0 ? many : 3));
   const last = Math.floor((sizeBytes - 1) / grain);
   const hot = Math.min(last, Math.floor(CHUNK_BYTES / grain));
   // Half of all goes to the first chunk: overlaps and overwrites are what hurts.

@@ -32,6 +32,8 @@ export class Machine {
   readonly untracked = new Set<number>();
   /** What its guests may find there; null: it is no primary's. */
   view: Sectors | null = null;
+  /** Targets that its configuration leaves out for a time. */
+  readonly leftOut = new Set<string>();
   /** As it was some time ago. */
   saved: CrashWorld | null = null;
   /** Which disk this is: another one after somebody put another image in its place. */

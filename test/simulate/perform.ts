@@ -87,6 +87,8 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
         role: act.role,
         alone: random.below(2) === 0,
       }));
+    case 'left out':
+      return leftOut(run, run.machine(act.host), run.machine(act.target).name);
     case 'grow':
       return grow(run, act.sectors, random);
     case 'wait':
@@ -235,6 +237,13 @@ async function promote(
   if (act.orderly) for (const other of run.serving()) await other.order({ role: 'init' });
   const force = random.below(3) > 0;
   await daemon.order({ role: 'primary', acceptLoss: force, acceptDrift: force, alone: force });
+}
+
+/** The configuration leaves a target out, or names it again; a restart takes that over. */
+function leftOut(run: Run, machine: Machine, target: string): Promise<void> {
+  return run.restart(machine, async () => {
+    if (!machine.leftOut.delete(target)) machine.leftOut.add(target);
+  });
 }
 
 /** `hastctl resize`, with the disk made longer before. */

@@ -74,7 +74,7 @@ export class Probes {
       loop: run.loop,
       random,
       network: new SimNetwork(run.loop, random).of(life),
-      settings: settingsOf(run.setup, machine.name),
+      settings: settingsOf(run.setup, machine.name, machine.leftOut),
       log: SILENT,
       changes: quiet,
       taken: (at) => run.looks.judge(at, what, acknowledged),

@@ -140,7 +140,7 @@ export class Run {
       loop,
       random: seededRandom(this.random.below(2 ** 31)),
       network: this.network.of(machine.life),
-      settings: settingsOf(setup, machine.name),
+      settings: settingsOf(setup, machine.name, machine.leftOut),
       log: this.looks.logOf(machine),
       changes: (at, guest, offset, length) => this.looks.changes(at, guest, offset, length),
       taken: (at) => this.looks.taken(at),

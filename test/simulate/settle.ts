@@ -23,6 +23,12 @@ const RESTARTS = [0, 3, 6];
 export async function settleDown(run: Run): Promise<void> {
   quieten(run);
   await run.loop.later(QUIET_MS, null);
+  for (const machine of run.machines) {
+    if (machine.leftOut.size === 0) continue;
+    machine.leftOut.clear();
+    await run.restart(machine, async () => {});
+    await run.loop.later(QUIET_MS, null);
+  }
   for (const machine of run.machines) if (run.daemonOf(machine) === null) run.start(machine);
   let [why, last] = ['', false];
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {

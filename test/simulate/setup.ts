@@ -29,7 +29,8 @@ export function drawSetup(seed: number): Setup {
   const random = seededRandom(seed);
   const hosts = random.below(4) === 0 ? ['a', 'b', 'c'] : ['a', 'b'];
   const profile = PROFILES[random.below(PROFILES.length)] ?? {};
-  const chunks = 1 + random.below(5);
+  // Some have rounds of several frames, of which a part may be staged when something happens.
+  const chunks = 1 + random.below(random.below(8) === 0 ? 40 : 5);
   const tail = random.below(3) === 0 ? 0 : SECTOR_BYTES * random.below(64);
   return {
     seed,
@@ -48,11 +49,15 @@ export function drawSetup(seed: number): Setup {
 
 const TIMEOUT_SECONDS = 5;
 
-/** Of the node `name`: every other one is a target of its. */
-export function settingsOf(setup: Setup, name: string): ResourceSettings {
+/** Of the node `name`: every other one is a target of its, but those that are left out. */
+export function settingsOf(
+  setup: Setup,
+  name: string,
+  without: ReadonlySet<string> = new Set(),
+): ResourceSettings {
   const compression = { codec: 'none' } as const;
   const targets = setup.hosts
-    .filter((host) => host !== name)
+    .filter((host) => host !== name && !without.has(host))
     .map(
       (host): TargetSettings => ({
         name: host,
