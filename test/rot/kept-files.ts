@@ -111,7 +111,7 @@ export const KEPT_FILES: readonly KeptFile[] = [
     name: 'room-POINT.part',
     file: /^room-.*\.part$/,
     end: 'replica',
-    scenes: ['committed, not applied', 'staged'],
+    scenes: ['committed, not applied'],
     found: 'not looked at',
     wayOut: 'none is needed',
     harmless: 'space only: written from its beginning before it is read',
