@@ -43,12 +43,15 @@ export async function applyCommitted(
     // 6. Undo.
     const { sizeBytes } = resourceFile.state;
     // Durable before the undo stands: an apply that is repeated does not read the older content.
-    const noteLost = (lost: readonly number[]): Promise<void> =>
-      noteOf(replica, header.round, (noted) => ({
+    const noteLost = (lost: readonly number[]): Promise<void> => {
+      const facts = { undo: undoName(from), lostChunks: lost.length, first: lost[0] };
+      replica.parts.log.warn('chunks of the older point are lost', facts);
+      return noteOf(replica, header.round, (noted) => ({
         ...noted,
         lost: lost.slice(0, NAMED_CHUNKS_MAX),
         lostChunks: lost.length,
       }));
+    };
     await writeUndo(undoParts(replica), changeset, from, sizeBytes, noteLost);
     // 7. Blocks.
     await writeBlocks(replica.device, changeset, path);
@@ -144,10 +147,6 @@ export async function noteOf(
   const before = parts.resourceFile.state;
   const said = change(notedOf(before, round));
   if (said.damaged.length === 0 && said.lostChunks === 0 && before.replica.noted === null) return;
-  if (said.lostChunks > 0) {
-    const { lostChunks } = said;
-    parts.log.warn('chunks of the older point are lost', { lostChunks, first: said.lost[0] });
-  }
   await parts.resourceFile.update((state) => {
     const noted = change(notedOf(state, round));
     return { ...state, replica: { ...state.replica, noted } };

@@ -17,6 +17,11 @@ export class Heard {
     return this.lines.find((line) => line.includes(file)) ?? null;
   }
 
+  /** The line that is like this. */
+  matching(pattern: RegExp): string | null {
+    return this.lines.find((line) => pattern.test(line)) ?? null;
+  }
+
   #logOf(known: Fields): Log {
     const say = (sentence: string, fields: Fields = {}): void => {
       this.lines.push(`${sentence} ${JSON.stringify({ ...known, ...fields })}`);

@@ -14,6 +14,8 @@ export interface KeptFile {
   readonly wayOut: string;
   /** Why some damage does no harm, and is not named. */
   readonly harmless?: string;
+  /** How a file that is gone without a trace is told: by the other end. */
+  readonly goneAs?: RegExp;
   /** Kinds whose harm only a pass over the disk finds. */
   readonly blind?: ReadonlySet<Kind>;
 }
@@ -96,7 +98,10 @@ export const KEPT_FILES: readonly KeptFile[] = [
     end: 'replica',
     scenes: ['in the middle of an apply', 'committed, not applied'],
     found: 'checksums of header, frames, index and trailer',
-    wayOut: 'back to the point before by the undo, and everything is compared, by itself',
+    wayOut:
+      'back to the point before by the undo, and everything is compared, by itself; one that is ' +
+      'gone before its undo stood: create --force, as the primary says',
+    goneAs: /behind: it stands at point \d+, this node knows it at point \d+/,
   },
   {
     name: 'undo-POINT',
@@ -111,7 +116,7 @@ export const KEPT_FILES: readonly KeptFile[] = [
     name: 'room-POINT.part',
     file: /^room-.*\.part$/,
     end: 'replica',
-    scenes: ['committed, not applied', 'staged'],
+    scenes: ['committed, not applied'],
     found: 'not looked at',
     wayOut: 'none is needed',
     harmless: 'space only: written from its beginning before it is read',

@@ -111,7 +111,8 @@ async function oneDamage({ at, kept, file, facts, seed, tally }: Trial): Promise
   try {
     const blind = kept.blind?.has(damage.kind) ?? false;
     const after = await aftermath(pair, at.heard, blind);
-    const name = at.heard.naming(file);
+    const gone = damage.bytes === null && kept.goneAs ? kept.goneAs : null;
+    const name = at.heard.naming(file) ?? (gone && at.heard.matching(gone));
     for (const way of after.ways) count(tally.ways, way);
     if (name !== null) tally.named += 1;
     else if (after.facts === facts) tally.harmless += 1;
