@@ -16,7 +16,7 @@ export interface BecomingPrimary {
   /** The role before has been left, its session closed. */
   readonly file: ResourceFile;
   /** Not open; closed again here. */
-  readonly replica: () => Pick<Replica, 'open' | 'idle' | 'record' | 'close'>;
+  readonly replica: () => Pick<Replica, 'open' | 'idle' | 'record' | 'dropHeld' | 'close'>;
   /** Names of those with an address. */
   readonly targets: readonly string[];
   readonly disk: { readonly path: string; readonly sizeBytes: number };
@@ -40,7 +40,7 @@ export async function takeEpoch(becoming: BecomingPrimary): Promise<void> {
   });
 }
 
-/** A replica about to be promoted first ends up at a whole point (C1). */
+/** A replica about to be promoted first ends up at a whole point (C1), with nothing staged. */
 async function finishApply({ file, node, replica: make, acceptDrift }: BecomingPrimary) {
   if (file.state.replica.point === null) return;
   if (!needsEpoch(file.state, node)) return;
@@ -49,9 +49,12 @@ async function finishApply({ file, node, replica: make, acceptDrift }: BecomingP
     await replica.open();
     await replica.idle();
     const { suspect } = replica.record;
-    if (suspect === null || acceptDrift) return;
-    const resource = file.state.name;
-    throw new ReceiveError({ code: 'REPLICA_SUSPECT', resource, text: suspect });
+    if (suspect !== null && !acceptDrift) {
+      const resource = file.state.name;
+      throw new ReceiveError({ code: 'REPLICA_SUSPECT', resource, text: suspect });
+    }
+    // What is staged is of an epoch that ends now (H39).
+    await replica.dropHeld();
   } finally {
     await replica.close();
   }

@@ -120,6 +120,12 @@ async function undone(world: CrashWorld, undo: string, disk: Uint8Array): Promis
   return older;
 }
 
+/** W5: a primary has nothing staged: what it got as a replica is of an epoch that has ended. */
+export async function nothingStaged(world: CrashWorld, name: string): Promise<void> {
+  const staged = (await world.list(STATE)).filter((file) => /^(stage|room)-/.test(file));
+  if (staged.length > 0) throw new Broken(`W5: ${name}: staged at a primary: ${staged.join(', ')}`);
+}
+
 function noLeftovers(name: string, files: readonly string[], undos: readonly string[]): void {
   const odd = files.filter((file) => {
     if (/^undo-/.test(file)) return !undos.includes(file);

@@ -7,7 +7,7 @@ import type { Replica } from '../../src/receive/replica.js';
 import { Broken } from './broken.js';
 import type { Daemon } from './daemon.js';
 import { refusalOf } from './daemon.js';
-import { atPoint, historyTrue, primaryTrue, tableTrue } from './judge.js';
+import { atPoint, historyTrue, nothingStaged, primaryTrue, tableTrue } from './judge.js';
 import { DISK, type Machine } from './machine.js';
 import type { Run } from './run.js';
 import { same } from './truth.js';
@@ -164,6 +164,7 @@ function bounded(run: Run): void {
 }
 
 async function historiesTrue(run: Run, { machine }: Daemon): Promise<void> {
+  await nothingStaged(machine.world, machine.name);
   const mayBeLost = run.rotten || run.troubled;
   for (const [other, replica] of replicas(run, machine)) {
     await historyTrue(run.truth, other.world, other.name, replica, mayBeLost, 'at rest');
