@@ -103,7 +103,8 @@ async function oneDamage({ at, kept, file, facts, seed, tally }: Trial): Promise
     damage = damageOf(bytes, olders, random);
   }
   assert.ok(damage, 'something can be damaged');
-  const what = `HAST_SEED=${seed}, "${at.name}", ${kept.end} ${file}: ${damage.text}`;
+  const which = `damage ${seed}, "${at.name}", ${kept.end} ${file}: ${damage.text}`;
+  const what = `HAST_SEED=${seedFromEnv()}, ${which}`;
   await inflict(world, path, damage);
   at.heard.lines = [];
   tally.damages += 1;
