@@ -102,9 +102,9 @@ export class Guests {
   async #read(guests: GuestDisks, view: Sectors, random: Random): Promise<void> {
     const { offset, length } = rangeOf(view.sizeBytes, random);
     const into = new Uint8Array(length);
-    const begun = view.beginFlush();
+    const reading = view.beginRead(offset, length);
     await diskOf(guests, random).read(offset, into);
-    view.check(offset, into, begun, 'a guest reads');
+    view.check(reading, into, 'a guest reads');
   }
 }
 

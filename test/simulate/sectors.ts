@@ -23,6 +23,13 @@ export interface Writing {
   readonly versions: readonly Version[];
 }
 
+/** A read under way, and what there was when it was issued. */
+export interface Reading {
+  readonly offset: number;
+  readonly begun: number;
+  readonly lists: readonly (readonly Version[])[];
+}
+
 /** The content of sector `sector` as of write number `tag`; 0: zeroes. */
 export function fillSector(into: Uint8Array, at: number, tag: number, sector: number): void {
   const view = new DataView(into.buffer, into.byteOffset + at, SECTOR_BYTES);
@@ -156,37 +163,60 @@ export class Sectors {
     }
   }
 
-  /** What is now: for a read that began at `begun` (beginFlush gives one). */
-  check(offset: number, bytes: Uint8Array, begun: number, what: string): void {
-    this.#judge(offset, bytes, what, (version, list) => !isReplaced(version, list, begun));
+  /** A read is issued. What it may find is what there is, and what comes until it is answered: a
+   * flush meanwhile makes nothing of that impossible. */
+  beginRead(offset: number, length: number): Reading {
+    this.#time += 1;
+    const first = offset / SECTOR_BYTES;
+    const lists = this.#lists.slice(first, first + length / SECTOR_BYTES).map((list) => [...list]);
+    return { offset, begun: this.#time, lists };
+  }
+
+  /** ... and answered with `bytes`. */
+  check({ offset, begun, lists }: Reading, bytes: Uint8Array, what: string): void {
+    for (let at = 0; at + SECTOR_BYTES <= bytes.length; at += SECTOR_BYTES) {
+      const sector = (offset + at) / SECTOR_BYTES;
+      const list = [...(lists[at / SECTOR_BYTES] ?? []), ...(this.#lists[sector] ?? [])];
+      judge(list, sector, bytes, at, what, (version) => !isReplaced(version, list, begun));
+    }
   }
 
   /** What a power failure may leave. */
   checkDurable(bytes: Uint8Array, what: string): void {
-    this.#judge(0, bytes, what, () => true);
+    this.#judge(bytes, what, () => true);
   }
 
   /** What the death of the process may leave. */
   checkNow(bytes: Uint8Array, what: string): void {
     const now = this.#time + 1;
-    this.#judge(0, bytes, what, (version, list) => !isReplaced(version, list, now));
+    this.#judge(bytes, what, (version, list) => !isReplaced(version, list, now));
   }
 
   #judge(
-    offset: number,
     bytes: Uint8Array,
     what: string,
     possible: (version: Version, list: readonly Version[]) => boolean,
   ): void {
     for (let at = 0; at + SECTOR_BYTES <= bytes.length; at += SECTOR_BYTES) {
-      const sector = (offset + at) / SECTOR_BYTES;
+      const sector = at / SECTOR_BYTES;
       const list = this.#lists[sector] ?? [];
-      const tag = tagOf(bytes, at, sector) ?? foreign(sector);
-      if (list.some((version) => version.tag === tag && possible(version, list))) continue;
-      const may = list.filter((version) => possible(version, list)).map((version) => version.tag);
-      throw new Broken(`W3: ${what}: sector ${sector} is of write ${tag}, may be ${may}`);
+      judge(list, sector, bytes, at, what, (version) => possible(version, list));
     }
   }
+}
+
+function judge(
+  list: readonly Version[],
+  sector: number,
+  bytes: Uint8Array,
+  at: number,
+  what: string,
+  possible: (version: Version) => boolean,
+): void {
+  const tag = tagOf(bytes, at, sector) ?? foreign(sector);
+  if (list.some((version) => version.tag === tag && possible(version))) return;
+  const may = list.filter(possible).map((version) => version.tag);
+  throw new Broken(`W3: ${what}: sector ${sector} is of write ${tag}, may be ${may}`);
 }
 
 /** A later one was issued after this one's answer, and answered by then. */
