@@ -60,14 +60,16 @@ test('what is thrown when nobody listens any more is found', (t) => {
   assert.match(String(stdout), /TypeError: thrown too late/);
 });
 
-test('a hang is killed and leaves its input', (t) => {
-  const folder = scratch(t);
-  const { stderr, signal } = spawnSync(process.execPath, [PLANTED, 'hang', folder]);
-  assert.equal(signal, 'SIGKILL');
-  assert.match(String(stderr), /hang hangs for more than/);
-  const [file = ''] = readdirSync(join(folder, 'hang'));
-  assert.equal(readFileSync(join(folder, 'hang', file), 'utf8'), 'Hello');
-});
+for (const kind of ['hang', 'waits']) {
+  test(`${kind}: what never comes back is killed and leaves its input`, (t) => {
+    const folder = scratch(t);
+    const { stderr, signal } = spawnSync(process.execPath, [PLANTED, kind, folder]);
+    assert.equal(signal, 'SIGKILL');
+    assert.match(String(stderr), /hangs for more than/);
+    const [file = ''] = readdirSync(join(folder, kind));
+    assert.equal(readFileSync(join(folder, kind, file), 'utf8'), 'Hello');
+  });
+}
 
 test('changes follow from the seed, keep to the length, and reach every kind of JSON', () => {
   const material = { kind: 'bytes', words: [], others: [], bytesMax: 100 } as const;

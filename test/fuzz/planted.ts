@@ -54,13 +54,19 @@ const late: Target = {
   }),
 };
 
+/** Waits for what never comes, with nothing left to do. */
+const waits: Target = {
+  ...planted('waits', 'x', () => {}),
+  open: () => ({ run: () => new Promise<Verdict>(() => {}), close: () => {} }),
+};
+
 const hang = planted('hang', 'x', (input) => {
   for (let turns = 0; input[0] === 0x48; turns += 1) if (turns < 0) return;
 });
 
 async function main(what: string, folder: string): Promise<void> {
   const watchdog = new Watchdog(folder, HANG_MS_MAX);
-  const bench = await Bench.open(what === 'hang' ? hang : late, watchdog);
+  const bench = await Bench.open({ hang, waits, late }[what] ?? late, watchdog);
   const said = await bench.run(Buffer.from('Hello')).then(String, String);
   console.log(said);
   await bench.close();

@@ -1,7 +1,8 @@
 // A hang ends the process, and leaves the input behind. The thread that decodes cannot look at a
 // clock while it hangs, so another one does: it sees in shared memory which input is being worked
 // off, and when that stays the same for too long it writes the input to the corpus, says so, and
-// kills the process. Milliseconds.
+// kills the process. So it also ends a wait for what never comes: it keeps the process alive, which
+// would otherwise just end, with nothing said. Milliseconds.
 import { Worker } from 'node:worker_threads';
 
 const INPUT_BYTES_MAX = 1024 * 1024;
@@ -47,7 +48,6 @@ export class Watchdog {
   constructor(folder: string, msMax: number) {
     const workerData = { memory: this.#memory, folder, msMax };
     this.#worker = new Worker(THREAD, { eval: true, workerData });
-    this.#worker.unref();
   }
 
   /** From now on `input` is worked off. */
