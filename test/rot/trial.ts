@@ -1,6 +1,6 @@
 // Many damages of one kept file, each on a fork of a scene: opened again, heard, judged, counted.
 // A damage must be detected, and named with its file, or be harmless: then an undamaged start
-// knows just the same. With HAST_REQUIRE_ALL=1 or --full each file gets all its damages.
+// knows just the same. HAST_ROT=n: so many damages of each file (`npm run rot`: 1000).
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -12,9 +12,9 @@ import { type Damage, damageOf, inflict } from './damage.js';
 import type { KeptFile } from './kept-files.js';
 import { keptBy, type Scene, scene, worldOf } from './scenes.js';
 
-const isFull = process.env['HAST_REQUIRE_ALL'] === '1' || process.argv.includes('--full');
+const few = process.env['HAST_REQUIRE_ALL'] === '1' ? 200 : 100;
 /** Damages of each file. */
-export const DAMAGES = isFull ? 1000 : 100;
+export const DAMAGES = Number(process.env['HAST_ROT'] ?? few);
 const SCENE_SEED = 61;
 const WRONG_MAX = 4;
 

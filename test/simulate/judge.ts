@@ -4,6 +4,7 @@
 // its cuts (Q1).
 
 import { digestOf, equalBytes } from '../../src/base/digest.js';
+import { hex, seededRandom } from '../../src/base/random.js';
 import { CHUNK_BYTES, chunkCount, chunkLength } from '../../src/base/units.js';
 import { openChangeset } from '../../src/format/changeset-reader.js';
 import { decodeFrame } from '../../src/format/frame.js';
@@ -73,6 +74,31 @@ export function primaryTrue(truth: Truth, machine: Machine, daemon: Daemon): voi
     const { image } = truth.cut(point.id, `${machine.name} knows ${target} at it`);
     marksCover(volume, slot, disk, image, machine.untracked, `${machine.name} for ${target}`);
   }
+}
+
+/** D1, H6: the same of what is durable of its disk: no bit was dropped before it was flushed. */
+export function droppedIsDurable(truth: Truth, machine: Machine, daemon: Daemon): void {
+  const { primary } = daemon;
+  const medium = machine.world.afterCrash('all', seededRandom(1)).peek(DISK);
+  if (primary === null || medium === null) return;
+  const { volume, rounds } = primary.parts.primary;
+  const { sizeBytes } = primary.parts.resourceFile.state;
+  for (const { target, slot, resourceFile } of rounds) {
+    const { point, away } = recordOf(resourceFile, target);
+    if (point === null || away) continue;
+    const { image } = truth.cut(point.id, `${machine.name} knows ${target} at it`);
+    const what = `on the medium of ${machine.name} for ${target}`;
+    marksCover(volume, slot, medium.subarray(0, sizeBytes), image, machine.untracked, what);
+  }
+}
+
+/** C3: what is applied comes from the newest epoch that the replica knows. */
+export function ofThisEpoch(truth: Truth, name: string, replica: Replica): void {
+  const { point } = replica.record;
+  const epoch = replica.parts.resourceFile.state.epochs.at(-1);
+  if (point === null || epoch === undefined) return;
+  const { epoch: from, number } = truth.cut(point.id, `${name} stands at it`);
+  if (from !== hex(epoch.id)) throw new Broken(`C3: ${name}: point ${number} is of another epoch`);
 }
 
 /** Q1, H26, H32: every point of the chain reads as its cut; 'at rest' no file is left over. */

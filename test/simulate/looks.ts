@@ -7,7 +7,7 @@ import { recordOf } from '../../src/round/contact.js';
 import type { Loss } from './acts.js';
 import { Broken } from './broken.js';
 import type { Daemon } from './daemon.js';
-import { atPoint, primaryTrue, tableTrue } from './judge.js';
+import { atPoint, droppedIsDurable, ofThisEpoch, primaryTrue, tableTrue } from './judge.js';
 import type { Machine } from './machine.js';
 import { guest } from './perform.js';
 import type { Run } from './run.js';
@@ -161,6 +161,8 @@ export class Looks {
       if (sentence === 'round committed' && 'id' in fields && typeof fields.id === 'string') {
         this.#run.truth.cut(fields.id, 'a round was committed').acknowledged = true;
         this.#run.counts.rounds += 1;
+        primaryTrue(this.#run.truth, machine, daemon);
+        droppedIsDurable(this.#run.truth, machine, daemon);
       }
       const { secondary } = daemon;
       if (sentence === 'point applied' && secondary !== null) {
@@ -168,6 +170,7 @@ export class Looks {
         const last = this.#run.truth.lastAcknowledged(machine.name);
         atPoint(this.#run.truth, machine.world, machine.name, replica, last);
         tableTrue(machine.world, machine.name, replica);
+        ofThisEpoch(this.#run.truth, machine.name, replica);
       }
     } catch (error) {
       this.#run.fail(error);

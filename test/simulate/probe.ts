@@ -13,8 +13,8 @@ import type { Run } from './run.js';
 import { settingsOf } from './setup.js';
 
 /** A copy at one in so many steps, and no more than so many at the same time. */
-const STEPS = 4;
-const AT_ONCE_MAX = 8;
+const STEPS = 2;
+const AT_ONCE_MAX = 12;
 /** The whole history of one copy in so many. */
 const HISTORIES = 4;
 const LOSSES: readonly Loss[] = ['none', 'all', 'seeded', 'seeded', 'one'];
