@@ -54,7 +54,7 @@ test('every row has its target and its file, every target a row, every exception
 
 test('the inputs that are kept run every decoder of the table', async (t) => {
   const watchdog = new Watchdog(CORPUS, HANG_MS_MAX);
-  const coverage = new Coverage((url) => url.includes('/dist/src/'));
+  const coverage = new Coverage((url) => url.includes('/src/'));
   t.after(async () => {
     coverage.close();
     await watchdog.close();
@@ -69,7 +69,7 @@ test('the inputs that are kept run every decoder of the table', async (t) => {
     await bench.close();
     for (const { file, functions, target: own } of DECODERS) {
       if (own !== target.name) continue;
-      const script = `/dist/src/${file.replace(/ts$/, 'js')}`;
+      const script = `/src/${file.replace(/ts$/, 'js')}`;
       const names = [...called].find(([url]) => url.endsWith(script))?.[1] ?? new Set();
       const still = functions.filter((name) => !names.has(name));
       idle.push(...still.map((name) => `${own}: ${file}: ${name}`));

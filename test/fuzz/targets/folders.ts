@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { connect, createServer } from 'node:net';
 import { systemClock } from '../../../src/base/clock.js';
-import { HastError } from '../../../src/base/errors.js';
+import { isZero } from '../../../src/base/digest.js';
+import { codeOf, HastError } from '../../../src/base/errors.js';
 import { deferred } from '../../../src/base/sync.js';
 import { MIB } from '../../../src/base/units.js';
 import { dumpResource } from '../../../src/care/dump.js';
@@ -53,7 +54,7 @@ const roundLog: Target = {
   }),
 };
 
-/** What the medium gives back is not what was written: as many entries all the same. */
+/** What the medium gives back is not what was written: that is said, and is never an entry. */
 const entryLog: Target = {
   name: 'entry-log',
   kind: 'bytes',
@@ -70,10 +71,15 @@ const entryLog: Target = {
     await log.replay(() => {});
     handle.bytes = new Uint8Array(input);
     let entries = 0;
-    await log.replay((chunk, digest) => {
-      assert.ok(chunk >= 0 && chunk < 2 ** 32 && digest.length === 16);
-      entries += 1;
-    });
+    try {
+      await log.replay((chunk, digest) => {
+        assert.ok(chunk === entries && isZero(digest) && digest.length === 16);
+        entries += 1;
+      });
+    } catch (error) {
+      if (codeOf(error) !== 'FORMAT_BAD' && codeOf(error) !== 'FILE_SHORT') throw error;
+      return 'refused';
+    }
     assert.equal(entries, wanted);
     return 'accepted';
   }),
