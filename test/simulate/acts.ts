@@ -19,6 +19,8 @@ export type Act = { readonly seed: number; readonly gapMs: number } & (
       readonly steps: number;
       readonly downMs: number;
       readonly quiet: boolean;
+      /** While it is down, a byte of a file of its state rots. */
+      readonly rots?: boolean;
     }
   | { readonly kind: 'stop'; readonly host: number; readonly downMs: number }
   | { readonly kind: 'net'; readonly what: 'cut' | 'half cut' | 'silence'; readonly ms: number }
@@ -37,6 +39,7 @@ export type Act = { readonly seed: number; readonly gapMs: number } & (
   | { readonly kind: 'set back'; readonly host: number; readonly what: 'state' | 'disk' | 'both' }
   | { readonly kind: 'promote'; readonly host: number; readonly orderly: boolean }
   | { readonly kind: 'role'; readonly host: number; readonly role: 'init' | 'primary' }
+  | { readonly kind: 'rejoin'; readonly host: number }
   | { readonly kind: 'left out'; readonly host: number; readonly target: number }
   | { readonly kind: 'grow'; readonly sectors: number }
   | { readonly kind: 'wait' }
@@ -56,6 +59,7 @@ const OPERATORS: Profile = {
   role: 4,
   grow: 3,
   'left out': 2,
+  rejoin: 6,
   clock: 3,
   order: 6,
   rate: 2,
@@ -79,6 +83,7 @@ const SEEDS = 2 ** 31;
 
 export function drawActs(random: Random, profile: Profile, hosts: number, count: number): Act[] {
   const kinds = Object.entries(profile) as [ActKind, number][];
+  const isRotten = (profile.rot ?? 0) > 0;
   const total = kinds.reduce((sum, [, weight]) => sum + weight, 0);
   return Array.from({ length: count }, () => {
     let left = random.below(total);
@@ -88,13 +93,13 @@ export function drawActs(random: Random, profile: Profile, hosts: number, count:
     });
     const seed = random.below(SEEDS);
     const gapMs = oneOf(GAPS, random);
-    return { seed, gapMs, ...drawOne(found?.[0] ?? 'wait', random, hosts) } as Act;
+    return { seed, gapMs, ...drawOne(found?.[0] ?? 'wait', random, hosts, isRotten) } as Act;
   });
 }
 
 const oneOf = <T>(list: readonly T[], random: Random): T => list[random.below(list.length)] as T;
 
-function drawOne(kind: ActKind, random: Random, hosts: number): object {
+function drawOne(kind: ActKind, random: Random, hosts: number, isRotten: boolean): object {
   const host = random.below(hosts);
   const downMs = oneOf(DOWNS, random);
   switch (kind) {
@@ -111,7 +116,8 @@ function drawOne(kind: ActKind, random: Random, hosts: number): object {
     case 'crash': {
       const loss = oneOf(['none', 'none', 'all', 'seeded', 'seeded', 'one'] as const, random);
       const steps = random.below(oneOf([1, 10, 60], random)) + 1;
-      return { kind, host, loss, steps, downMs, quiet: random.below(3) === 0 };
+      const rots = isRotten && random.below(6) === 0;
+      return { kind, host, loss, steps, downMs, quiet: random.below(3) === 0, rots };
     }
     case 'stop':
     case 'touched':
@@ -142,6 +148,8 @@ function drawOne(kind: ActKind, random: Random, hosts: number): object {
       return { kind, host, orderly: random.below(2) === 0 };
     case 'role':
       return { kind, host, role: oneOf(['init', 'primary', 'primary'] as const, random) };
+    case 'rejoin':
+      return { kind, host };
     case 'left out':
       return { kind, host, target: random.below(hosts) };
     case 'grow':

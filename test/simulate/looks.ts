@@ -161,6 +161,9 @@ export class Looks {
       if (sentence === 'round committed' && 'id' in fields && typeof fields.id === 'string') {
         this.#run.truth.cut(fields.id, 'a round was committed').acknowledged = true;
         this.#run.counts.rounds += 1;
+        const damaged = 'damagedChunks' in fields && fields.damagedChunks !== 0;
+        if (damaged && !this.#run.troubled)
+          throw new Broken('H21: a damaged point of a whole disk');
         primaryTrue(this.#run.truth, machine, daemon);
         droppedIsDurable(this.#run.truth, machine, daemon);
       }

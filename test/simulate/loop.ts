@@ -35,7 +35,7 @@ interface Event {
 }
 
 /** An operation of files or disks takes at most so long. */
-const IO_MS_MAX = 2;
+export const IO_MS_MAX = 2;
 /** Time is exact: who sleeps for what is left of a time wakes when that is over. */
 const TICKS_PER_MS = 1024;
 /** A run that has so many does not end. */
@@ -78,9 +78,9 @@ export class Loop {
   }
 
   /** How long an operation of files takes: mostly nothing. */
-  io(life: Life): Promise<void> {
+  io(life: Life, msMax = IO_MS_MAX): Promise<void> {
     if (this.#random.below(IO_SLOW_ONE_IN) > 0) return Promise.resolve();
-    return this.later((this.#random.below(1000) / 1000) * IO_MS_MAX, life);
+    return this.later((this.#random.below(1000) / 1000) * msMax, life);
   }
 
   /** Runs events until `done`, or until none is left, `limitMs` is reached, or there were more than

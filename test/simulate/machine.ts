@@ -3,7 +3,7 @@
 // failure is a new boot. What stands for a real fingerprint is the content of the disk.
 import { digestOf } from '../../src/base/digest.js';
 import type { Random } from '../../src/base/random.js';
-import { hex } from '../../src/base/random.js';
+import { hex, seededRandom } from '../../src/base/random.js';
 import type { DiskAccess } from '../../src/daemon/machinery.js';
 import type { OpenDisk } from '../../src/daemon/thread-messages.js';
 import type { Device } from '../../src/disk/device.js';
@@ -12,7 +12,7 @@ import type { Fingerprints } from '../../src/disk/fingerprints.js';
 import { growDisk } from '../crash/nodes.js';
 import { CrashWorld, type LossClass } from '../world/memory-files.js';
 import { openWorldDevice } from '../world/world-device.js';
-import type { Life, Loop } from './loop.js';
+import { IO_MS_MAX, type Life, type Loop } from './loop.js';
 import type { Sectors } from './sectors.js';
 
 export const DISK = '/disk';
@@ -20,10 +20,23 @@ export const STATEDIR = '/state';
 export const RESOURCE = 'vm1';
 export const STATE = `${STATEDIR}/${RESOURCE}`;
 
+/** What a machine is like. */
+export interface Hardware {
+  /** Longest time of an operation of its files and its disk, milliseconds. */
+  readonly ioMsMax: number;
+  /** Nothing about its disk tells that somebody wrote it, as of a block device after a boot. */
+  readonly blind: boolean;
+  /** Whether reads of its disk find the page cache filled; a seed: as a coin says. */
+  readonly cached: 'always' | 'never' | number;
+}
+
+export const PLAIN: Hardware = { ioMsMax: IO_MS_MAX, blind: false, cached: 'always' };
+
 const START_WALL_MS = Date.UTC(2026, 10, 20);
 
 export class Machine {
   readonly name: string;
+  readonly hardware: Hardware;
   world: CrashWorld;
   /** Of the files of the world in use. */
   life: Life;
@@ -45,8 +58,15 @@ export class Machine {
   /** Called at every step of its files, before it happens. */
   stepped: (() => void) | null = null;
 
-  constructor(name: string, loop: Loop, life: Life, disk: Uint8Array | null) {
+  constructor(
+    name: string,
+    loop: Loop,
+    life: Life,
+    disk: Uint8Array | null,
+    hardware: Hardware = PLAIN,
+  ) {
     this.name = name;
+    this.hardware = hardware;
     this.#loop = loop;
     this.life = life;
     this.world = new CrashWorld();
@@ -66,7 +86,7 @@ export class Machine {
 
   /** What a crash of this moment leaves, as a machine of its own: this one is not touched. */
   afterCrash(loss: LossClass, random: Random, life: Life): Machine {
-    const left = new Machine(this.name, this.#loop, life, null);
+    const left = new Machine(this.name, this.#loop, life, null, this.hardware);
     left.world = this.world.afterCrash(loss, random);
     left.next(life);
     left.boots = this.boots + (loss === 'none' ? 0 : 1);
@@ -86,7 +106,7 @@ export class Machine {
   /** The next daemon starts on what the one before left in good order. */
   next(life: Life): void {
     this.life = life;
-    this.world.takes(() => this.#loop.io(life));
+    this.world.takes(() => this.#loop.io(life, this.hardware.ioMsMax));
     this.world.onStep = () => this.stepped?.();
   }
 
@@ -117,11 +137,43 @@ export class Machine {
     const { world, diskId } = this;
     return {
       bootId,
-      deviceOf: ({ sizeBytes }) => wrap(openWorldDevice(world, DISK, { sizeBytes })),
-      fingerprintsOf: () => contentPrints(world, bootId, diskId),
+      deviceOf: ({ sizeBytes }) => {
+        const { cached: found } = this.hardware;
+        const cached = typeof found === 'number' ? seededRandom(found) : found;
+        return wrap(this.#late(openWorldDevice(world, DISK, { sizeBytes, cached })));
+      },
+      fingerprintsOf: () => {
+        const prints = contentPrints(world, bootId, diskId);
+        return this.hardware.blind ? blindly(prints) : prints;
+      },
     };
   }
+
+  /** What a read has found is handed out some time later. */
+  #late(device: Device): Device {
+    const { life } = this;
+    return new Proxy(device, {
+      get: (real, name) => {
+        const value: unknown = Reflect.get(real, name, real);
+        if (typeof value !== 'function') return value;
+        const bound: (...args: unknown[]) => unknown = value.bind(real);
+        if (name !== 'read' && name !== 'readAside') return bound;
+        return async (...args: unknown[]) => {
+          await bound(...args);
+          await this.#loop.io(life, this.hardware.ioMsMax);
+        };
+      },
+    });
+  }
 }
+
+const blindly = (prints: Fingerprints): Fingerprints => ({
+  ...prints,
+  differs: (before, now, look) => {
+    const differs = prints.differs(before, now, look);
+    return differs === 'content' ? null : differs;
+  },
+});
 
 const contentPrints = (world: CrashWorld, bootId: string, disk: number): Fingerprints => ({
   bootId,

@@ -87,6 +87,8 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
         role: act.role,
         alone: random.below(2) === 0,
       }));
+    case 'rejoin':
+      return rejoin(run, run.machine(act.host));
     case 'left out':
       return leftOut(run, run.machine(act.host), run.machine(act.target).name);
     case 'grow':
@@ -137,7 +139,8 @@ function crash(run: Run, act: Act & { readonly kind: 'crash' }, random: Random):
   const { world, life } = machine;
   const downMs = act.downMs;
   world.crashAt(world.steps + act.steps);
-  world.onStop(() => run.crashed(machine, act.loss, downMs, act.quiet, random));
+  const rots = act.rots === true ? () => rot(run, machine, random) : async () => {};
+  world.onStop(() => run.crashed(machine, { ...act, downMs, rots }, random));
   run.loop.at(CRASH_WAIT_MS, life, () => world.stop('no step came'));
 }
 
@@ -148,6 +151,8 @@ async function touch(run: Run, machine: Machine, random: Random): Promise<void> 
   const size = world.sizeNow(DISK) ?? 0;
   const files = await world.list(STATE);
   if (size === 0 || files.some((name) => name.startsWith('committed-'))) return;
+  // Only the background pass would find it, some day (H11).
+  if (machine.hardware.blind) return;
   run.counts.faults += 1;
   run.rotten = true;
   for (let left = 1 + random.below(3); left > 0; left -= 1) world.flip(DISK, random.below(size));
@@ -158,7 +163,10 @@ async function touch(run: Run, machine: Machine, random: Random): Promise<void> 
 async function rot(run: Run, machine: Machine, random: Random): Promise<void> {
   const { world } = machine;
   const files = await world.list(STATE);
-  const path = `${STATE}/${files[random.below(files.length || 1)]}`;
+  // What is half done is rare, and the most delicate.
+  const half = files.filter((name) => /^(committed|undo|stage)-/.test(name));
+  const among = half.length > 0 && random.below(2) === 0 ? half : files;
+  const path = `${STATE}/${among[random.below(among.length || 1)]}`;
   const size = world.sizeNow(path) ?? 0;
   if (size === 0) return;
   run.counts.faults += 1;
@@ -239,6 +247,17 @@ async function promote(
   await daemon.order({ role: 'primary', acceptLoss: force, acceptDrift: force, alone: force });
 }
 
+/** A node that has no role is made anew, as a replica of the one that is primary now. */
+async function rejoin(run: Run, machine: Machine): Promise<void> {
+  const daemon = run.daemonOf(machine);
+  const primary = run.serving().find((other) => other !== daemon);
+  if (daemon === null || daemon.role !== 'init' || primary === undefined) return;
+  run.excused = true;
+  await run.create(machine, machine.world.sizeNow(DISK) ?? 0);
+  await daemon.replication.reload('vm1');
+  await daemon.order({ role: 'secondary' });
+}
+
 /** The configuration leaves a target out, or names it again; a restart takes that over. */
 function leftOut(run: Run, machine: Machine, target: string): Promise<void> {
   return run.restart(machine, async () => {
@@ -254,10 +273,14 @@ async function grow(run: Run, sectors: number, random: Random): Promise<void> {
   const has = daemon.primary?.parts.resourceFile.state.sizeBytes ?? 0;
   const sizeBytes = has + sectors * SECTOR_BYTES;
   if (sizeBytes > 2 * run.setup.sizeBytes + 65_536) return;
-  await daemon.order({ role: 'init' });
-  if ((machine.world.sizeNow(DISK) ?? 0) < sizeBytes) {
+  const longer = async (): Promise<void> => {
+    if ((machine.world.sizeNow(DISK) ?? 0) >= sizeBytes) return;
     await growDisk(machine.world, sizeBytes, random.below(2) === 0 ? 0 : 3);
-  }
+  };
+  const served = random.below(3) > 0;
+  if (served) await longer();
+  await daemon.order({ role: 'init' });
+  if (!served) await longer();
   await replication.resized('vm1', sizeBytes);
   await daemon.order({ role: 'primary', alone: true });
 }

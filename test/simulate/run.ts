@@ -31,6 +31,16 @@ export interface Counts {
   rounds: number;
 }
 
+/** How a machine crashes. */
+export interface Crash {
+  readonly loss: Loss;
+  readonly downMs: number;
+  /** Nobody hears that its connections are gone. */
+  readonly quiet: boolean;
+  /** What happens to its files while it is down. */
+  readonly rots: () => Promise<void>;
+}
+
 export class Run {
   readonly setup: Setup;
   readonly random: Random;
@@ -63,7 +73,7 @@ export class Run {
     this.network = new SimNetwork(this.loop, seededRandom(setup.seed + 9));
     this.machines = setup.hosts.map((name, at) => {
       const first = at === 0 ? firstDisk(setup.sizeBytes, this.random) : null;
-      return new Machine(name, this.loop, new Life(), first);
+      return new Machine(name, this.loop, new Life(), first, setup.hardware?.[at]);
     });
     this.looks = new Looks(this);
     const probes = new Probes(this);
@@ -151,9 +161,10 @@ export class Run {
   }
 
   /** The machine is gone in this moment, and comes back with what `loss` leaves. */
-  crashed(machine: Machine, loss: Loss, downMs: number, quiet: boolean, random: Random): void {
+  crashed(machine: Machine, how: Crash, random: Random): void {
     const { life } = machine;
     if (life.ended) return;
+    const { loss, downMs, quiet } = how;
     this.looks.note(machine);
     life.end();
     this.network.lost(life, quiet);
@@ -163,10 +174,14 @@ export class Run {
     this.loop.at(0, null, () => {
       machine.crash(left, random, new Life());
       this.looks.afterCrash(machine, loss);
-      this.loop.at(downMs, null, () => {
-        if (this.daemonOf(machine) === null && !machine.life.ended) this.start(machine);
-      });
+      this.loop.at(downMs, null, () => this.beside(this.#back(machine, how)));
     });
+  }
+
+  async #back(machine: Machine, { rots }: Crash): Promise<void> {
+    if (this.daemonOf(machine) !== null || machine.life.ended) return;
+    await rots();
+    this.start(machine);
   }
 
   /** Ends the daemon in good order, and starts another one after `between`. */

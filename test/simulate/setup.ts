@@ -1,10 +1,10 @@
 // What a simulated run begins with, drawn from its seed: sizes and settings, who is there, and the
 // acts. Sizes are bytes.
-import { seededRandom } from '../../src/base/random.js';
+import { type Random, seededRandom } from '../../src/base/random.js';
 import { MIB, SECTOR_BYTES } from '../../src/base/units.js';
 import type { ResourceSettings, TargetSettings } from '../../src/config/settings.js';
 import { type Act, drawActs, PROFILES } from './acts.js';
-import { RESOURCE } from './machine.js';
+import { type Hardware, RESOURCE } from './machine.js';
 
 export interface Setup {
   readonly seed: number;
@@ -15,6 +15,8 @@ export interface Setup {
   readonly spillBytes: number;
   readonly retain: number;
   readonly metaflush: boolean;
+  /** By host; default: all plain. */
+  readonly hardware?: readonly Hardware[];
   /** Of the disk a day. */
   readonly scrubShare?: number;
   /** Guests write around every cut. */
@@ -27,7 +29,7 @@ const ACTS_MAX = 60;
 
 export function drawSetup(seed: number): Setup {
   const random = seededRandom(seed);
-  const hosts = random.below(4) === 0 ? ['a', 'b', 'c'] : ['a', 'b'];
+  const hosts = random.below(3) === 0 ? ['a', 'b', 'c'] : ['a', 'b'];
   const profile = PROFILES[random.below(PROFILES.length)] ?? {};
   // Some have rounds of several frames, of which a part may be staged when something happens.
   const chunks = 1 + random.below(random.below(8) === 0 ? 40 : 5);
@@ -43,8 +45,15 @@ export function drawSetup(seed: number): Setup {
     metaflush: random.below(3) === 0,
     scrubShare: random.below(6) === 0 ? 1 : 0,
     busy: seededRandom(seed + 13).below(3) > 0,
+    hardware: hosts.map(() => drawHardware(random)),
     acts: drawActs(random, profile, hosts.length, 10 + random.below(ACTS_MAX - 10)),
   };
+}
+
+function drawHardware(random: Random): Hardware {
+  const ioMsMax = [2, 2, 2, 20, 80][random.below(5)] ?? 2;
+  const cached = (['always', 'never', 1 + random.below(1000)] as const)[random.below(3)] ?? 'never';
+  return { ioMsMax, blind: random.below(4) === 0, cached };
 }
 
 const TIMEOUT_SECONDS = 5;
