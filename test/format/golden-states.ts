@@ -1,7 +1,9 @@
 // The values behind the frozen resource.json of a primary and of a replica: together they use every
 // field, and every field that may be absent is there in one of them.
+import { hex } from '../../src/base/random.js';
 import { MIB } from '../../src/base/units.js';
 import { freshState } from '../../src/care/create.js';
+import type { BlockFingerprint, FileFingerprint } from '../../src/disk/fingerprint.js';
 import {
   EMPTY_REPLICA,
   EMPTY_TARGET,
@@ -16,6 +18,26 @@ const point = (number: number) => ({
   number,
   timeMs: TIME_MS + 1000 * number,
 });
+
+const BOOT_ID = '00112233-4455-6677-8899-aabbccddeeff';
+const FILE_PRINT: FileFingerprint = {
+  kind: 'file',
+  bootId: BOOT_ID,
+  dev: 2049,
+  ino: '18446744073709551615',
+  sizeBytes: SMALL_SIZE_BYTES,
+  mtimeNs: '1795000000123456789',
+  ctimeNs: '1795000000123456790',
+};
+const BLOCK_PRINT: BlockFingerprint = {
+  kind: 'block',
+  bootId: BOOT_ID,
+  dev: 64_769,
+  sizeBytes: SMALL_SIZE_BYTES,
+  diskSequence: 12,
+  sectorsWritten: null,
+  identity: 'LVM-0123456789abcdef',
+};
 
 const COMMON = {
   ...freshState('vm1'),
@@ -55,10 +77,10 @@ export const PRIMARY: ResourceState = {
     },
     c: { ...EMPTY_TARGET, proposed: { point: point(1), from: null } },
   },
-  clean: { fingerprint: { kind: 'file', dev: 2049, mtimeNs: '1795000000123456789' }, maps: 4710 },
+  clean: { fingerprint: { ...FILE_PRINT }, maps: 4710 },
   running: {
-    bootId: '00112233-4455-6677-8899-aabbccddeeff',
-    fingerprint: { kind: 'block', diskseq: 12, serial: null },
+    bootId: BOOT_ID,
+    fingerprint: { ...BLOCK_PRINT },
     metaflush: true,
     maps: 4709,
   },
@@ -79,7 +101,7 @@ export const SECONDARY: ResourceState = {
         consistency: 'damaged',
         sizeBytes: SMALL_SIZE_BYTES - 512,
         changedBytes: 4608,
-        undo: `undo-${'41'.repeat(16)}`,
+        undo: `undo-${hex(point(41).id)}`,
         lost: [1, 9],
         lostChunks: 2,
         damaged: [3],
@@ -98,7 +120,7 @@ export const SECONDARY: ResourceState = {
         damagedChunks: 0,
       },
     ],
-    fingerprint: { kind: 'file', dev: 2049, ino: 77, mtimeNs: '1795000000123456789' },
+    fingerprint: { ...FILE_PRINT, growsTo: SMALL_SIZE_BYTES + 4096 },
     suspect: 'its modification time is another one',
     lostPoint: rising(0x43),
     noted: { round: rising(0x44), damaged: [5], lost: [6, 7], lostChunks: 2 },

@@ -51,7 +51,7 @@ export const FROZEN_SUMS: readonly (readonly [name: string, sha256: string])[] =
   ['message-want-v1.bin', 'f8daa986933ca225d298f154b288df8899dd45ea5cb85756a69ee6bdd5212702'],
   ['message-wanted-v1.bin', '8c02b0b0ef3d2d2c640b4f6c6f99819d325af10ac44169b817930cdd6eb3e983'],
   ['message-welcome-v1.bin', 'a98a1392bad3f3b008808b02775e7062adcd88f3389ff5a468b78a0c38385a22'],
-  ['resource-primary-v1.bin', '8f9be93ce81a9371fce897b0f587794abb5dd69421ed8a1bfbed52eb5dadb8b6'],
-  ['resource-secondary-v1.bin', '91aefae140aba13e73017ec6c254fc2cfa29053e03959fd0e2c7b179687d26a5'],
+  ['resource-primary-v1.bin', 'cfbc028b125c6d09db0cfac5c8c501ff27becc617c7acc647b8a3874bfcb3fcb'],
+  ['resource-secondary-v1.bin', 'aedccfc21973e3c56ae48305234139edfc131ad2fc92bca8f1d168c205fece51'],
   ['rounds-v1.bin', '5bd2ead6f74323e98acb3be70204248a2327c2dffc0afacbc58196a54251fe97'],
 ];
