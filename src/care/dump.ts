@@ -125,8 +125,8 @@ export interface ResourceDump {
   readonly intent: DumpedIntent | Unreadable | null;
 }
 
-/** Errors STATE_MISSING, STATE_UNREADABLE, FILE_FAILED where permission is missing; everything else
- * is told in its place. */
+/** Errors STATE_MISSING, STATE_UNREADABLE, FORMAT_VERSION, FILE_FAILED where permission is missing;
+ * everything else is told in its place. */
 export async function dumpResource(files: Files, directory: string): Promise<ResourceDump> {
   const file = ResourceFile.load(files, directory);
   const { state, copiesAgreed } = await file.catch(async (error: unknown) => {

@@ -69,6 +69,7 @@ export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   STATEDIR_VOLATILE: EXIT.config,
   STATE_MISSING: EXIT.io,
   STATE_UNREADABLE: EXIT.io,
+  FORMAT_VERSION: EXIT.io,
   LISTEN_FAILED: EXIT.unreachable,
   NBD_ADDRESS_IN_USE: EXIT.unreachable,
   NBD_LISTEN_FAILED: EXIT.unreachable,

@@ -26,13 +26,13 @@ import {
 
 export const CHANGESET_HEADER_BYTES = 256;
 export const CHANGESET_TRAILER_BYTES = 96;
-const HEADER_MAGIC = 'HASTCHG0';
-const TRAILER_MAGIC = 'HASTEND0';
+const HEADER_MAGIC = 'HASTCHG1';
+const TRAILER_MAGIC = 'HASTEND1';
 const INDEX_DIGEST_BYTES = 32;
 
 //   off  size
 const HEADER = layout(CHANGESET_HEADER_BYTES, {
-  magic: 8, //         0   'HASTCHG0'
+  magic: 8, //         0   'HASTCHG1'
   kind: 1, //          8   0 round, 1 undo
   consistency: 1, //   9   0 crash, 1 quiesced, 2 damaged
   hasFrom: 1, //      10   0: no point before, `from` is zero; 1
@@ -50,7 +50,7 @@ const HEADER = layout(CHANGESET_HEADER_BYTES, {
 
 //   off  size
 const TRAILER = layout(CHANGESET_TRAILER_BYTES, {
-  magic: 8, //        0   'HASTEND0'
+  magic: 8, //        0   'HASTEND1'
   indexOffset: 8, //  8   = header + stored bytes
   chunks: 8, //      16   index entries
   blockBytes: 8, //  24   raw, zero blocks not counted

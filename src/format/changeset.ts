@@ -1,6 +1,6 @@
 // Changeset: the bytes of a round, one format for wire, staging, undo history, archive and export
 // file (DESIGN.md §6). These are its values; encode and decode stand in the files beside this one.
-// Version 0. Big-endian. Byte for byte: hast-changeset(5).
+// Version 1. Big-endian. Byte for byte: hast-changeset(5).
 import { errorClass } from '../base/errors.js';
 import type { ChunkIndex } from '../base/units.js';
 import type { PointRef } from '../lineage/lineage.js';
@@ -56,10 +56,17 @@ export interface ChangesetTotals {
 
 export type FormatFault =
   | { code: 'FORMAT_BAD'; what: string; place: string; why: string }
-  | { code: 'FORMAT_VERSION'; what: string; place: string; version: number };
+  /** `reads`: the version that this program writes, and reads. */
+  | { code: 'FORMAT_VERSION'; what: string; place: string; version: number; reads: number };
+
+const ANEW =
+  'hastctl create --force keeps the state aside, and the next contact compares by digests';
+const OLDER = `an earlier build wrote it: ${ANEW}`;
+const NEWER = `a later release wrote it: go back to that one; else ${ANEW}`;
 
 export const FormatError = errorClass<FormatFault>('FormatError', {
   FORMAT_BAD: (f) => `${f.place}: not a whole ${f.what}: ${f.why}`,
   FORMAT_VERSION: (f) =>
-    `${f.place}: ${f.what} of version ${f.version}; this program reads version 0`,
+    `${f.place}: ${f.what} of version ${f.version}; this program reads version ${f.reads} ` +
+    `(${f.version < f.reads ? OLDER : NEWER})`,
 });

@@ -35,13 +35,13 @@ import {
 export const TABLE_PAGE_BYTES = 4096;
 export const TABLE_ENTRIES_PER_PAGE = 255;
 const TABLE_DIGESTS_BYTES = TABLE_ENTRIES_PER_PAGE * DIGEST_BYTES;
-const MAGIC = 'HASTTBL0';
+const MAGIC = 'HASTTBL1';
 const FLAG_ABSENT_IS_ZERO = 1;
 const FLAG_HAS_POINT = 2;
 
 //   off  size
 const HEADER = layout(TABLE_PAGE_BYTES, {
-  magic: 8, //        0   'HASTTBL0'
+  magic: 8, //        0   'HASTTBL1'
   resource: 16, //    8
   sizeBytes: 8, //   24   of the disk
   flags: 4, //       32   1: an absent page is zero chunks, else unknown; 2: `point` is set

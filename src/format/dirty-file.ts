@@ -30,14 +30,14 @@ export const MAP_PAGE_BITS = MAP_PAGE_BYTES * 8;
 const HEADER_BYTES = 56;
 const RECORD_HEAD_BYTES = 8;
 const RECORD_BYTES_MAX = RECORD_HEAD_BYTES + MAP_PAGE_BYTES + CHECK_BYTES;
-const MAGIC = 'HASTDRT0';
+const MAGIC = 'HASTDRT1';
 const WHAT = 'dirty map';
 /** Size of the pieces written and read. */
 const PIECE_BYTES = MIB;
 
 //   off  size
 const HEADER = layout(HEADER_BYTES, {
-  magic: 8, //       0   'HASTDRT0'
+  magic: 8, //       0   'HASTDRT1'
   resource: 16, //   8
   sizeBytes: 8, //  24   of the disk: a bit a block, the last may be short
   generation: 8, // 32   of resource.json when it was published

@@ -22,12 +22,12 @@ export const FRAME_HEADER_BYTES = 48;
 /** One record of a frame's head: chunk 4, run 2, mask 2, zero 2, digest 16. */
 export const RECORD_BYTES = 10 + DIGEST_BYTES;
 
-const MAGIC = 'HFR0';
+const MAGIC = 'HFR1';
 const CHUNK_INDEX_MAX = 0xffff_ffff;
 
 //   off  size
 const AT = layout(FRAME_HEADER_BYTES, {
-  magic: 4, //        0   'HFR0'
+  magic: 4, //        0   'HFR1'
   number: 4, //       4   from 0, without gaps
   firstChunk: 4, //   8   chunk of the first record
   records: 2, //     12   records in the head, 1..16384

@@ -28,11 +28,11 @@ import {
 
 export const INTENT_PAGE_BYTES = 4096;
 export const INTENT_PAGE_BITS = INTENT_PAGE_BYTES * 8;
-const MAGIC = 'HASTINT0';
+const MAGIC = 'HASTINT1';
 
 //   off  size
 const HEADER = layout(INTENT_PAGE_BYTES, {
-  magic: 8, //        0   'HASTINT0'
+  magic: 8, //        0   'HASTINT1'
   resource: 16, //    8
   sizeBytes: 8, //   24   of the disk
   extentBytes: 4, // 32   a power of two, at least 65536

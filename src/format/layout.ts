@@ -1,5 +1,5 @@
 // Tools of every byte layout here: offsets from a drawing, magic, check, 64-bit numbers.
-// All numbers are big-endian. A magic is ASCII and its last character is the version, '0'.
+// All numbers are big-endian. A magic is ASCII and its last character is the version, a digit.
 // A check is the first 8 bytes of BLAKE3 (hast-changeset(5)). Offsets and lengths are bytes.
 import { assert } from '../base/assert.js';
 import { CHECK_BYTES, checkOf, equalBytes, isZero } from '../base/digest.js';
@@ -62,7 +62,8 @@ export function expectMagic(bytes: Uint8Array, magic: string, where: Where): voi
   if (found === magic) return;
   const version = found.slice(-1);
   if (found.slice(0, -1) === magic.slice(0, -1) && version >= '0' && version <= '9') {
-    throw new FormatError({ code: 'FORMAT_VERSION', ...where, version: Number(version) });
+    const reads = Number(magic.slice(-1));
+    throw new FormatError({ code: 'FORMAT_VERSION', ...where, version: Number(version), reads });
   }
   throw bad(where, `magic is not ${magic}`);
 }

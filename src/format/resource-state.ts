@@ -161,7 +161,9 @@ export const EMPTY_REPLICA: ReplicaRecord = {
   driftChunks: 0,
 };
 
-const HEADER = 'hast resource 0 ';
+/** Of the file: the number in its first line. */
+const VERSION = 1;
+const HEADER = `hast resource ${VERSION} `;
 
 /** The bytes of the file. */
 export function encodeResourceState(state: ResourceState): Uint8Array {
@@ -190,11 +192,12 @@ export function decodeResourceState(bytes: Uint8Array, place: string): ResourceS
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const end = text.indexOf(10);
   const header = end < 0 ? '' : text.toString('latin1', 0, end);
-  const match = /^hast resource (\d+) ([0-9a-f]{16})$/.exec(header);
+  const match = /^hast resource (0|[1-9]\d{0,5}) ([0-9a-f]{16})$/.exec(header);
   if (!match) return bad('its first line is not a header');
-  if (match[1] !== '0') {
-    const version = Number(match[1]);
-    throw new FormatError({ code: 'FORMAT_VERSION', what: 'resource state', place, version });
+  const version = Number(match[1]);
+  if (version !== VERSION) {
+    const fault = { what: 'resource state', place, version, reads: VERSION };
+    throw new FormatError({ code: 'FORMAT_VERSION', ...fault });
   }
   const body = text.subarray(end + 1);
   if (hex(checkOf(body)) !== match[2]) return bad('its checksum does not fit its content');

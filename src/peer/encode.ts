@@ -116,7 +116,7 @@ const BODIES: Bodies = {
     w.bytes(m.digests);
   },
   // 1 kind, 16 resource, 16 round, epoch, 1 has from, 32 from, 32 to, 8 size, 8 space,
-  // 4 frames acknowledged before
+  // 4 frames acknowledged before, 16 first copy or zeroes, 1 again
   begin: (w, { begin }) => {
     w.choice(BEGIN_KINDS, begin.kind);
     w.id(begin.resource);

@@ -5,7 +5,7 @@ import { MIB } from '../base/units.js';
 import { FRAME_BYTES_MAX, FRAME_ENTRIES_MAX } from '../format/changeset.js';
 
 /** Version of the protocol: of every header, and of all that follows it. */
-export const PROTOCOL_VERSION = 0;
+export const PROTOCOL_VERSION = 1;
 /** Optional features this program offers; both sides use what both offer. None yet. */
 export const FEATURES = 0;
 

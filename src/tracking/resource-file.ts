@@ -1,7 +1,7 @@
 // The published state of one resource: resource.json and its second copy. Guarantee: `update`
 // resolves only when the new state is durable in both; a crash at any moment leaves at least one
 // whole copy, and the higher valid generation wins (DESIGN.md §4, STYLE 16). One owner a process.
-import { errorClass } from '../base/errors.js';
+import { errorClass, type HastError } from '../base/errors.js';
 import { type Files, FilesError } from '../base/files.js';
 import { publish } from '../base/publish.js';
 import { Mutex } from '../base/sync.js';
@@ -59,10 +59,12 @@ export class ResourceFile {
     return this.trouble === null;
   }
 
-  /** Loads the newer whole copy. Errors STATE_MISSING, STATE_UNREADABLE. */
+  /** Loads the newer whole copy. Errors STATE_MISSING, STATE_UNREADABLE; FORMAT_VERSION where no
+   * copy is whole and one is of another version. */
   static async load(files: Files, directory: string): Promise<ResourceFile> {
     const copies: { readonly path: string; readonly state: ResourceState }[] = [];
     let why = '';
+    let foreign: HastError | null = null;
     let trouble: string | null = null;
     let found = 0;
     for (const name of [RESOURCE_FILE, RESOURCE_FILE_COPY]) {
@@ -78,6 +80,7 @@ export class ResourceFile {
       } catch (error) {
         if (!(error instanceof FormatError || error instanceof FilesError)) throw error;
         found += 1;
+        if (error.fault.code === 'FORMAT_VERSION') foreign ??= error;
         why = error.message;
         trouble = why;
       }
@@ -87,7 +90,7 @@ export class ResourceFile {
     const [newest, older] = copies;
     if (newest === undefined) {
       if (found === 0) throw new StateError({ code: 'STATE_MISSING', path });
-      throw new StateError({ code: 'STATE_UNREADABLE', path, why });
+      throw foreign ?? new StateError({ code: 'STATE_UNREADABLE', path, why });
     }
     const behind = older !== undefined && older.state.generation < newest.state.generation;
     if (behind) {

@@ -25,6 +25,23 @@ function withTimes(timeMs: number): ResourceState[] {
   ];
 }
 
+test('a field of a later release is passed over, one that is absent is not made up', () => {
+  const fresh = freshState('vm1');
+  const later = { ...fresh, targets: { b: { ...EMPTY_TARGET, later: 1 } }, later: { some: [1] } };
+  const bytes = encodeResourceState(later);
+  assert.match(Buffer.from(bytes).toString(), /"later":\{"some":\[1\]\}/);
+  assert.deepEqual(decodeResourceState(bytes, 'here'), {
+    ...fresh,
+    targets: { b: EMPTY_TARGET },
+  });
+  const { maps: _, ...clean } = { fingerprint: {}, maps: 1 };
+  const lacking = encodeResourceState({
+    ...fresh,
+    clean: clean as typeof clean & { maps: number },
+  });
+  assert.throws(() => decodeResourceState(lacking, 'here'), badBecause(/maps|expected/i));
+});
+
 test('a time that no calendar has is refused, the last one of it is not', () => {
   for (const state of withTimes(TIME_MS_MAX)) {
     assert.deepEqual(decodeResourceState(encodeResourceState(state), 'here'), state);

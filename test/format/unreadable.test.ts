@@ -17,7 +17,9 @@ const OTHERS = ['ENOENT', 'EACCES', 'EMFILE', 'ENOMEM', 'ENOSPC', 'ENXIO', 'EBAD
 test('damaged content is unreadable', () => {
   const where = { what: 'changeset', place: path };
   assert.ok(isUnreadable(new FormatError({ code: 'FORMAT_BAD', ...where, why: 'cut short' })));
-  assert.ok(isUnreadable(new FormatError({ code: 'FORMAT_VERSION', ...where, version: 7 })));
+  assert.ok(
+    isUnreadable(new FormatError({ code: 'FORMAT_VERSION', ...where, version: 7, reads: 1 })),
+  );
 });
 
 test('so is what the medium cannot give, whichever look at it fails', () => {

@@ -129,13 +129,13 @@ test('a HELLO of another version is answered so that it can be read', async () =
   const hello: Message = { type: 'hello', features: 0, nonce: idOf(1), facts: factsOf('a') };
   const [header] = encodeMessage({ request: 0, message: hello });
   assert.ok(header);
-  header[5] = 1;
+  header[5] = 0;
   header.set(checkOf(header.subarray(0, 24)), 24);
   await near.write([header]);
   const answer = Buffer.from((await near.read()) ?? []);
   const rest = Buffer.from((await near.read()) ?? []);
   assert.equal(answer[4], 3, 'a REFUSE');
-  assert.match(rest.toString(), /node b speaks version 0 of the protocol \(upgrade/);
+  assert.match(rest.toString(), /node b speaks version 1 of the protocol \(upgrade/);
   await near.end();
   await hosted;
 });

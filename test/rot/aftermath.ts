@@ -91,7 +91,8 @@ async function openReplica(pair: Pair, heard: Heard, ways: Set<WayOut>): Promise
     heard.error(pair.replicaNode.replica.applyError);
     await pair.replicaNode.replica.close();
   } catch (error) {
-    if (!['STATE_UNREADABLE', 'STATE_MISSING'].includes(codeOf(error) ?? '')) throw error;
+    const lost = ['STATE_UNREADABLE', 'STATE_MISSING', 'FORMAT_VERSION'];
+    if (!lost.includes(codeOf(error) ?? '')) throw error;
     heard.error(error);
   }
   await createForce(pair, ways);

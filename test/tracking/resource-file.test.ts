@@ -117,6 +117,35 @@ describe('resource.json', () => {
     await assert.rejects(load(world), coded('STATE_MISSING'));
   });
 
+  test('of another version is another error, unless a copy of this one is whole', async () => {
+    const world = new CrashWorld();
+    await made(world);
+    const whole = world.peek(FIRST);
+    assert.ok(whole);
+    const text = Buffer.from(whole).toString();
+    const older = Buffer.from(text.replace('hast resource 1 ', 'hast resource 0 '));
+    const foreign = (error: unknown): boolean => {
+      assert.equal(codeOf(error), 'FORMAT_VERSION');
+      assert.match(String(error), /resource\.json.*of version 0; .* reads version 1 .*--force/);
+      return true;
+    };
+    for (const [first, second] of [
+      [older, older],
+      [older, older.subarray(40)],
+      [older.subarray(40), older],
+      [older, null],
+    ] as const) {
+      world.plant(FIRST, first);
+      if (second === null) await world.remove(SECOND);
+      else world.plant(SECOND, second);
+      await assert.rejects(load(world), foreign);
+    }
+    world.plant(SECOND, whole);
+    const file = await load(world);
+    assert.deepEqual([file.state.generation, file.copiesAgreed], [1, false]);
+    assert.match(file.trouble ?? '', /of version 0/);
+  });
+
   test('an update that fails keeps the state in memory', async () => {
     for (const failing of ['create', 'write', 'sync', 'rename', 'syncDirectory'] as const) {
       const world = new CrashWorld();

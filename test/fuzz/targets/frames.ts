@@ -33,7 +33,7 @@ const CHECK_AT = 40;
 export function mendFrame(bytes: Uint8Array, random: Random): Uint8Array {
   if (bytes.length < FRAME_HEADER_BYTES) return bytes;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  if (random.below(16) > 0) bytes.set(Buffer.from('HFR0'));
+  if (random.below(16) > 0) bytes.set(Buffer.from('HFR1'));
   if (random.below(4) > 0) view.setUint32(STORED_AT, bytes.length - FRAME_HEADER_BYTES);
   const isRaw = bytes[16] === CODEC_RAW;
   if (isRaw && random.below(4) > 0) view.setUint32(RAW_AT, bytes.length - FRAME_HEADER_BYTES);

@@ -57,7 +57,7 @@ function seedsOf({ world, names }: Base): Uint8Array[] {
   const committed = names.find((name) => name.startsWith('committed-')) ?? 'committed-0';
   const fresh = [`${committed}.bak`, committed.replace('committed', 'stage'), 'undo-x', 'x.part'];
   const more = fresh.map((name) =>
-    Buffer.concat([Uint8Array.of(names.length), Buffer.from(`${name}\nHASTCHG0`)]),
+    Buffer.concat([Uint8Array.of(names.length), Buffer.from(`${name}\nHASTCHG1`)]),
   );
   return [...files, ...more].filter((bytes) => bytes.length <= INPUT_BYTES_MAX);
 }

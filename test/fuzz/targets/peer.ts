@@ -12,6 +12,7 @@ import {
   FRAME_PAYLOAD_BYTES_MAX,
   FRAME_PREFIX_BYTES,
   GREETING_BYTES_MAX,
+  PROTOCOL_VERSION,
 } from '../../../src/peer/limits.js';
 import { type Envelope, TYPE_NUMBERS } from '../../../src/peer/messages.js';
 import { MessageReader } from '../../../src/peer/reader.js';
@@ -33,7 +34,10 @@ export function mendMessages(bytes: Uint8Array, random: Random): Uint8Array {
     if (length > left && random.below(4) > 0) length = random.below(2) === 0 ? left : 0;
     view.setUint32(at, length);
     if (random.below(16) === 0) bytes[at + 4] = NUMBERS[random.below(NUMBERS.length)] ?? 0;
-    if (random.below(16) > 0) for (const zero of [5, 6, 7, 12, 13, 14, 15]) bytes[at + zero] = 0;
+    if (random.below(16) > 0) {
+      bytes[at + VERSION_AT] = PROTOCOL_VERSION;
+      for (const zero of [6, 7, 12, 13, 14, 15]) bytes[at + zero] = 0;
+    }
     const payload = bytes.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length);
     const isFrame = bytes[at + 4] === TYPE_NUMBERS.frame;
     bytes.set(checkOf(isFrame ? payload.subarray(0, FRAME_PREFIX_BYTES) : payload), at + 16);

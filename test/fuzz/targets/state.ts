@@ -64,7 +64,7 @@ export const STATES: readonly ResourceState[] = [freshState('vm1'), FULL_STATE];
 export function mendState(bytes: Uint8Array): Uint8Array {
   const end = bytes.indexOf(10);
   const body = bytes.subarray(end + 1);
-  return Buffer.concat([Buffer.from(`hast resource 0 ${hex(checkOf(body))}\n`), body]);
+  return Buffer.concat([Buffer.from(`hast resource 1 ${hex(checkOf(body))}\n`), body]);
 }
 
 const resourceState: Target = {
@@ -73,7 +73,7 @@ const resourceState: Target = {
   inputBytesMax: 20_000,
   onceBytesMax: MIB,
   totalBytesMax: 4 * MIB,
-  words: ['primary', 'secondary', 'init', 'crash', 'damaged', 'hast resource 0 ', 'b'],
+  words: ['primary', 'secondary', 'init', 'crash', 'damaged', 'hast resource 1 ', 'b'],
   seeds: () => STATES.map(encodeResourceState),
   mend: mendState,
   open: pure((input) =>

@@ -99,8 +99,10 @@ async function opened(input: Uint8Array): Promise<void> {
 }
 
 const INTENT = { resource: RESOURCE, sizeBytes: SIZE_BYTES, extentBytes: EXTENT_BYTES };
-export const intentFile = (): Uint8Array =>
-  Buffer.concat([encodeIntentHeader(INTENT), content(INTENT_PAGE_BYTES, 3)]);
+export const intentFile = (): Uint8Array => {
+  const page = content(INTENT_PAGE_BYTES, 3);
+  return Buffer.concat([encodeIntentHeader(INTENT), page, page]);
+};
 
 export function mendIntent(bytes: Uint8Array): Uint8Array {
   if (bytes.length >= INTENT_PAGE_BYTES) bytes.set(checkOf(bytes.subarray(0, 4088)), 4088);
