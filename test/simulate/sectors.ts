@@ -27,7 +27,7 @@ export interface Writing {
 export interface Reading {
   readonly offset: number;
   readonly begun: number;
-  readonly lists: readonly (readonly Version[])[];
+  readonly lists: readonly Version[][];
 }
 
 /** The content of sector `sector` as of write number `tag`; 0: zeroes. */
@@ -66,6 +66,8 @@ export class Sectors {
   readonly #lists: Version[][] = [];
   /** Sectors with more than one version. */
   readonly #open = new Set<number>();
+  /** Under way. */
+  readonly #readings = new Set<Reading>();
   #time = 1;
 
   /** All of it is on the disk. */
@@ -79,6 +81,7 @@ export class Sectors {
 
   /** The disk is that, whatever was written: after a crash was judged, or for what others did. */
   become(bytes: Uint8Array): void {
+    this.#readings.clear();
     this.#open.clear();
     this.#lists.length = bytes.length / SECTOR_BYTES;
     for (let sector = 0; sector < this.#lists.length; sector += 1) {
@@ -90,6 +93,7 @@ export class Sectors {
   /** The process died: what was under way may have been done, and nobody was told. */
   killed(): void {
     this.#time += 1;
+    this.#readings.clear();
     for (const sector of this.#open) {
       for (const version of this.#lists[sector] ?? []) {
         if (version.ended !== Number.POSITIVE_INFINITY) continue;
@@ -159,6 +163,10 @@ export class Sectors {
       const list = this.#lists[sector] ?? [];
       const left = list.filter((version) => !isReplaced(version, list, begun));
       this.#lists[sector] = left;
+      for (const { offset, lists } of this.#readings) {
+        const gone = list.filter((version) => !left.includes(version));
+        lists[sector - offset / SECTOR_BYTES]?.push(...gone);
+      }
       if (left.length === 1 && (left[0]?.ended ?? 0) <= begun) this.#open.delete(sector);
     }
   }
@@ -169,11 +177,15 @@ export class Sectors {
     this.#time += 1;
     const first = offset / SECTOR_BYTES;
     const lists = this.#lists.slice(first, first + length / SECTOR_BYTES).map((list) => [...list]);
-    return { offset, begun: this.#time, lists };
+    const reading = { offset, begun: this.#time, lists };
+    this.#readings.add(reading);
+    return reading;
   }
 
   /** ... and answered with `bytes`. */
-  check({ offset, begun, lists }: Reading, bytes: Uint8Array, what: string): void {
+  check(reading: Reading, bytes: Uint8Array, what: string): void {
+    const { offset, begun, lists } = reading;
+    this.#readings.delete(reading);
     for (let at = 0; at + SECTOR_BYTES <= bytes.length; at += SECTOR_BYTES) {
       const sector = (offset + at) / SECTOR_BYTES;
       const list = [...(lists[at / SECTOR_BYTES] ?? []), ...(this.#lists[sector] ?? [])];
