@@ -16,7 +16,7 @@ import { type Cut, mayWrite } from './truth.js';
 
 /** Guests that come when a round is reserved, and again when it is cut, and within how long. */
 const GUESTS_AT_CUT_MAX = 4;
-const AT_CUT_MS = [1, 5, 30, 150];
+const AT_CUT_MS = [1, 5, 30, 150, 600];
 
 export class Looks {
   readonly #run: Run;

@@ -51,7 +51,7 @@ export function drawSetup(seed: number): Setup {
 }
 
 function drawHardware(random: Random): Hardware {
-  const ioMsMax = [2, 2, 2, 20, 80][random.below(5)] ?? 2;
+  const ioMsMax = [2, 2, 20, 200, 600][random.below(5)] ?? 2;
   const cached = (['always', 'never', 1 + random.below(1000)] as const)[random.below(3)] ?? 'never';
   return { ioMsMax, blind: random.below(4) === 0, cached };
 }
