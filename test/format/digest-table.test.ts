@@ -169,7 +169,7 @@ test('intent headers of impossible disks or extents are refused', () => {
   bytes[33] = 0x30;
   putCheck(bytes, 4088);
   assert.throws(() => decodeIntentHeader(bytes, 'here'), badBecause(/extent size 3145728/));
-  bytes[7] = '1'.charCodeAt(0);
-  const versioned = (error: unknown) => /intent map header of version 1/.test(String(error));
+  bytes[7] = '2'.charCodeAt(0);
+  const versioned = (error: unknown) => /intent map header of version 2/.test(String(error));
   assert.throws(() => decodeIntentHeader(bytes, 'here'), versioned);
 });

@@ -122,7 +122,7 @@ test('only the newest epochs travel, long texts are cut between characters', asy
 test('bytes as drawn in hast-protocol(7)', () => {
   const bytes = encoded({ type: 'staged', round: idOf(0x11), frames: 0x01020304 }, 0);
   const payload = `${'11'.repeat(16)}01020304`;
-  const front = `00000014${'17'}${'00'}0000${'00000000'}${'00000000'}`;
+  const front = `00000014${'17'}${'01'}0000${'00000000'}${'00000000'}`;
   const payloadCheck = hex(checkOf(Buffer.from(payload, 'hex')));
   const headerCheck = hex(checkOf(Buffer.from(front + payloadCheck, 'hex')));
   assert.equal(hex(bytes), front + payloadCheck + headerCheck + payload);
