@@ -89,10 +89,13 @@ const waits = ({ role, orderedRole }: AlarmFacts): boolean =>
   role === 'init' && orderedRole !== null && orderedRole !== 'init';
 
 /** Nothing is served, sent or received; whatever was ordered, that is no state to call good. */
-function noRole({ role, orderedRole, sinceMs }: AlarmFacts, nowMs: number): Made {
+function noRole({ role, error, orderedRole, sinceMs }: AlarmFacts, nowMs: number): Made {
   if (role !== 'init') return null;
-  if (orderedRole === null) return warning('no-role', 'was never created: nothing is replicated');
-  if (orderedRole === 'init') return warning('no-role', 'has no role: nothing is replicated');
+  // With an error there is a state, and nobody can read it: the error says so.
+  const isAbsent = orderedRole === null && error === null;
+  if (isAbsent) return warning('no-role', 'was never created: nothing is replicated');
+  if (orderedRole === null || orderedRole === 'init')
+    return warning('no-role', 'has no role: nothing is replicated');
   const text = `has no role, though it was given ${orderedRole}: nothing is replicated`;
   const seconds = sinceMs === null ? 0 : (nowMs - sinceMs) / 1000;
   return made(seconds >= PATIENCE_SECONDS, 'no-role', text);

@@ -201,6 +201,18 @@ test('without a role nothing is replicated, whatever was ordered', () => {
   assert.equal(without('init', 100 * DAY)[0]?.level, 'warning');
 });
 
+test('a state that cannot be read is not one that was never made', () => {
+  const error = 'resource.json: resource state of version 0; this program reads version 1';
+  const alarms = alarmsOf(facts(well(), { role: 'init', orderedRole: null, error }), NOW);
+  assert.deepEqual(
+    alarms.map(({ level, code, text }) => [level, code, text]),
+    [
+      ['critical', 'disk', error],
+      ['warning', 'no-role', 'has no role: nothing is replicated'],
+    ],
+  );
+});
+
 test('without a role the axes of targets say nothing', () => {
   const down = well({ link: 'down', unreachableSince: iso(DAY), data: 'suspect' });
   const alarms = alarmsOf(facts(down, { role: 'init' }), NOW);
