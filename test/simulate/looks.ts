@@ -4,12 +4,12 @@ import { describeError } from '../../src/base/errors.js';
 import type { Log } from '../../src/base/log.js';
 import { hex, type Random, seededRandom } from '../../src/base/random.js';
 import { recordOf } from '../../src/round/contact.js';
-import type { Loss } from './acts.js';
+import type { Act, Loss } from './acts.js';
 import { Broken } from './broken.js';
 import type { Daemon } from './daemon.js';
 import { atPoint, droppedIsDurable, ofThisEpoch, primaryTrue, tableTrue } from './judge.js';
 import type { Machine } from './machine.js';
-import { guest } from './perform.js';
+import { begin, guest } from './perform.js';
 import type { Run } from './run.js';
 import { Sectors } from './sectors.js';
 import { type Cut, mayWrite } from './truth.js';
@@ -17,6 +17,10 @@ import { type Cut, mayWrite } from './truth.js';
 /** Guests that come when a round is reserved, and again when it is cut, and within how long. */
 const GUESTS_AT_CUT_MAX = 4;
 const AT_CUT_MS = [1, 5, 30, 150, 600];
+
+const DISTURBED_ONE_IN = 4;
+const APPLYING_MS_MAX = 30;
+const DISTURBANCES = ['crash', 'stop', 'promote'] as const;
 
 export class Looks {
   readonly #run: Run;
@@ -66,6 +70,23 @@ export class Looks {
       const begun = run.loop.later((random.below(1000) / 1000) * withinMs, daemon.life);
       run.beside(begun.then(() => guest(run, daemon, 1 + random.below(4), random)));
     }
+  }
+
+  /** Something happens to a target that has just committed, and applies now: what a run does to
+   * its machines it also does in this moment. */
+  #disturb(target: string): void {
+    const run = this.#run;
+    if (!run.busy || this.#random.below(DISTURBED_ONE_IN) > 0) return;
+    const kinds = new Set(run.setup.acts.map(({ kind }) => kind));
+    const host = run.machines.findIndex(({ name }) => name === target);
+    const [seed, gapMs] = [this.#random.below(2 ** 31), 0];
+    const soonMs = this.#random.below(APPLYING_MS_MAX);
+    const kind = DISTURBANCES[this.#random.below(DISTURBANCES.length)];
+    if (kind === undefined || !kinds.has(kind)) return;
+    const steps = 1 + this.#random.below(40);
+    const act = { kind, seed, gapMs, host, steps, loss: 'seeded', downMs: 10, quiet: false };
+    const whole = { ...act, orderly: false } as unknown as Act;
+    run.loop.at(soonMs, null, () => begin(run, whole));
   }
 
   /** Just before bytes of its disk change. */
@@ -164,6 +185,7 @@ export class Looks {
         const damaged = 'damagedChunks' in fields && fields.damagedChunks !== 0;
         if (damaged && !this.#run.troubled)
           throw new Broken('H21: a damaged point of a whole disk');
+        if ('target' in fields) this.#disturb(String(fields.target));
         primaryTrue(this.#run.truth, machine, daemon);
         droppedIsDurable(this.#run.truth, machine, daemon);
       }

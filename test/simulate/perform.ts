@@ -15,10 +15,14 @@ import type { Run } from './run.js';
 const CRASH_WAIT_MS = 3000;
 
 export async function perform(run: Run, act: Act): Promise<void> {
-  const random = seededRandom(act.seed);
-  run.say(`ACT ${JSON.stringify(act)}`);
-  run.beside(refusable(run, doAct(run, act, random)));
+  begin(run, act);
   await run.loop.later(act.gapMs, null);
+}
+
+/** Begins an act, which goes on beside the run. */
+export function begin(run: Run, act: Act): void {
+  run.say(`ACT ${JSON.stringify(act)}`);
+  run.beside(refusable(run, doAct(run, act, seededRandom(act.seed))));
 }
 
 /** What an operator is told no to, and what a failing disk or network makes of an order. */
