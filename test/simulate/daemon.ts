@@ -3,7 +3,7 @@
 // and clock of the run, and in place of the control thread what it does around that: takes up what
 // is remembered, opens and closes the guests' side in the order of daemon/roles.ts.
 import { present } from '../../src/base/assert.js';
-import { codeOf, describeError } from '../../src/base/errors.js';
+import { codeOf, describeError, HastError } from '../../src/base/errors.js';
 import type { Log } from '../../src/base/log.js';
 import type { Random } from '../../src/base/random.js';
 import type { ResourceSettings } from '../../src/config/settings.js';
@@ -199,11 +199,16 @@ export class Daemon {
     }
   }
 
-  /** H37: durable before the first guest of this epoch can write. */
-  async firstGuest(): Promise<void> {
-    if (this.#written) return;
-    await this.replication.markWritten(RESOURCE);
-    this.#written = true;
+  /** H37: durable before the first guest of this epoch can write; false: it could not be made so,
+   * and the guest is not let in. */
+  async letsIn(): Promise<boolean> {
+    try {
+      if (!this.#written) await this.replication.markWritten(RESOURCE);
+      this.#written = true;
+    } catch (error) {
+      if (!(error instanceof HastError)) throw error;
+    }
+    return this.#written;
   }
 
   async #openGuests(volume: ServedVolume): Promise<GuestDisks> {

@@ -109,8 +109,7 @@ export async function guest(
   count: number,
   random: Random,
 ): Promise<void> {
-  if (daemon === null) return;
-  await daemon.firstGuest();
+  if (daemon === null || !(await daemon.letsIn())) return;
   const { guests, machine } = daemon;
   if (guests === null || machine.view === null) return;
   const older = [...run.truth.cuts.values()].slice(-3).map(({ image }) => image);

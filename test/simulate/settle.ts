@@ -181,6 +181,6 @@ function* replicas(run: Run, but: Machine): Generator<[Machine, Replica]> {
 async function oneMore(run: Run, daemon: Daemon): Promise<void> {
   const { guests, machine } = daemon;
   if (guests === null || machine.view === null) throw new Broken('a primary without guests');
-  await daemon.firstGuest();
+  await daemon.letsIn();
   await run.guests.some(guests, machine.view, 4, run.random, []);
 }
