@@ -180,12 +180,13 @@ export class Looks {
     if (daemon === null) return;
     try {
       if (sentence === 'round committed' && 'id' in fields && typeof fields.id === 'string') {
-        this.#run.truth.cut(fields.id, 'a round was committed').acknowledged = true;
+        const cut = this.#run.truth.cut(fields.id, 'a round was committed');
+        cut.acknowledged = true;
         this.#run.counts.rounds += 1;
         const damaged = 'damagedChunks' in fields && fields.damagedChunks !== 0;
         if (damaged && !this.#run.troubled)
           throw new Broken('H21: a damaged point of a whole disk');
-        if ('target' in fields) this.#disturb(String(fields.target));
+        this.#disturb(cut.target);
         primaryTrue(this.#run.truth, machine, daemon);
         droppedIsDurable(this.#run.truth, machine, daemon);
       }
