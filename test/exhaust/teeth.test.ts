@@ -10,7 +10,7 @@ import { actMutants } from './mutants.js';
 import { promotions } from './promotion.js';
 
 const LIMIT = limited(120_000);
-const isAll = process.env['HAST_REQUIRE_ALL'] === '1';
+const isAll = process.env['HAST_EXHAUST'] === '1';
 const given = process.env['HAST_SEED'];
 const seed = given === undefined ? Date.now() % 100_000 : Number(given);
 const acts = [...senderActs, ...receiverActs, ...promotions];
