@@ -98,15 +98,16 @@ export class Watched {
   /** Rounds one after another until told to stop; then resolves when the last has its answer. A
    * test that has failed may leave them: they do not keep the process. */
   rounds(pauseMs: number): () => Promise<void> {
-    let running = true;
+    const over = new AbortController();
+    const pause = { ref: false, signal: over.signal };
     const all = (async () => {
-      while (running) {
+      while (!over.signal.aborted) {
         await this.sync();
-        await sleep(pauseMs, undefined, { ref: false });
+        await sleep(pauseMs, undefined, pause).catch(() => undefined);
       }
     })();
     return () => {
-      running = false;
+      over.abort();
       return all;
     };
   }
