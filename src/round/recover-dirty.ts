@@ -129,9 +129,16 @@ export async function openIntent(parts: RecoverParts, core: Core, path: string) 
     log.warn('no whole intent map; everything is compared', { path, why });
   }
   await createIntentFile(files, path, header, grown ? core.memory.intent : null);
-  const made = await loadIntent(parts, core, path, header);
-  assert(made.load === 'whole', 'what was just made is whole');
-  return { ...made, whole: grown };
+  // Where it cannot even be read back now, no role is taken: that is an error, and no doubt.
+  const handle = await files.open(path, 'write');
+  try {
+    const intent = new IntentOwner(core, handle, resourceFile.state.keepdirty);
+    assert((await intent.load(header)) === 'whole', 'what was just made is whole');
+    return { handle, intent, whole: grown };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
 }
 
 async function loadIntent(parts: RecoverParts, core: Core, path: string, header: IntentHeader) {

@@ -107,7 +107,13 @@ async function secondaries(run: Run, primary: Daemon): Promise<void> {
       await daemon.order({ role: 'secondary' });
     } catch (error) {
       run.say(`${machine.name} cannot be secondary: ${describeError(error)}`);
-      if (refusalOf(error) === 'ROLE_WAS_PRIMARY') await anew(run, machine, daemon);
+      const code = refusalOf(error);
+      // Both copies of the state have rotted, or it crashed while it was made anew: the message
+      // names this way out.
+      const isLost =
+        (code === 'STATE_UNREADABLE' && run.rotten) || (code === 'STATE_MISSING' && run.excused);
+      run.excused ||= isLost;
+      if (isLost || code === 'ROLE_WAS_PRIMARY') await anew(run, machine, daemon);
     }
   }
 }
