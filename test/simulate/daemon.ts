@@ -17,9 +17,8 @@ import type { Device } from '../../src/disk/device.js';
 import { inlineCompute } from '../../src/format/compute.js';
 import { packRaw } from '../../src/format/pack.js';
 import { syncFailed } from '../../src/round/doubt.js';
-import type { Waiter } from '../../src/volume/waiter.js';
 import { GuestDisks } from './guest-disks.js';
-import { type Life, LifeClock, type Loop } from './loop.js';
+import { type Life, LifeClock, type Loop, TURN_MS, waiterOf } from './loop.js';
 import { type Machine, RESOURCE, STATEDIR } from './machine.js';
 
 /** What a daemon is given of the run. */
@@ -36,8 +35,6 @@ export interface Around {
 }
 
 const ASK_AGAIN_MS = 2000;
-/** A turn takes time, or who takes one after the other would stop all clocks. */
-const TURN_MS = 0.01;
 /** A thread between two of its accesses may be held off as long as any operation takes; one in so
  * many is. */
 const HELD_OFF_MS_MAX = 3;
@@ -120,6 +117,17 @@ export class Daemon {
     return this.#oneByOne(async () => {
       await this.#change(whole);
       await this.replication.remember(RESOURCE, whole.role);
+    });
+  }
+
+  /** `hastctl resize` of a primary: `longer` makes the disk so, where it is not. */
+  resize(sizeBytes: number, longer: () => Promise<void>): Promise<void> {
+    return this.#oneByOne(async () => {
+      if (this.role !== 'primary') return;
+      await this.leave();
+      await longer();
+      await this.replication.resized(RESOURCE, sizeBytes);
+      await this.becomePrimary(false);
     });
   }
 
@@ -275,19 +283,6 @@ const reservedOf =
 export class LossNotAccepted extends Error {
   override readonly name = 'LossNotAccepted';
 }
-
-/** Waits in the time of the run: looks again and again. */
-export const waiterOf = (loop: Loop, life: Life): Waiter => ({
-  wait: async (control, { word, value }, timeoutMs = Number.POSITIVE_INFINITY) => {
-    const untilMs = loop.nowMs + timeoutMs;
-    for (let waitMs = TURN_MS; Atomics.load(control, word) === value; waitMs = 0.5) {
-      if (loop.nowMs >= untilMs) return 'timeout';
-      await loop.later(waitMs, life);
-    }
-    return 'changed';
-  },
-  turn: () => loop.later(TURN_MS, life),
-});
 
 /** Code of a refusal that an operator can do something about. */
 export const refusalOf = (error: unknown): string | null =>

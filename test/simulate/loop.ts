@@ -5,6 +5,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Clock } from '../../src/base/clock.js';
 import type { Random } from '../../src/base/random.js';
+import type { Waiter } from '../../src/volume/waiter.js';
 
 /** Something that can end, and with it all it waits for. */
 export class Life {
@@ -170,3 +171,19 @@ function pop(heap: Event[]): Event | undefined {
     at = least;
   }
 }
+
+/** A turn takes time, or who takes one after the other would stop all clocks. */
+export const TURN_MS = 0.01;
+
+/** Waits in the time of the run: looks again and again. */
+export const waiterOf = (loop: Loop, life: Life): Waiter => ({
+  wait: async (control, { word, value }, timeoutMs = Number.POSITIVE_INFINITY) => {
+    const untilMs = loop.nowMs + timeoutMs;
+    for (let waitMs = TURN_MS; Atomics.load(control, word) === value; waitMs = 0.5) {
+      if (loop.nowMs >= untilMs) return 'timeout';
+      await loop.later(waitMs, life);
+    }
+    return 'changed';
+  },
+  turn: () => loop.later(TURN_MS, life),
+});

@@ -272,7 +272,7 @@ function leftOut(run: Run, machine: Machine, target: string): Promise<void> {
 async function grow(run: Run, sectors: number, random: Random): Promise<void> {
   const daemon = oneServing(run, random);
   if (daemon === null) return;
-  const { machine, replication } = daemon;
+  const { machine } = daemon;
   const has = daemon.primary?.parts.resourceFile.state.sizeBytes ?? 0;
   const sizeBytes = has + sectors * SECTOR_BYTES;
   if (sizeBytes > 2 * run.setup.sizeBytes + 65_536) return;
@@ -280,10 +280,6 @@ async function grow(run: Run, sectors: number, random: Random): Promise<void> {
     if ((machine.world.sizeNow(DISK) ?? 0) >= sizeBytes) return;
     await growDisk(machine.world, sizeBytes, random.below(2) === 0 ? 0 : 3);
   };
-  const served = random.below(3) > 0;
-  if (served) await longer();
-  await daemon.order({ role: 'init' });
-  if (!served) await longer();
-  await replication.resized('vm1', sizeBytes);
-  await daemon.order({ role: 'primary', alone: true });
+  if (random.below(3) > 0) await longer();
+  await daemon.resize(sizeBytes, longer);
 }
