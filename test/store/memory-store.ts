@@ -32,7 +32,7 @@ export class MemoryStore implements ObjectStore {
   }
 
   put(key: string, bytes: Uint8Array, how: PutHow): Promise<'stored' | 'exists'> {
-    const copy = bytes.slice();
+    const copy = new Uint8Array(bytes); // of a Buffer, slice would be a view
     this.counts.upBytes += bytes.length;
     return this.#request('put', key, () => {
       if (how === 'create' && this.objects.has(key)) return 'exists';

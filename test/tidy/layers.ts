@@ -6,7 +6,7 @@ export const ROWS: readonly (readonly string[])[] = [
   ['base'],
   ['format', 'config', 'schedule', 'lineage', 'retention'],
   ['disk', 'net', 'store'],
-  ['tracking', 'peer', 'nbd', 'control'],
+  ['tracking', 'peer', 'nbd', 'control', 'archive'],
   ['volume', 'target', 'history'],
   ['round', 'receive', 'restore', 'care'],
   ['daemon', 'cli'],

@@ -1,0 +1,38 @@
+// Reading of records from the packs of an archive, by ranges. Guarantee: what is handed out is a
+// whole record of the kind that was asked for; errors name the pack. Lengths are bytes.
+import type { RecordPlace } from '../format/archive-leaf.js';
+import type { PackName } from '../format/archive-node.js';
+import { packKey } from '../format/archive-objects.js';
+import { decodeRecord, type KeyOf, type RecordKind } from '../format/archive-record.js';
+import { bad } from '../format/layout.js';
+import type { ObjectStore } from '../store/store.js';
+
+export interface RecordReader {
+  readonly store: ObjectStore;
+  /** Key of a round; null: the archive is not sealed. */
+  readonly keyOf: KeyOf;
+}
+
+/** Body of a record. Errors FORMAT_BAD, STORE_MISSING and others of the store. */
+export async function readRecord(
+  { store, keyOf }: RecordReader,
+  kind: RecordKind,
+  pack: PackName,
+  { offset, bytes }: Pick<RecordPlace, 'offset' | 'bytes'>,
+): Promise<Uint8Array> {
+  const key = packKey(pack.name);
+  const stored = await store.read(key, offset, bytes);
+  return bodyOf(keyOf, kind, stored, `${store.url}/${key} at ${offset}`);
+}
+
+/** Body of a record that has been read. */
+export function bodyOf(
+  keyOf: KeyOf,
+  kind: RecordKind,
+  stored: Uint8Array,
+  place: string,
+): Uint8Array {
+  const { header, body } = decodeRecord(stored, place, keyOf);
+  if (header.kind === kind) return body;
+  throw bad({ what: 'archive record', place }, `it is a ${header.kind}, not a ${kind}`);
+}

@@ -1,0 +1,171 @@
+// Records: what packs of an archive are made of, back to back; each is one frame of a round
+// (frame.ts) or one node of an index (archive-node.ts), as it is or sealed. A record can be read
+// alone, by a range of its pack, and says of itself what it is: an archive whose index is lost can
+// be read from its packs. The objects of points and epochs (archive-objects.ts) are records, too.
+// Sealing (H33): AES-256-GCM. Key of a round = HKDF-SHA-256(data key, salt = round id), nonce =
+// record number in its round, so that no two records have both; a record is never encoded twice.
+// What is authenticated beside the body is the whole header. Guarantee of an opened record: its
+// header's check holds, and the body is whole (a check of its own inside) or, sealed, was made
+// with this key. Lengths are bytes.
+import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
+import { assert } from '../base/assert.js';
+import { ID_BYTES, MIB } from '../base/units.js';
+import { FRAME_BYTES_MAX } from './changeset.js';
+import {
+  bad,
+  copyOf,
+  dataView,
+  expect,
+  expectCheck,
+  expectMagic,
+  expectZero,
+  layout,
+  putCheck,
+  putMagic,
+} from './layout.js';
+
+export const RECORD_HEADER_BYTES = 48;
+const MAGIC = 'HRE0';
+const TAG_BYTES = 16;
+const NONCE_BYTES = 12;
+const KEY_BYTES = 32;
+const CIPHER = 'aes-256-gcm';
+/** Roots of the largest disks are the longest. */
+export const RECORD_BODY_BYTES_MAX = 4 * MIB;
+export const RECORD_BYTES_MAX = RECORD_HEADER_BYTES + RECORD_BODY_BYTES_MAX + TAG_BYTES;
+assert(FRAME_BYTES_MAX <= RECORD_BODY_BYTES_MAX, 'a record holds any frame');
+
+//   off  size
+const AT = layout(RECORD_HEADER_BYTES, {
+  magic: 4, //        0   'HRE0'
+  kind: 1, //         4   0 frame, 1 node, 2 point, 3 epoch
+  sealed: 1, //       5   0, 1
+  spare: 2, //        6   zero
+  round: 16, //       8   id of the round that made it; of an epoch: its own
+  number: 4, //      24   of this record in its round, from 0
+  bodyBytes: 4, //   28   that follow
+  spareToo: 8, //    32   zero
+  check: 8, //       40   of bytes 0..39
+});
+
+export type RecordKind = 'frame' | 'node' | 'point' | 'epoch';
+const KINDS: readonly RecordKind[] = ['frame', 'node', 'point', 'epoch'];
+
+export interface RecordFacts {
+  readonly kind: RecordKind;
+  readonly round: Uint8Array;
+  readonly number: number;
+}
+
+/** Seals and opens records of one round. */
+export interface RoundKey {
+  readonly key: Buffer;
+}
+
+/** `dataKey`: 32 bytes. */
+export function roundKey(dataKey: Uint8Array, round: Uint8Array): RoundKey {
+  assert(dataKey.length === KEY_BYTES, 'a data key has 32 bytes');
+  assert(round.length === ID_BYTES, 'an id has 16 bytes');
+  return { key: Buffer.from(hkdfSync('sha256', dataKey, round, 'hast archive record', KEY_BYTES)) };
+}
+
+/** Bytes of a record with a body of so many. */
+export const recordBytes = (bodyBytes: number, sealed: boolean): number =>
+  RECORD_HEADER_BYTES + bodyBytes + (sealed ? TAG_BYTES : 0);
+
+/** One record, in an array of its own. `key` null: as it is. */
+export function encodeRecord(
+  { kind, round, number }: RecordFacts,
+  body: Uint8Array,
+  key: RoundKey | null,
+): Uint8Array {
+  assert(body.length <= RECORD_BODY_BYTES_MAX, 'a body is within limits');
+  const record = new Uint8Array(recordBytes(body.length, key !== null));
+  const view = dataView(record);
+  putMagic(record, MAGIC);
+  record[AT.kind] = KINDS.indexOf(kind);
+  record[AT.sealed] = key === null ? 0 : 1;
+  record.set(round, AT.round);
+  view.setUint32(AT.number, number);
+  view.setUint32(AT.bodyBytes, record.length - RECORD_HEADER_BYTES);
+  putCheck(record.subarray(0, RECORD_HEADER_BYTES), AT.check);
+  if (key === null) record.set(body, RECORD_HEADER_BYTES);
+  else {
+    const cipher = createCipheriv(CIPHER, key.key, nonceOf(number));
+    cipher.setAAD(record.subarray(0, RECORD_HEADER_BYTES));
+    record.set(cipher.update(body), RECORD_HEADER_BYTES);
+    cipher.final();
+    record.set(cipher.getAuthTag(), record.length - TAG_BYTES);
+  }
+  return record;
+}
+
+export interface RecordHeader extends RecordFacts {
+  readonly sealed: boolean;
+  readonly bodyBytes: number;
+}
+
+/** The header at the start of `bytes`. Errors FORMAT_BAD with `place`, FORMAT_VERSION. */
+export function decodeRecordHeader(bytes: Uint8Array, place: string): RecordHeader {
+  const where = { what: 'archive record', place };
+  expectMagic(bytes, MAGIC, where);
+  expect(bytes.length >= RECORD_HEADER_BYTES, where, 'header is cut short');
+  const own = bytes.subarray(0, RECORD_HEADER_BYTES);
+  expectCheck(own, AT.check, where);
+  const view = dataView(own);
+  const kind = KINDS[view.getUint8(AT.kind)];
+  const sealed = view.getUint8(AT.sealed);
+  const bodyBytes = view.getUint32(AT.bodyBytes);
+  expect(kind !== undefined, where, 'kind is not known');
+  expect(sealed <= 1, where, 'neither sealed nor open');
+  expect(
+    bodyBytes <= RECORD_BODY_BYTES_MAX + TAG_BYTES * sealed,
+    where,
+    `${bodyBytes} bytes of body`,
+  );
+  expect(bodyBytes >= TAG_BYTES * sealed, where, 'a sealed body has its tag');
+  expectZero(own, AT.spare, AT.round, where);
+  expectZero(own, AT.spareToo, AT.check, where);
+  return {
+    kind,
+    sealed: sealed === 1,
+    round: copyOf(own, AT.round, AT.round + ID_BYTES),
+    number: view.getUint32(AT.number),
+    bodyBytes,
+  };
+}
+
+/** Where the data key comes from; null: there is none here. */
+export type KeyOf = (round: Uint8Array) => RoundKey | null;
+
+/** One whole record. Its body may be a part of `bytes`. Errors FORMAT_BAD, FORMAT_VERSION. */
+export function decodeRecord(
+  bytes: Uint8Array,
+  place: string,
+  keyOf: KeyOf,
+): { readonly header: RecordHeader; readonly body: Uint8Array } {
+  const where = { what: 'archive record', place };
+  const header = decodeRecordHeader(bytes, place);
+  const wanted = RECORD_HEADER_BYTES + header.bodyBytes;
+  expect(bytes.length === wanted, where, `${bytes.length} bytes, its header says ${wanted}`);
+  const stored = bytes.subarray(RECORD_HEADER_BYTES);
+  if (!header.sealed) return { header, body: stored };
+  const key = keyOf(header.round);
+  if (key === null) throw bad(where, 'it is sealed, and there is no key');
+  const opener = createDecipheriv(CIPHER, key.key, nonceOf(header.number));
+  opener.setAAD(bytes.subarray(0, RECORD_HEADER_BYTES));
+  opener.setAuthTag(stored.subarray(stored.length - TAG_BYTES));
+  const body = opener.update(stored.subarray(0, stored.length - TAG_BYTES));
+  try {
+    opener.final();
+  } catch {
+    throw bad(where, 'its seal is broken: it was changed, or made with another key');
+  }
+  return { header, body };
+}
+
+function nonceOf(number: number): Buffer {
+  const nonce = Buffer.alloc(NONCE_BYTES);
+  nonce.writeUInt32BE(number, NONCE_BYTES - 4);
+  return nonce;
+}
