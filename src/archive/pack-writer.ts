@@ -79,9 +79,9 @@ export class PackWriter {
     return recordBytes(bodyBytes, this.#parts.key !== null);
   }
 
-  /** Adds a record; waits while too many packs are on their way. Rejects with the first error of a
+  /** Adds a record, of a frame with the size of its disk; waits while too many packs are on their way. Rejects with the first error of a
    * put. */
-  async add(kind: RecordKind, body: Uint8Array): Promise<RecordPlace> {
+  async add(kind: RecordKind, body: Uint8Array, sizeBytes = 0): Promise<RecordPlace> {
     this.#throwFailure();
     const wanted = this.bytesOf(body.length);
     assert(wanted <= this.#packBytes, 'a record fits into a pack');
@@ -89,7 +89,7 @@ export class PackWriter {
     this.#open ??= this.#begin();
     const open = this.#open;
     const { round, key } = this.#parts;
-    const record = encodeRecord({ kind, round, number: this.#nextRecord }, body, key);
+    const record = encodeRecord({ kind, round, number: this.#nextRecord, sizeBytes }, body, key);
     this.#nextRecord += 1;
     open.bytes.set(record, open.used);
     const place = { pack: open.number, offset: open.used, bytes: record.length };

@@ -3,7 +3,12 @@
 import type { RecordPlace } from '../format/archive-leaf.js';
 import type { PackName } from '../format/archive-node.js';
 import { packKey } from '../format/archive-objects.js';
-import { decodeRecord, type KeyOf, type RecordKind } from '../format/archive-record.js';
+import {
+  decodeRecord,
+  type KeyOf,
+  type RecordHeader,
+  type RecordKind,
+} from '../format/archive-record.js';
 import { bad } from '../format/layout.js';
 import type { ObjectStore } from '../store/store.js';
 
@@ -13,26 +18,31 @@ export interface RecordReader {
   readonly keyOf: KeyOf;
 }
 
-/** Body of a record. Errors FORMAT_BAD, STORE_MISSING and others of the store. */
+export interface OpenRecord {
+  readonly header: RecordHeader;
+  readonly body: Uint8Array;
+}
+
+/** A record. Errors FORMAT_BAD, STORE_MISSING and others of the store. */
 export async function readRecord(
   { store, keyOf }: RecordReader,
   kind: RecordKind,
   pack: PackName,
   { offset, bytes }: Pick<RecordPlace, 'offset' | 'bytes'>,
-): Promise<Uint8Array> {
+): Promise<OpenRecord> {
   const key = packKey(pack.name);
   const stored = await store.read(key, offset, bytes);
-  return bodyOf(keyOf, kind, stored, `${store.url}/${key} at ${offset}`);
+  return openRecord(keyOf, kind, stored, `${store.url}/${key} at ${offset}`);
 }
 
-/** Body of a record that has been read. */
-export function bodyOf(
+/** A record that has been read. */
+export function openRecord(
   keyOf: KeyOf,
   kind: RecordKind,
   stored: Uint8Array,
   place: string,
-): Uint8Array {
-  const { header, body } = decodeRecord(stored, place, keyOf);
-  if (header.kind === kind) return body;
-  throw bad({ what: 'archive record', place }, `it is a ${header.kind}, not a ${kind}`);
+): OpenRecord {
+  const record = decodeRecord(stored, place, keyOf);
+  if (record.header.kind === kind) return record;
+  throw bad({ what: 'archive record', place }, `it is a ${record.header.kind}, not a ${kind}`);
 }

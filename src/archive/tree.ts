@@ -27,6 +27,7 @@ import {
 import { packKey, type TreeRef } from '../format/archive-objects.js';
 import { bad } from '../format/layout.js';
 import { unpack } from '../format/pack.js';
+import { Kept } from './kept.js';
 import { type RecordReader, readRecord } from './records.js';
 
 const NODES_KEPT_MAX = 256;
@@ -89,7 +90,7 @@ export class Tree {
       if (found === undefined) return null;
       const { place, check } = found.ref;
       const pack = found.pack ?? this.ref.pack;
-      const body = await readRecord(this.#reader, 'node', pack, place);
+      const { body } = await readRecord(this.#reader, 'node', pack, place);
       const where = this.#place(found.ref);
       return decodePackPage(decodeNode(body, check, unpack, where), where);
     });
@@ -111,12 +112,12 @@ export class Tree {
   async #loadRoot(): Promise<Root> {
     const { pack, place, check } = this.ref;
     const where = `${this.#reader.store.url}/${packKey(pack.name)} at ${place.offset}`;
-    const body = await readRecord(this.#reader, 'node', pack, place);
+    const { body } = await readRecord(this.#reader, 'node', pack, place);
     return decodeRoot(decodeNode(body, check, unpack, where), where);
   }
 
   async #node({ place, check }: NodeRef): Promise<Uint8Array> {
-    const body = await readRecord(this.#reader, 'node', await this.#nameOf(place.pack), place);
+    const { body } = await readRecord(this.#reader, 'node', await this.#nameOf(place.pack), place);
     return decodeNode(body, check, unpack, this.#place({ place, check }));
   }
 
@@ -173,32 +174,5 @@ export class PointTrees {
         if (one.done !== true && one.value === region && source) next[i] = await source.next();
       }
     }
-  }
-}
-
-/** The last `limit` of what was asked for; a failure is not kept. */
-class Kept<K, V extends Promise<unknown>> {
-  readonly #limit: number;
-  readonly #all = new Map<K, V>();
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  get(key: K, load: () => V): V {
-    const found = this.#all.get(key);
-    if (found !== undefined) {
-      this.#all.delete(key);
-      this.#all.set(key, found);
-      return found;
-    }
-    const loading = load();
-    this.#all.set(key, loading);
-    loading.catch(() => this.#all.delete(key));
-    for (const oldest of this.#all.keys()) {
-      if (this.#all.size <= this.#limit) break;
-      this.#all.delete(oldest);
-    }
-    return loading;
   }
 }

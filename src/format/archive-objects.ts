@@ -29,6 +29,7 @@ import {
   putCheck,
   putMagic,
   putU64,
+  takeTime,
   takeU64,
   type Where,
 } from './layout.js';
@@ -39,6 +40,13 @@ const numbered = (number: number): string => number.toString(16).padStart(8, '0'
 export const epochKey = (epoch: number): string => `epochs/${numbered(epoch)}`;
 export const pointKey = ({ epoch, sequence }: PointPlace): string =>
   `points/${numbered(epoch)}/${numbered(sequence)}`;
+export const POINTS_PREFIX = 'points/';
+/** Of the key of a point; null: it is none. */
+export function placeOf(key: string): PointPlace | null {
+  const [, epoch, sequence] = /^points\/([0-9a-f]{8})\/([0-9a-f]{8})$/.exec(key) ?? [];
+  if (epoch === undefined || sequence === undefined) return null;
+  return { epoch: Number.parseInt(epoch, 16), sequence: Number.parseInt(sequence, 16) };
+}
 export const packKey = (name: Uint8Array): string => {
   const text = hex(name);
   return `packs/${text.slice(0, 2)}/${text}`;
@@ -76,6 +84,14 @@ export interface ArchivePoint {
   readonly nextPack: number;
   /** Newest first: of this round and of those since the last one, which has everything before. */
   readonly trees: readonly TreeRef[];
+  /** Points of this archive that are kept beside this one, newest first: readers need no list. */
+  readonly kept: readonly KeptPoint[];
+}
+
+export interface KeptPoint {
+  readonly place: PointPlace;
+  readonly number: number;
+  readonly timeMs: number;
 }
 
 export interface ArchiveEpoch {
@@ -86,9 +102,12 @@ export interface ArchiveEpoch {
 
 /** Trees that a reader lays over each other, at most. */
 export const TREES_MAX = 64;
-export const POINT_BYTES_MAX = 64 * 1024;
+/** Points that an archive keeps, at most. */
+export const KEPT_POINTS_MAX = 4096;
+export const POINT_BYTES_MAX = 256 * 1024;
 const POINT_HEADER_BYTES = 144;
 const TREE_BYTES = PACK_NAME_BYTES + 16 + CHECK_BYTES;
+const KEPT_BYTES = 24;
 const NODE_NAME_BYTES_MAX = 255;
 const CONSISTENCIES: readonly Consistency[] = ['crash', 'quiesced', 'damaged'];
 
@@ -109,15 +128,20 @@ const POINT = layout(POINT_HEADER_BYTES, {
   nextPack: 4, //     112
   block: 4, //        116   4096
   chunk: 4, //        120   65536
-  spare: 20, //       124   zero
+  kept: 4, //         124   points that are kept beside, 0..4096
+  spare: 16, //       128   zero
 });
 const POINT_MAGIC = 'HASTPNT0';
 
-/** Then trees: pack name 32, pack bytes 4, pack 4, offset 4, bytes 4, check 8; then a check. */
+/** Then trees: pack name 32, pack bytes 4, pack 4, offset 4, bytes 4, check 8; then points kept:
+ * epoch 4, sequence 4, number 8, time 8; then a check. */
 export function encodePoint(point: ArchivePoint): Uint8Array {
   const { trees, place, sizeBytes } = point;
+  const { kept } = point;
   assert(trees.length >= 1 && trees.length <= TREES_MAX, 'a point has a tree');
-  const bytes = new Uint8Array(POINT_HEADER_BYTES + trees.length * TREE_BYTES + CHECK_BYTES);
+  assert(kept.length <= KEPT_POINTS_MAX, 'no more points are kept than may be');
+  const rows = POINT_HEADER_BYTES + trees.length * TREE_BYTES;
+  const bytes = new Uint8Array(rows + kept.length * KEPT_BYTES + CHECK_BYTES);
   const view = dataView(bytes);
   putMagic(bytes, POINT_MAGIC);
   putPoint(bytes, POINT.to, point.to);
@@ -143,6 +167,14 @@ export function encodePoint(point: ArchivePoint): Uint8Array {
     view.setUint32(row + 44, at.bytes);
     bytes.set(check, row + 48);
   });
+  view.setUint32(POINT.kept, kept.length);
+  kept.forEach(({ place: where, number, timeMs }, i) => {
+    const row = rows + i * KEPT_BYTES;
+    view.setUint32(row, where.epoch);
+    view.setUint32(row + 4, where.sequence);
+    putU64(view, row + 8, number);
+    putU64(view, row + 16, timeMs);
+  });
   putCheck(bytes, bytes.length - CHECK_BYTES);
   return bytes;
 }
@@ -155,7 +187,10 @@ export function decodePoint(bytes: Uint8Array, place: string): ArchivePoint {
   const view = dataView(bytes);
   const count = view.getUint16(POINT.trees);
   expect(count >= 1 && count <= TREES_MAX, where, `${count} trees`);
-  const wanted = POINT_HEADER_BYTES + count * TREE_BYTES + CHECK_BYTES;
+  const kept = view.getUint32(POINT.kept);
+  expect(kept <= KEPT_POINTS_MAX, where, `${kept} points are kept`);
+  const rows = POINT_HEADER_BYTES + count * TREE_BYTES;
+  const wanted = rows + kept * KEPT_BYTES + CHECK_BYTES;
   expect(bytes.length === wanted, where, `${bytes.length} bytes, it tells of ${wanted}`);
   expectCheck(bytes, bytes.length - CHECK_BYTES, where);
   const hasFrom = view.getUint8(POINT.hasFrom);
@@ -183,6 +218,18 @@ export function decodePoint(bytes: Uint8Array, place: string): ArchivePoint {
     blockBytes: takeU64(view, POINT.blockBytes, where),
     nextPack,
     trees: Array.from({ length: count }, (_, i) => takeTree(bytes, i, nextPack, where)),
+    kept: Array.from({ length: kept }, (_, i) => takeKept(bytes, rows + i * KEPT_BYTES, where)),
+  };
+}
+
+function takeKept(bytes: Uint8Array, at: number, where: Where): KeptPoint {
+  const view = dataView(bytes);
+  const place = { epoch: view.getUint32(at), sequence: view.getUint32(at + 4) };
+  expect(place.epoch > 0 && place.sequence > 0, where, 'a kept point that stands nowhere');
+  return {
+    place,
+    number: takeU64(view, at + 8, where),
+    timeMs: takeTime(view, at + 16, where),
   };
 }
 

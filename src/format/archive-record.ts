@@ -9,7 +9,7 @@
 // with this key. Lengths are bytes.
 import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
 import { assert } from '../base/assert.js';
-import { ID_BYTES, MIB } from '../base/units.js';
+import { DISK_BYTES_MAX, ID_BYTES, MIB, SECTOR_BYTES } from '../base/units.js';
 import { FRAME_BYTES_MAX } from './changeset.js';
 import {
   bad,
@@ -22,6 +22,8 @@ import {
   layout,
   putCheck,
   putMagic,
+  putU64,
+  takeU64,
 } from './layout.js';
 
 export const RECORD_HEADER_BYTES = 48;
@@ -44,7 +46,7 @@ const AT = layout(RECORD_HEADER_BYTES, {
   round: 16, //       8   id of the round that made it; of an epoch: its own
   number: 4, //      24   of this record in its round, from 0
   bodyBytes: 4, //   28   that follow
-  spareToo: 8, //    32   zero
+  disk: 8, //        32   of a frame: size of the disk that it is of; else zero
   check: 8, //       40   of bytes 0..39
 });
 
@@ -55,6 +57,8 @@ export interface RecordFacts {
   readonly kind: RecordKind;
   readonly round: Uint8Array;
   readonly number: number;
+  /** Of a frame: size of the disk, for its very last block may be short; else 0. */
+  readonly sizeBytes: number;
 }
 
 /** Seals and opens records of one round. */
@@ -75,7 +79,7 @@ export const recordBytes = (bodyBytes: number, sealed: boolean): number =>
 
 /** One record, in an array of its own. `key` null: as it is. */
 export function encodeRecord(
-  { kind, round, number }: RecordFacts,
+  { kind, round, number, sizeBytes }: RecordFacts,
   body: Uint8Array,
   key: RoundKey | null,
 ): Uint8Array {
@@ -88,6 +92,7 @@ export function encodeRecord(
   record.set(round, AT.round);
   view.setUint32(AT.number, number);
   view.setUint32(AT.bodyBytes, record.length - RECORD_HEADER_BYTES);
+  putU64(view, AT.disk, sizeBytes);
   putCheck(record.subarray(0, RECORD_HEADER_BYTES), AT.check);
   if (key === null) record.set(body, RECORD_HEADER_BYTES);
   else {
@@ -125,12 +130,15 @@ export function decodeRecordHeader(bytes: Uint8Array, place: string): RecordHead
   );
   expect(bodyBytes >= TAG_BYTES * sealed, where, 'a sealed body has its tag');
   expectZero(own, AT.spare, AT.round, where);
-  expectZero(own, AT.spareToo, AT.check, where);
+  const sizeBytes = takeU64(view, AT.disk, where);
+  const isSized = sizeBytes > 0 && sizeBytes <= DISK_BYTES_MAX && sizeBytes % SECTOR_BYTES === 0;
+  expect(kind === 'frame' ? isSized : sizeBytes === 0, where, `a disk of ${sizeBytes} bytes`);
   return {
     kind,
     sealed: sealed === 1,
     round: copyOf(own, AT.round, AT.round + ID_BYTES),
     number: view.getUint32(AT.number),
+    sizeBytes,
     bodyBytes,
   };
 }

@@ -77,7 +77,7 @@ async function round(world: World, chunks: readonly number[]): Promise<void> {
     const zero = random.below(4) === 0 ? mask : mask & random.below(MASK_ALL + 1);
     const digest = random.bytes(16);
     const place =
-      mask === zero ? null : await writer.add('frame', random.bytes(200 + random.below(3000)));
+      mask === zero ? null : await writer.add('frame', random.bytes(200 + random.below(3000)), 512);
     const piece: Piece = { mask, zero, place };
     entries.push({ chunk, digest, pieces: [piece] });
     for (let block = 0; block < 16; block += 1) {

@@ -134,6 +134,17 @@ const point: fc.Arbitrary<ArchivePoint> = record({
     }),
     { minLength: 1, maxLength: 64 },
   ),
+  kept: fc.array(
+    record({
+      place: record({
+        epoch: fc.integer({ min: 1, max: 9 }),
+        sequence: fc.integer({ min: 1, max: 99_999 }),
+      }),
+      number: fc.nat(),
+      timeMs: fc.nat(),
+    }),
+    { maxLength: 50 },
+  ),
 });
 
 describe('archive', () => {
@@ -250,7 +261,7 @@ describe('archive', () => {
     const seen = new Set<string>();
     for (let number = 0; number < 50; number += 1) {
       for (const one of [key, null]) {
-        const record = encodeRecord({ kind: 'frame', round, number }, body, one);
+        const record = encodeRecord({ kind: 'frame', round, number, sizeBytes: 512 }, body, one);
         const opened = decodeRecord(record, 'x', () => key);
         assert.deepEqual(Buffer.from(opened.body), Buffer.from(body));
         assert.equal(opened.header.number, number);
@@ -258,7 +269,7 @@ describe('archive', () => {
       }
     }
     assert.equal(seen.size, 50);
-    const sealed = encodeRecord({ kind: 'node', round, number: 1 }, body, key);
+    const sealed = encodeRecord({ kind: 'node', round, number: 1, sizeBytes: 0 }, body, key);
     for (let at = 0; at < sealed.length; at += 7) {
       const bad = sealed.slice();
       bad[at] = (bad[at] ?? 0) ^ 1;

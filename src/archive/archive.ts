@@ -1,0 +1,199 @@
+// An archive in a store: what it is, its epochs, its points (format/archive-objects.ts). Reading
+// needs no list: `head` hints where a point is that no prune has removed (it is written before any
+// is), and from there on is asked until there is none. Only where the hint is lost the points are
+// listed. Guarantee: the newest point is found; objects that are not whole are errors, but the hint.
+import { assert, present } from '../base/assert.js';
+import { hex, type Random } from '../base/random.js';
+import {
+  type ArchiveIdentity,
+  dataKeyOf,
+  decodeIdentity,
+  encodeIdentity,
+  IDENTITY_BYTES,
+  type Secret,
+  wrapNewKey,
+} from '../format/archive-identity.js';
+import {
+  ARCHIVE_KEY,
+  type ArchiveEpoch,
+  type ArchivePoint,
+  decodeEpoch,
+  decodeHead,
+  decodePoint,
+  encodeEpoch,
+  encodeHead,
+  encodePoint,
+  epochKey,
+  HEAD_KEY,
+  POINT_BYTES_MAX,
+  POINTS_PREFIX,
+  type PointPlace,
+  placeOf,
+  pointKey,
+} from '../format/archive-objects.js';
+import {
+  decodeRecord,
+  encodeRecord,
+  type KeyOf,
+  RECORD_BYTES_MAX,
+  type RecordKind,
+  roundKey,
+} from '../format/archive-record.js';
+import { bad } from '../format/layout.js';
+import { sameId } from '../lineage/lineage.js';
+import type { ObjectStore } from '../store/store.js';
+
+const SMALL_BYTES_MAX = 4096;
+/** Record numbers of these objects in their round or epoch; those of packs are far below. */
+const NUMBERS: Readonly<Record<'point' | 'epoch', number>> = {
+  point: 0xffff_ffff,
+  epoch: 0xffff_fffe,
+};
+const ROUND_KEYS_KEPT_MAX = 1024;
+
+export class Archive {
+  readonly store: ObjectStore;
+  readonly identity: ArchiveIdentity;
+  readonly #dataKey: Uint8Array | null;
+  readonly #keys = new Map<string, ReturnType<typeof roundKey>>();
+  /** Of the epochs that were read, in order. */
+  readonly epochs: ArchiveEpoch[] = [];
+
+  private constructor(store: ObjectStore, identity: ArchiveIdentity, dataKey: Uint8Array | null) {
+    this.store = store;
+    this.identity = identity;
+    this.#dataKey = dataKey;
+  }
+
+  /** Null: there is none yet. Errors ARCHIVE_SEALED, ARCHIVE_WRONG_KEY, FORMAT_BAD, of the store. */
+  static async open(store: ObjectStore, secret: Secret | null): Promise<Archive | null> {
+    const bytes = await store.readWhole(ARCHIVE_KEY, IDENTITY_BYTES);
+    if (bytes === null) return null;
+    const identity = decodeIdentity(bytes, `${store.url}/${ARCHIVE_KEY}`);
+    return new Archive(store, identity, dataKeyOf(identity, secret, store.url));
+  }
+
+  /** Makes it where there is none; else the one that there is. */
+  static async create(
+    store: ObjectStore,
+    secret: Secret | null,
+    facts: { readonly resource: Uint8Array; readonly name: string; readonly createdMs: number },
+    random: Random,
+  ): Promise<Archive> {
+    const own = secret === null ? null : wrapNewKey(secret, facts.resource, random);
+    const identity: ArchiveIdentity = { ...facts, wrapped: own?.wrapped ?? null };
+    await store.put(ARCHIVE_KEY, encodeIdentity(identity), 'create');
+    // Whoever was first made it: also we, when our answer was lost.
+    return present(await Archive.open(store, secret), 'it was just made');
+  }
+
+  readonly keyOf: KeyOf = (round) => {
+    if (this.#dataKey === null) return null;
+    const id = hex(round);
+    let key = this.#keys.get(id);
+    if (key === undefined) {
+      key = roundKey(this.#dataKey, round);
+      if (this.#keys.size >= ROUND_KEYS_KEPT_MAX) this.#keys.clear();
+      this.#keys.set(id, key);
+    }
+    return key;
+  };
+
+  /** The newest point of the newest epoch; null: there is none. Reads the epochs, too. */
+  async last(): Promise<ArchivePoint | null> {
+    const hint = (await this.#hint()) ?? (await this.#listed());
+    for (let number = this.epochs.length + 1; ; number += 1) {
+      const epoch = await this.#epoch(number);
+      if (epoch === null) break;
+      this.epochs.push(epoch);
+    }
+    for (let epoch = this.epochs.length; epoch > 0; epoch -= 1) {
+      const start = hint?.epoch === epoch ? hint.sequence : 1;
+      const found = await this.#lastOf(epoch, start);
+      if (found !== null) return found;
+      // An epoch without points goes on from a point that there is.
+      const from = this.epochs[epoch - 1]?.from ?? null;
+      if (from !== null) return this.point(from);
+    }
+    return null;
+  }
+
+  /** Null: it is not there, or not any more. */
+  async point(place: PointPlace): Promise<ArchivePoint | null> {
+    const key = pointKey(place);
+    const bytes = await this.store.readWhole(key, POINT_BYTES_MAX);
+    if (bytes === null) return null;
+    const where = `${this.store.url}/${key}`;
+    const point = decodePoint(this.#opened('point', bytes, where), where);
+    const isThere = point.place.epoch === place.epoch && point.place.sequence === place.sequence;
+    if (!isThere) throw bad({ what: 'point of an archive', place: where }, 'it is another one');
+    return point;
+  }
+
+  /** 'exists': another one, or this very one, stands there; who must know reads it (H35). */
+  putPoint(point: ArchivePoint): Promise<'stored' | 'exists'> {
+    const bytes = this.#record('point', point.to.id, encodePoint(point));
+    assert(bytes.length <= POINT_BYTES_MAX, 'a point is within limits');
+    return this.store.put(pointKey(point.place), bytes, 'create');
+  }
+
+  /** Makes the epoch the next one of the archive; error where another one has come meanwhile. */
+  async putEpoch(epoch: ArchiveEpoch): Promise<'stored' | 'other'> {
+    const number = this.epochs.length + 1;
+    await this.store.put(
+      epochKey(number),
+      this.#record('epoch', epoch.epoch.id, encodeEpoch(epoch)),
+      'create',
+    );
+    const found = present(await this.#epoch(number), 'it was just made, or there already');
+    this.epochs.push(found);
+    return sameId(found.epoch.id, epoch.epoch.id) ? 'stored' : 'other';
+  }
+
+  async putHead(place: PointPlace): Promise<void> {
+    await this.store.put(HEAD_KEY, encodeHead(place), 'replace');
+  }
+
+  async #hint(): Promise<PointPlace | null> {
+    const bytes = await this.store.readWhole(HEAD_KEY, SMALL_BYTES_MAX);
+    return bytes === null ? null : decodeHead(bytes);
+  }
+
+  /** The newest point by its key; null: there is none. */
+  async #listed(): Promise<PointPlace | null> {
+    let last: PointPlace | null = null;
+    for await (const { key } of this.store.list(POINTS_PREFIX)) last = placeOf(key) ?? last;
+    return last;
+  }
+
+  async #epoch(number: number): Promise<ArchiveEpoch | null> {
+    const key = epochKey(number);
+    const bytes = await this.store.readWhole(key, SMALL_BYTES_MAX);
+    if (bytes === null) return null;
+    const where = `${this.store.url}/${key}`;
+    return decodeEpoch(this.#opened('epoch', bytes, where), where);
+  }
+
+  /** The newest point of an epoch, asked for from `start` on. */
+  async #lastOf(epoch: number, start: number): Promise<ArchivePoint | null> {
+    let last: ArchivePoint | null = null;
+    for (let sequence = start; ; sequence += 1) {
+      const point = await this.point({ epoch, sequence });
+      if (point === null) return last;
+      last = point;
+    }
+  }
+
+  #record(kind: 'point' | 'epoch', id: Uint8Array, body: Uint8Array): Uint8Array {
+    const facts = { kind, round: id, number: NUMBERS[kind], sizeBytes: 0 };
+    return encodeRecord(facts, body, this.keyOf(id));
+  }
+
+  #opened(kind: RecordKind, bytes: Uint8Array, where: string): Uint8Array {
+    assert(bytes.length <= RECORD_BYTES_MAX, 'objects are read within limits');
+    const { header, body } = decodeRecord(bytes, where, this.keyOf);
+    const isSealed = this.#dataKey !== null;
+    if (header.kind === kind && header.sealed === isSealed) return body;
+    throw bad({ what: kind, place: where }, 'it is something else');
+  }
+}

@@ -1,0 +1,256 @@
+// The journal of an archive's sender (format/archive-journal.ts). Guarantees: a pack is in it,
+// durably and with all pieces that stand in it, before its PUT begins; what is loaded after a crash
+// are whole rows, in the order in which they were added; memory does not grow with them. One owner.
+import { assert } from '../base/assert.js';
+import { isZero } from '../base/digest.js';
+import type { FileHandle, Files } from '../base/files.js';
+import { publish } from '../base/publish.js';
+import {
+  decodeJournalHeader,
+  encodeJournalHeader,
+  JOURNAL_HEADER_BYTES,
+  JOURNAL_ROW_BYTES,
+  type JournalHeader,
+  type JournalRow,
+  type Lane,
+  putJournalRow,
+  takeJournalRow,
+} from '../format/archive-journal.js';
+import type { PackName } from '../format/archive-node.js';
+import { sameId } from '../lineage/lineage.js';
+
+const BUFFER_ROWS = 1024;
+
+export type PieceRow = JournalRow & { readonly kind: 'piece' };
+
+export interface NumberedPack extends PackName {
+  readonly number: number;
+}
+
+export class Journal {
+  readonly path: string;
+  readonly #files: Files;
+  #header: JournalHeader;
+  #handle: FileHandle;
+  readonly #buffer = new Uint8Array(BUFFER_ROWS * JOURNAL_ROW_BYTES);
+  #buffered = 0;
+  /** Bytes of whole rows in the file. */
+  #written: number;
+  /** Where each run of pieces begins. */
+  #runs: number[] = [];
+  /** Chunk of the last piece, by lane; a run has begun when there is any. */
+  #last: [number, number] | null = null;
+  /** Packs that no point needs, nor will. */
+  readonly #garbage = new Map<number, NumberedPack>();
+  /** Packs of the present round, and whether they are durable. */
+  readonly #packs = new Map<number, { readonly pack: NumberedPack; put: boolean }>();
+
+  private constructor(files: Files, path: string, handle: FileHandle, header: JournalHeader) {
+    this.#files = files;
+    this.path = path;
+    this.#handle = handle;
+    this.#header = header;
+    this.#written = JOURNAL_HEADER_BYTES;
+  }
+
+  /** Opens the journal at `path`, or makes it. One of another resource, or that is not whole from
+   * its first byte on, begins anew; `lost` says so. */
+  static async open(
+    files: Files,
+    path: string,
+    wanted: JournalHeader,
+  ): Promise<{ readonly journal: Journal; readonly lost: boolean }> {
+    const found = await loaded(files, path, wanted.resource);
+    if (found === 'none' || found === 'lost') {
+      await publish(files, path, encodeJournalHeader(wanted));
+      const journal = new Journal(files, path, await files.open(path, 'write'), wanted);
+      return { journal, lost: found === 'lost' };
+    }
+    const journal = new Journal(files, path, found.handle, found.header);
+    for await (const { row, end } of journal.#rows(JOURNAL_HEADER_BYTES)) {
+      journal.#note(row, end);
+      journal.#written = end;
+    }
+    return { journal, lost: false };
+  }
+
+  /** The point that its pieces go on from. */
+  get from(): Uint8Array | null {
+    return this.#header.from;
+  }
+
+  /** Packs that nobody needs: a prune may remove them, and tells `forget`. */
+  get garbage(): readonly NumberedPack[] {
+    return [...this.#garbage.values()];
+  }
+
+  /** Highest number of a pack that was ever begun here, plus one; 0: none. */
+  get nextPack(): number {
+    return Math.max(-1, ...this.#garbage.keys(), ...this.#packs.keys()) + 1;
+  }
+
+  /** Packs of the present round, and of those that it may take over from. */
+  get packNumbers(): readonly number[] {
+    return [...this.#packs.keys()];
+  }
+
+  isPut(pack: number): boolean {
+    return this.#packs.get(pack)?.put === true;
+  }
+
+  packOf(pack: number): NumberedPack | null {
+    return this.#packs.get(pack)?.pack ?? null;
+  }
+
+  /** Number of the run that the next piece begins. */
+  newRun(): number {
+    this.#last = null;
+    return this.#runs.length;
+  }
+
+  /** Begins a run where the chunk does not ascend in its lane. */
+  async piece(row: PieceRow): Promise<void> {
+    if (this.#last === null || row.chunk <= this.#last[row.lane]) {
+      await this.#add({ kind: 'run' });
+      this.#runs.push(this.#written + this.#buffered * JOURNAL_ROW_BYTES);
+      this.#last = [-1, -1];
+    }
+    this.#last[row.lane] = row.chunk;
+    await this.#add(row);
+  }
+
+  /** Durable when it resolves, with everything before it. */
+  async pack({ number, name, bytes }: NumberedPack): Promise<void> {
+    await this.#add({ kind: 'pack', number, name, bytes });
+    await this.#flush();
+    await this.#handle.sync();
+    this.#packs.set(number, { pack: { number, name, bytes }, put: false });
+  }
+
+  async put(number: number): Promise<void> {
+    const found = this.#packs.get(number);
+    assert(found !== undefined, 'a pack is journalled before it is put');
+    found.put = true;
+    await this.#add({ kind: 'put', number });
+  }
+
+  get runs(): number {
+    return this.#runs.length;
+  }
+
+  /** Pieces of one lane of a run, ascending, that stand in packs that are durable or nowhere. */
+  async *run(run: number, lane: Lane): AsyncGenerator<PieceRow> {
+    await this.#flush();
+    const from = this.#runs[run] ?? this.#written;
+    const end = this.#runs[run + 1] ?? Number.POSITIVE_INFINITY;
+    for await (const { row, end: rowEnd } of this.#rows(from)) {
+      if (rowEnd >= end) return;
+      if (row.kind !== 'piece' || row.lane !== lane) continue;
+      if (row.piece.place === null || this.isPut(row.piece.place.pack)) yield row;
+    }
+  }
+
+  /** A point refers to what it needs of the packs here: `needed`. What is left is garbage, and
+   * further pieces go on from `from`. */
+  async committed(from: Uint8Array, needed: ReadonlySet<number>): Promise<void> {
+    for (const [number, { pack }] of this.#packs) {
+      if (!needed.has(number)) this.#garbage.set(number, pack);
+    }
+    await this.#anew(from);
+  }
+
+  /** Nothing of the pieces here can be used any more. */
+  async dropped(from: Uint8Array | null): Promise<void> {
+    for (const [number, { pack }] of this.#packs) this.#garbage.set(number, pack);
+    await this.#anew(from);
+  }
+
+  /** These are removed from the store. */
+  async forget(numbers: readonly number[]): Promise<void> {
+    for (const number of numbers) this.#garbage.delete(number);
+    if (this.#packs.size === 0) await this.#anew(this.#header.from);
+  }
+
+  async close(): Promise<void> {
+    await this.#flush();
+    await this.#handle.close();
+  }
+
+  async #anew(from: Uint8Array | null): Promise<void> {
+    const garbage = [...this.#garbage.values()];
+    const bytes = new Uint8Array(JOURNAL_HEADER_BYTES + garbage.length * JOURNAL_ROW_BYTES);
+    const header = { ...this.#header, from };
+    bytes.set(encodeJournalHeader(header));
+    garbage.forEach((pack, i) => {
+      const at = JOURNAL_HEADER_BYTES + i * JOURNAL_ROW_BYTES;
+      putJournalRow(bytes, at, { kind: 'garbage', ...pack });
+    });
+    await publish(this.#files, this.path, bytes);
+    await this.#handle.close();
+    this.#handle = await this.#files.open(this.path, 'write');
+    this.#header = header;
+    this.#packs.clear();
+    this.#runs = [];
+    this.#last = null;
+    this.#buffered = 0;
+    this.#written = bytes.length;
+  }
+
+  #note(row: JournalRow, end: number): void {
+    if (row.kind === 'run') this.#runs.push(end);
+    else if (row.kind === 'garbage') this.#garbage.set(row.number, row);
+    else if (row.kind === 'pack') this.#packs.set(row.number, { pack: row, put: false });
+    else if (row.kind === 'put') {
+      const found = this.#packs.get(row.number);
+      if (found !== undefined) found.put = true;
+    }
+  }
+
+  async #add(row: JournalRow): Promise<void> {
+    if (this.#buffered === BUFFER_ROWS) await this.#flush();
+    putJournalRow(this.#buffer, this.#buffered * JOURNAL_ROW_BYTES, row);
+    this.#buffered += 1;
+  }
+
+  async #flush(): Promise<void> {
+    const bytes = this.#buffer.slice(0, this.#buffered * JOURNAL_ROW_BYTES);
+    if (bytes.length === 0) return;
+    const at = this.#written;
+    this.#written += bytes.length;
+    this.#buffered = 0;
+    await this.#handle.write(bytes, at);
+  }
+
+  /** Whole rows from `from` on, and where each ends; the first that is not whole ends them. */
+  async *#rows(from: number): AsyncGenerator<{ readonly row: JournalRow; readonly end: number }> {
+    const memory = new Uint8Array(BUFFER_ROWS * JOURNAL_ROW_BYTES);
+    for (let at = from; ; at += memory.length) {
+      const got = await this.#handle.read(memory, at);
+      for (let i = 0; i + JOURNAL_ROW_BYTES <= got; i += JOURNAL_ROW_BYTES) {
+        const row = takeJournalRow(memory, i);
+        if (row === null) return;
+        yield { row, end: at + i + JOURNAL_ROW_BYTES };
+      }
+      if (got < memory.length) return;
+    }
+  }
+}
+
+async function loaded(
+  files: Files,
+  path: string,
+  resource: Uint8Array,
+): Promise<'none' | 'lost' | { readonly handle: FileHandle; readonly header: JournalHeader }> {
+  if (!(await files.exists(path))) return 'none';
+  const handle = await files.open(path, 'write');
+  const bytes = new Uint8Array(JOURNAL_HEADER_BYTES);
+  try {
+    await handle.read(bytes, 0);
+    const header = decodeJournalHeader(bytes, path);
+    if (sameId(header.resource, resource)) return { handle, header };
+  } catch {
+    // Not whole: as one of another resource.
+  }
+  await handle.close();
+  return isZero(bytes) ? 'none' : 'lost';
+}

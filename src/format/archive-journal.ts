@@ -1,0 +1,161 @@
+// Journal of an archive's sender, a file of its state directory (`TARGET.journal`): which packs it
+// has put, or may have, that no point refers to yet, and which blocks stand where in them. It is
+// what an interrupted round goes on from (D3), and what lets a prune remove what a crash left
+// without asking the store for a list. Rows of 56 bytes after a header of 64, appended; each has a
+// check, and what follows the first row that is not whole was never synced.
+//
+//   row: kind 1 | ...                                                        | check 8 at 48
+//   1 piece   1 lane 1 | 2 mask 2 | 4 zero 2 | 6 zero 2 | 8 chunk 4 | 12 pack 4 | 16 offset 4
+//             | 20 record bytes 4 | 24 digest 16 | 40 zero 8     pack 0xffffffff: all zeroes
+//   2 pack    1 zero 3 | 4 pack 4 | 8 bytes 4 | 12 zero 4 | 16 name 32       before its PUT
+//   3 put     1 zero 3 | 4 pack 4 | 8 zero 40                                the pack is durable
+//   4 run     1 zero 47       the chunks of both lanes ascend anew; lane 0: sent, 1: taken over
+//   5 garbage as 2: a pack of a round that is over; no point needs it
+import { assert } from '../base/assert.js';
+import { CHECK_BYTES, checkOf, equalBytes, isZero } from '../base/digest.js';
+import { type ChunkIndex, DIGEST_BYTES, ID_BYTES } from '../base/units.js';
+import { PACK_BYTES_MAX, type Piece } from './archive-leaf.js';
+import { PACK_NAME_BYTES, type PackName } from './archive-node.js';
+import {
+  copyOf,
+  dataView,
+  expect,
+  expectCheck,
+  expectMagic,
+  expectZero,
+  layout,
+  putCheck,
+  putMagic,
+} from './layout.js';
+
+export const JOURNAL_HEADER_BYTES = 64;
+export const JOURNAL_ROW_BYTES = 56;
+const CHECK_AT = JOURNAL_ROW_BYTES - CHECK_BYTES;
+const MAGIC = 'HASTJNL0';
+const NOWHERE = 0xffff_ffff;
+
+export type Lane = 0 | 1;
+
+export type JournalRow =
+  | {
+      readonly kind: 'piece';
+      readonly lane: Lane;
+      readonly chunk: ChunkIndex;
+      readonly digest: Uint8Array;
+      readonly piece: Piece;
+    }
+  | ({ readonly kind: 'pack' | 'garbage'; readonly number: number } & PackName)
+  | { readonly kind: 'put'; readonly number: number }
+  | { readonly kind: 'run' };
+
+const KINDS: Readonly<Record<JournalRow['kind'], number>> = {
+  piece: 1,
+  pack: 2,
+  put: 3,
+  run: 4,
+  garbage: 5,
+};
+
+//   off  size
+const HEADER = layout(JOURNAL_HEADER_BYTES, {
+  magic: 8, //      0   'HASTJNL0'
+  resource: 16, //  8
+  from: 16, //     24   id of the point that its pieces go on from; zero: none
+  spare: 16, //    40   zero
+  check: 8, //     56
+});
+
+/** What a journal is about. `from` null: the first copy. */
+export interface JournalHeader {
+  readonly resource: Uint8Array;
+  readonly from: Uint8Array | null;
+}
+
+export function encodeJournalHeader({ resource, from }: JournalHeader): Uint8Array {
+  const bytes = new Uint8Array(JOURNAL_HEADER_BYTES);
+  putMagic(bytes, MAGIC);
+  bytes.set(resource, HEADER.resource);
+  if (from !== null) bytes.set(from, HEADER.from);
+  putCheck(bytes, HEADER.check);
+  return bytes;
+}
+
+/** Errors FORMAT_BAD, FORMAT_VERSION. */
+export function decodeJournalHeader(bytes: Uint8Array, place: string): JournalHeader {
+  const where = { what: 'journal of an archive', place };
+  expectMagic(bytes, MAGIC, where);
+  expect(bytes.length >= JOURNAL_HEADER_BYTES, where, 'cut short');
+  const own = bytes.subarray(0, JOURNAL_HEADER_BYTES);
+  expectCheck(own, HEADER.check, where);
+  expectZero(own, HEADER.spare, HEADER.check, where);
+  const from = copyOf(own, HEADER.from, HEADER.from + ID_BYTES);
+  return {
+    resource: copyOf(own, HEADER.resource, HEADER.resource + ID_BYTES),
+    from: isZero(from) ? null : from,
+  };
+}
+
+/** Writes a row at `at`. */
+export function putJournalRow(bytes: Uint8Array, at: number, row: JournalRow): void {
+  const own = bytes.subarray(at, at + JOURNAL_ROW_BYTES);
+  own.fill(0);
+  const view = dataView(own);
+  own[0] = KINDS[row.kind];
+  if (row.kind === 'piece') {
+    const { mask, zero, place } = row.piece;
+    assert(row.digest.length === DIGEST_BYTES, 'a digest has 16 bytes');
+    own[1] = row.lane;
+    view.setUint16(2, mask);
+    view.setUint16(4, zero);
+    view.setUint32(8, row.chunk);
+    view.setUint32(12, place?.pack ?? NOWHERE);
+    view.setUint32(16, place?.offset ?? 0);
+    view.setUint32(20, place?.bytes ?? 0);
+    own.set(row.digest, 24);
+  } else if (row.kind === 'pack' || row.kind === 'garbage') {
+    view.setUint32(4, row.number);
+    view.setUint32(8, row.bytes);
+    own.set(row.name, 16);
+  } else if (row.kind === 'put') view.setUint32(4, row.number);
+  own.set(checkOf(own.subarray(0, CHECK_AT)), CHECK_AT);
+}
+
+/** The row at `at`; null: it is not whole. */
+export function takeJournalRow(bytes: Uint8Array, at: number): JournalRow | null {
+  const own = bytes.subarray(at, at + JOURNAL_ROW_BYTES);
+  if (own.length < JOURNAL_ROW_BYTES) return null;
+  if (!equalBytes(checkOf(own.subarray(0, CHECK_AT)), own.subarray(CHECK_AT))) return null;
+  const view = dataView(own);
+  switch (own[0]) {
+    case KINDS.piece:
+      return takePiece(own, view);
+    case KINDS.pack:
+    case KINDS.garbage: {
+      const kind = own[0] === KINDS.pack ? 'pack' : 'garbage';
+      const stored = view.getUint32(8);
+      if (stored === 0 || stored > PACK_BYTES_MAX) return null;
+      const name = copyOf(own, 16, 16 + PACK_NAME_BYTES);
+      return { kind, number: view.getUint32(4), name, bytes: stored };
+    }
+    case KINDS.put:
+      return { kind: 'put', number: view.getUint32(4) };
+    case KINDS.run:
+      return { kind: 'run' };
+    default:
+      return null;
+  }
+}
+
+function takePiece(own: Uint8Array, view: DataView): JournalRow | null {
+  const [mask, zero, pack] = [view.getUint16(2), view.getUint16(4), view.getUint32(12)];
+  const isNowhere = pack === NOWHERE;
+  if (mask === 0 || (zero & ~mask) !== 0 || isNowhere !== (mask === zero)) return null;
+  const place = { pack, offset: view.getUint32(16), bytes: view.getUint32(20) };
+  return {
+    kind: 'piece',
+    lane: own[1] === 0 ? 0 : 1,
+    chunk: view.getUint32(8),
+    digest: copyOf(own, 24, 24 + DIGEST_BYTES),
+    piece: { mask, zero, place: isNowhere ? null : place },
+  };
+}
