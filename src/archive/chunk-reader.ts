@@ -88,7 +88,7 @@ export class ChunkReader {
   #frame(place: RecordPlace): Promise<SizedFrame> {
     return this.#frames.get(`${place.pack} ${place.offset}`, async () => {
       const pack = await this.#trees.nameOf(place.pack);
-      const { header, body } = await readRecord(this.#reader, 'frame', pack, place);
+      const { header, body } = await readRecord(this.#reader, 'frame', () => pack, place);
       const where = `${this.#reader.store.url}/${packKey(pack.name)} at ${place.offset}`;
       const { sizeBytes } = header;
       return { frame: decodeFrame(body, where, unpack, sizeBytes), sizeBytes };

@@ -1,6 +1,6 @@
 // What the journal has of rounds that did not commit, and of a first copy that was interrupted:
-// looked up by chunk, in ascending order as a round asks for it (H31). Memory: one piece of the
-// journal for each run; asking for an earlier chunk begins anew.
+// looked up by chunk, in ascending order as a round asks for it (H31). Memory: for each run of the
+// journal two pieces of it; asking for an earlier chunk begins anew.
 import type { ChunkIndex } from '../base/units.js';
 import { DIGEST_BYTES, MASK_ALL } from '../base/units.js';
 import type { Piece } from '../format/archive-leaf.js';
@@ -15,64 +15,69 @@ export interface HeldPiece {
 }
 
 export class HeldPieces {
-  readonly #journal: Journal;
-  readonly #usable: boolean;
-  /** Runs as of now: what a round adds is its own. */
-  readonly #runs: number;
-  #source: AsyncGenerator<HeldPiece> | null = null;
-  #head: HeldPiece | null = null;
-  #next = 0;
-  /** Of the last window that was asked for. */
-  #window = new Map<ChunkIndex, HeldPiece>();
+  readonly #asked: Cursor | null;
+  readonly #taken: Cursor | null;
 
   /** `usable`: its pieces go on from where the archive stands. */
   constructor(journal: Journal, usable: boolean) {
-    this.#journal = journal;
-    this.#usable = usable;
-    this.#runs = journal.runs;
+    // Runs as of now: what a round adds is its own.
+    const { runs } = journal;
+    const any = usable && runs > 0;
+    this.#asked = any ? new Cursor(journal, runs) : null;
+    this.#taken = any ? new Cursor(journal, runs) : null;
   }
 
   /** What is held of chunks first..first+count-1. */
   async entries(first: ChunkIndex, count: number): Promise<FrameEntry[]> {
-    const found = await this.#look(first, count);
+    const found = (await this.#asked?.range(first, count)) ?? [];
     return found.map(({ chunk, digest, piece }) => {
       const { mask, zero } = piece;
       return { chunk, mask, zero, digest };
     });
   }
 
-  /** Of a chunk that `entries` has named lately. */
+  /** Of one chunk; null: nothing is held of it. */
   async piece(chunk: ChunkIndex): Promise<HeldPiece | null> {
-    return this.#window.get(chunk) ?? null;
+    const [found] = (await this.#taken?.range(chunk, 1)) ?? [];
+    return found ?? null;
   }
 
   /** Digests of chunks that are held whole; the others stay as they are. */
   async digestsInto(digests: Uint8Array, first: ChunkIndex, count: number): Promise<void> {
-    for (const { chunk, digest, piece } of await this.#look(first, count)) {
+    for (const { chunk, digest, piece } of (await this.#asked?.range(first, count)) ?? []) {
       if (piece.mask === MASK_ALL) digests.set(digest, (chunk - first) * DIGEST_BYTES);
     }
   }
+}
 
-  async #look(first: ChunkIndex, count: number): Promise<readonly HeldPiece[]> {
-    if (!this.#usable || this.#runs === 0) return [];
+class Cursor {
+  readonly #journal: Journal;
+  readonly #runs: number;
+  #source: AsyncGenerator<HeldPiece> | null = null;
+  /** The first that was not handed out yet. */
+  #head: HeldPiece | null = null;
+  #next = 0;
+
+  constructor(journal: Journal, runs: number) {
+    this.#journal = journal;
+    this.#runs = runs;
+  }
+
+  async range(first: ChunkIndex, count: number): Promise<readonly HeldPiece[]> {
     if (this.#source === null || first < this.#next) {
       this.#source = newestRuns(this.#journal, this.#runs);
-      this.#head = await this.#pull();
+      await this.#pull();
     }
     const found: HeldPiece[] = [];
-    for (let head = this.#head; head !== null && head.chunk < first + count; ) {
-      if (head.chunk >= first) found.push(head);
-      head = await this.#pull();
-      this.#head = head;
+    for (; this.#head !== null && this.#head.chunk < first + count; await this.#pull()) {
+      if (this.#head.chunk >= first) found.push(this.#head);
     }
     this.#next = first + count;
-    for (const [chunk] of this.#window) if (chunk < first - count) this.#window.delete(chunk);
-    for (const piece of found) this.#window.set(piece.chunk, piece);
     return found;
   }
 
-  async #pull(): Promise<HeldPiece | null> {
+  async #pull(): Promise<void> {
     const next = await this.#source?.next();
-    return next === undefined || next.done === true ? null : next.value;
+    this.#head = next === undefined || next.done === true ? null : next.value;
   }
 }

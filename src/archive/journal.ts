@@ -138,15 +138,15 @@ export class Journal {
     return this.#runs.length;
   }
 
-  /** Pieces of one lane of a run, ascending, that stand in packs that are durable or nowhere. */
-  async *run(run: number, lane: Lane): AsyncGenerator<PieceRow> {
+  /** Pieces of one lane of a run, ascending, that stand nowhere or in packs that `usable` says. */
+  async *run(run: number, lane: Lane, usable: (pack: number) => boolean): AsyncGenerator<PieceRow> {
     await this.#flush();
     const from = this.#runs[run] ?? this.#written;
     const end = this.#runs[run + 1] ?? Number.POSITIVE_INFINITY;
     for await (const { row, end: rowEnd } of this.#rows(from)) {
       if (rowEnd >= end) return;
       if (row.kind !== 'piece' || row.lane !== lane) continue;
-      if (row.piece.place === null || this.isPut(row.piece.place.pack)) yield row;
+      if (row.piece.place === null || usable(row.piece.place.pack)) yield row;
     }
   }
 

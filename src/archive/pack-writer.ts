@@ -3,7 +3,7 @@
 // (a crash leaves nothing that nobody knows of) and is durable when `put` says so; packs are
 // numbered in the order in which they were begun; memory is PACKS_UP_MAX + 1 packs. A put of the
 // same pack twice is the same object.
-import { assert } from '../base/assert.js';
+import { assert, present } from '../base/assert.js';
 import { runningDigest } from '../base/digest.js';
 import { Semaphore } from '../base/sync.js';
 import { MIB } from '../base/units.js';
@@ -16,6 +16,7 @@ import {
   type RoundKey,
   recordBytes,
 } from '../format/archive-record.js';
+import { copyOf } from '../format/layout.js';
 import type { ObjectStore } from '../store/store.js';
 
 export const PACK_BYTES = 32 * MIB;
@@ -46,7 +47,7 @@ export class PackWriter {
   readonly #packBytes: number;
   readonly #free: Uint8Array[] = [];
   readonly #up = new Semaphore(PACKS_UP_MAX);
-  readonly #uploads = new Set<Promise<void>>();
+  readonly #uploads = new Map<number, Promise<void>>();
   #open: { readonly number: number; readonly bytes: Uint8Array; used: number } | null = null;
   #nextPack: number;
   #nextRecord = 0;
@@ -79,6 +80,20 @@ export class PackWriter {
     return recordBytes(bodyBytes, this.#parts.key !== null);
   }
 
+  /** It is one of these, closed or not. */
+  has(pack: number): boolean {
+    return pack >= this.#parts.firstPack && pack < this.#nextPack;
+  }
+
+  /** A record of one of these, in an array of its own. */
+  async read({ pack, offset, bytes }: RecordPlace): Promise<Uint8Array> {
+    if (this.#open?.number === pack) return copyOf(this.#open.bytes, offset, offset + bytes);
+    await this.#uploads.get(pack);
+    this.#throwFailure();
+    const found = this.packs.find(({ number }) => number === pack);
+    return this.#parts.store.read(packKey(present(found, 'it is closed').name), offset, bytes);
+  }
+
   /** Adds a record, of a frame with the size of its disk; waits while too many packs are on their way. Rejects with the first error of a
    * put. */
   async add(kind: RecordKind, body: Uint8Array, sizeBytes = 0): Promise<RecordPlace> {
@@ -109,23 +124,23 @@ export class PackWriter {
     this.packs.push(pack);
     await this.#up.take();
     const upload = this.#put(pack, bytes).finally(() => {
-      this.#uploads.delete(upload);
+      this.#uploads.delete(pack.number);
       this.#free.push(open.bytes);
       this.#up.give();
     });
-    this.#uploads.add(upload);
+    this.#uploads.set(pack.number, upload);
   }
 
   /** Ends the open pack and waits until all are durable. */
   async flush(): Promise<void> {
     await this.close();
-    await Promise.all(this.#uploads);
+    await Promise.all(this.#uploads.values());
     this.#throwFailure();
   }
 
   /** Waits for what is on its way, after an error. */
   async settle(): Promise<void> {
-    await Promise.all(this.#uploads);
+    await Promise.all(this.#uploads.values());
   }
 
   #begin(): { number: number; bytes: Uint8Array; used: number } {

@@ -11,11 +11,17 @@ import {
 } from '../format/archive-record.js';
 import { bad } from '../format/layout.js';
 import type { ObjectStore } from '../store/store.js';
+import type { PackBlocks } from './pack-blocks.js';
+import type { PackWriter } from './pack-writer.js';
 
 export interface RecordReader {
   readonly store: ObjectStore;
   /** Key of a round; null: the archive is not sealed. */
   readonly keyOf: KeyOf;
+  /** Reads of packs that go on where the last one ended; null: each for itself. */
+  readonly blocks?: PackBlocks | null;
+  /** Packs that are being written, which may have no name yet. */
+  readonly own?: PackWriter | null;
 }
 
 export interface OpenRecord {
@@ -23,15 +29,21 @@ export interface OpenRecord {
   readonly body: Uint8Array;
 }
 
-/** A record. Errors FORMAT_BAD, STORE_MISSING and others of the store. */
+/** A record; `nameOf` is asked for the pack where that is needed. Errors FORMAT_BAD, STORE_MISSING
+ * and others of the store. */
 export async function readRecord(
-  { store, keyOf }: RecordReader,
+  { store, keyOf, blocks = null, own = null }: RecordReader,
   kind: RecordKind,
-  pack: PackName,
-  { offset, bytes }: Pick<RecordPlace, 'offset' | 'bytes'>,
+  nameOf: () => PackName | Promise<PackName>,
+  place: RecordPlace,
 ): Promise<OpenRecord> {
+  if (own?.has(place.pack)) {
+    return openRecord(keyOf, kind, await own.read(place), `own pack ${place.pack}`);
+  }
+  const { offset, bytes } = place;
+  const pack = await nameOf();
   const key = packKey(pack.name);
-  const stored = await store.read(key, offset, bytes);
+  const stored = await (blocks?.read(pack, offset, bytes) ?? store.read(key, offset, bytes));
   return openRecord(keyOf, kind, stored, `${store.url}/${key} at ${offset}`);
 }
 

@@ -4,12 +4,18 @@ import type { LeafEntry } from '../format/archive-leaf.js';
 import { overlaid } from '../format/archive-leaf.js';
 import type { Journal, PieceRow } from './journal.js';
 
-/** Entries of runs firstRun.. of the journal, ascending. */
-export async function* mergedRuns(journal: Journal, firstRun: number): AsyncGenerator<LeafEntry> {
+/** Entries of runs firstRun.. of the journal, ascending; `own`: packs that are usable though they
+ * are not durable yet. */
+export async function* mergedRuns(
+  journal: Journal,
+  firstRun: number,
+  own: (pack: number) => boolean,
+): AsyncGenerator<LeafEntry> {
+  const usable = (pack: number): boolean => own(pack) || journal.isPut(pack);
   // Newest first. Within a run no chunk is in both lanes.
   const sources: AsyncGenerator<PieceRow>[] = [];
   for (let run = journal.runs - 1; run >= firstRun; run -= 1) {
-    sources.push(journal.run(run, 0), journal.run(run, 1));
+    sources.push(journal.run(run, 0, usable), journal.run(run, 1, usable));
   }
   const heads: (PieceRow | null)[] = [];
   for (const source of sources) heads.push(await nextOf(source));
@@ -35,8 +41,9 @@ export async function* newestRuns(
   runs: number,
 ): AsyncGenerator<Pick<PieceRow, 'chunk' | 'digest' | 'piece'>> {
   const sources: AsyncGenerator<PieceRow>[] = [];
+  const usable = (pack: number): boolean => journal.isPut(pack);
   for (let run = runs - 1; run >= 0; run -= 1) {
-    sources.push(journal.run(run, 0), journal.run(run, 1));
+    sources.push(journal.run(run, 0, usable), journal.run(run, 1, usable));
   }
   const heads: (PieceRow | null)[] = [];
   for (const source of sources) heads.push(await nextOf(source));

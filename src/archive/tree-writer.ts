@@ -31,7 +31,7 @@ const ROOT_ROW_BYTES = 24;
 const ROOT_PACK_ROW_BYTES = 60;
 
 /** A tree without the name of the pack of its root, which is not closed yet. */
-export type UnnamedTree = Pick<TreeRef, 'place' | 'check'>;
+export type UnnamedTree = Omit<TreeRef, 'pack'>;
 
 export class TreeWriter {
   readonly #packs: PackWriter;
@@ -40,18 +40,21 @@ export class TreeWriter {
   readonly #pages = new Map<number, NodeRef>();
   /** Blocks and nodes of packs that this tree needs, less what `under` needed: by pack. */
   readonly #needs = new Map<number, number>();
+  #leaves: number;
   #page: { readonly number: number; readonly leaves: Map<number, NodeRef> } | null = null;
 
   constructor(packs: PackWriter, pack: Pack, under: Tree | null = null) {
     this.#packs = packs;
     this.#pack = pack;
     this.#under = under;
+    this.#leaves = under?.ref.leaves ?? 0;
   }
 
-  /** The next leaf, new. */
-  async leaf(leaf: Leaf): Promise<void> {
+  /** The next leaf, new; `replaces`: one of `under`. */
+  async leaf(leaf: Leaf, replaces = false): Promise<void> {
     const region = regionOf(present(leaf[0], 'a leaf has entries').chunk);
     this.#count(leaf, 1);
+    if (!replaces) this.#leaves += 1;
     await this.keepLeaf(region, await this.#node(encodeLeaf(leaf)));
   }
 
@@ -142,7 +145,7 @@ export class TreeWriter {
     const pages = sorted(this.#pages);
     const raw = encodeRoot({ packs, ownParts, pages, packPages: sorted(packPages) });
     const { body, check } = encodeNode(raw, this.#pack);
-    return { place: await this.#packs.add('node', body), check };
+    return { place: await this.#packs.add('node', body), check, leaves: this.#leaves };
   }
 
   async #endPage(): Promise<void> {
@@ -241,6 +244,6 @@ async function mergePage(
       writer.drop(ref, old);
       all = mergeLeaves(all, old);
     }
-    await writer.leaf(all);
+    await writer.leaf(all, ref !== undefined);
   }
 }

@@ -90,7 +90,7 @@ export class Tree {
       if (found === undefined) return null;
       const { place, check } = found.ref;
       const pack = found.pack ?? this.ref.pack;
-      const { body } = await readRecord(this.#reader, 'node', pack, place);
+      const { body } = await readRecord(this.#reader, 'node', () => pack, place);
       const where = this.#place(found.ref);
       return decodePackPage(decodeNode(body, check, unpack, where), where);
     });
@@ -112,12 +112,13 @@ export class Tree {
   async #loadRoot(): Promise<Root> {
     const { pack, place, check } = this.ref;
     const where = `${this.#reader.store.url}/${packKey(pack.name)} at ${place.offset}`;
-    const { body } = await readRecord(this.#reader, 'node', pack, place);
+    const { body } = await readRecord(this.#reader, 'node', () => pack, place);
     return decodeRoot(decodeNode(body, check, unpack, where), where);
   }
 
   async #node({ place, check }: NodeRef): Promise<Uint8Array> {
-    const { body } = await readRecord(this.#reader, 'node', await this.#nameOf(place.pack), place);
+    const name = (): Promise<PackName> => this.#nameOf(place.pack);
+    const { body } = await readRecord(this.#reader, 'node', name, place);
     return decodeNode(body, check, unpack, this.#place({ place, check }));
   }
 

@@ -65,6 +65,8 @@ export interface TreeRef {
   readonly pack: PackName;
   readonly place: RecordPlace;
   readonly check: Uint8Array;
+  /** Leaves that it has, about: what merging it costs. */
+  readonly leaves: number;
 }
 
 export interface ArchivePoint {
@@ -106,7 +108,7 @@ export const TREES_MAX = 64;
 export const KEPT_POINTS_MAX = 4096;
 export const POINT_BYTES_MAX = 256 * 1024;
 const POINT_HEADER_BYTES = 144;
-const TREE_BYTES = PACK_NAME_BYTES + 16 + CHECK_BYTES;
+const TREE_BYTES = PACK_NAME_BYTES + 20 + CHECK_BYTES;
 const KEPT_BYTES = 24;
 const NODE_NAME_BYTES_MAX = 255;
 const CONSISTENCIES: readonly Consistency[] = ['crash', 'quiesced', 'damaged'];
@@ -133,7 +135,7 @@ const POINT = layout(POINT_HEADER_BYTES, {
 });
 const POINT_MAGIC = 'HASTPNT0';
 
-/** Then trees: pack name 32, pack bytes 4, pack 4, offset 4, bytes 4, check 8; then points kept:
+/** Then trees: pack name 32, pack bytes 4, pack 4, offset 4, bytes 4, leaves 4, check 8; then points kept:
  * epoch 4, sequence 4, number 8, time 8; then a check. */
 export function encodePoint(point: ArchivePoint): Uint8Array {
   const { trees, place, sizeBytes } = point;
@@ -158,14 +160,15 @@ export function encodePoint(point: ArchivePoint): Uint8Array {
   view.setUint32(POINT.nextPack, point.nextPack);
   view.setUint32(POINT.block, BLOCK_BYTES);
   view.setUint32(POINT.chunk, CHUNK_BYTES);
-  trees.forEach(({ pack, place: at, check }, i) => {
+  trees.forEach(({ pack, place: at, check, leaves }, i) => {
     const row = POINT_HEADER_BYTES + i * TREE_BYTES;
     bytes.set(pack.name, row);
     view.setUint32(row + 32, pack.bytes);
     view.setUint32(row + 36, at.pack);
     view.setUint32(row + 40, at.offset);
     view.setUint32(row + 44, at.bytes);
-    bytes.set(check, row + 48);
+    view.setUint32(row + 48, leaves);
+    bytes.set(check, row + 52);
   });
   view.setUint32(POINT.kept, kept.length);
   kept.forEach(({ place: where, number, timeMs }, i) => {
@@ -248,7 +251,8 @@ function takeTree(bytes: Uint8Array, i: number, nextPack: number, where: Where):
   return {
     pack: { name: copyOf(bytes, row, row + PACK_NAME_BYTES), bytes: packBytes },
     place: { pack, offset, bytes: length },
-    check: copyOf(bytes, row + 48, row + 48 + CHECK_BYTES),
+    check: copyOf(bytes, row + 52, row + 52 + CHECK_BYTES),
+    leaves: view.getUint32(row + 48),
   };
 }
 

@@ -13,7 +13,7 @@ import { ChunkReader } from '../archive/chunk-reader.js';
 import { HeldPieces } from '../archive/held-pieces.js';
 import type { Journal } from '../archive/journal.js';
 import { PackWriter, type PutPack } from '../archive/pack-writer.js';
-import { type IndexParts, writeIndex } from '../archive/round-index.js';
+import { writeIndex } from '../archive/round-index.js';
 import { PointTrees } from '../archive/tree.js';
 import { assert, present } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
@@ -28,7 +28,7 @@ import {
   DIGEST_BYTES,
 } from '../base/units.js';
 import type { Piece } from '../format/archive-leaf.js';
-import type { ArchivePoint, KeptPoint } from '../format/archive-objects.js';
+import type { ArchivePoint, KeptPoint, PointPlace, TreeRef } from '../format/archive-objects.js';
 import type { FrameEntry } from '../format/changeset.js';
 import { indexAccumulator } from '../format/changeset-index.js';
 import { zeroDigest } from '../format/digest-table.js';
@@ -246,10 +246,10 @@ export class ArchiveTarget implements Target {
         return { outcome: 'refused', reason: 'bad-frame', text };
       }
       const archive = present(this.#archive, 'a round has begun');
-      const parts = await this.#orLost(this.#index(running));
+      const trees = await this.#orLost(this.#index(archive, running));
       const place = await this.#orLost(this.#placeOf(archive, begin));
       if (place === null) return this.#overtaken();
-      const point = this.#pointOf(commit, running, { ...parts, place });
+      const point = this.#pointOf(commit, running, trees, place);
       const made = await this.#orLost(archive.putPoint(point));
       if (made === 'exists') {
         const stands = await this.#orLost(archive.point(point.place));
@@ -306,14 +306,14 @@ export class ArchiveTarget implements Target {
     return 0;
   }
 
-  #index({ packs, firstRun }: Running): Promise<IndexParts> {
+  #index(archive: Archive, { packs, firstRun }: Running): Promise<readonly TreeRef[]> {
     const { journal, pack } = this.#parts;
-    const older = this.#trees?.trees ?? [];
-    return writeIndex({ packs, journal, firstRun, pack, older, olderNames: this.#trees });
+    const older = this.#last?.trees ?? [];
+    return writeIndex({ archive, packs, journal, firstRun, pack, older });
   }
 
   /** Where the point will stand; null: another epoch has come. */
-  async #placeOf(archive: Archive, { epoch, from }: Begin): Promise<ArchivePoint['place'] | null> {
+  async #placeOf(archive: Archive, { epoch, from }: Begin): Promise<PointPlace | null> {
     const last = this.#last;
     if (!sameId(archive.epochs.at(-1)?.epoch.id, epoch.id)) {
       const place = from === null ? null : (last?.place ?? null);
@@ -327,7 +327,8 @@ export class ArchiveTarget implements Target {
   #pointOf(
     { to, from, consistency, damaged }: Commit,
     running: Running,
-    { trees, place }: IndexParts & { readonly place: ArchivePoint['place'] },
+    trees: readonly TreeRef[],
+    place: PointPlace,
   ): ArchivePoint {
     const { packs, begin, blockBytes } = running;
     const next = { place, number: to.number, timeMs: to.timeMs };

@@ -131,6 +131,7 @@ const point: fc.Arbitrary<ArchivePoint> = record({
       pack: record({ name: bytes(32), bytes: fc.constant(4_000_000) }),
       place,
       check: bytes(8),
+      leaves: fc.nat(),
     }),
     { minLength: 1, maxLength: 64 },
   ),
