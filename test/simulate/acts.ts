@@ -36,6 +36,7 @@ export type Act = { readonly seed: number; readonly gapMs: number } & (
   | { readonly kind: 'clock'; readonly host: number; readonly ms: number }
   | { readonly kind: 'touched'; readonly host: number; readonly downMs: number }
   | { readonly kind: 'rot'; readonly host: number; readonly downMs: number }
+  | { readonly kind: 'drift'; readonly host: number }
   | { readonly kind: 'set back'; readonly host: number; readonly what: 'state' | 'disk' | 'both' }
   | { readonly kind: 'promote'; readonly host: number; readonly orderly: boolean }
   | { readonly kind: 'role'; readonly host: number; readonly role: 'init' | 'primary' }
@@ -54,6 +55,8 @@ const CALM: Profile = { guest: 40, sync: 22, order: 4, wait: 4 };
 const CRASHES: Profile = { crash: 22, stop: 4 };
 const NETWORK: Profile = { net: 16, corrupt: 6 };
 const DISKS: Profile = { fail: 8, full: 3, touched: 2, rot: 2, rate: 1 };
+/** Who is promoted with it has it; nobody is here. */
+const DRIFT: Profile = { drift: 14 };
 const OPERATORS: Profile = {
   promote: 6,
   role: 4,
@@ -73,6 +76,7 @@ export const PROFILES: readonly Profile[] = [
   { ...CALM, ...CRASHES, ...OPERATORS },
   { ...CALM, ...NETWORK, ...OPERATORS },
   { ...CALM, ...CRASHES, ...NETWORK, ...DISKS, ...OPERATORS, 'set back': 2 },
+  { ...CALM, ...NETWORK, ...DRIFT },
 ];
 
 const GAPS = [0, 1, 5, 20, 100, 500, 3000];
@@ -149,6 +153,7 @@ function drawOne(kind: ActKind, random: Random, hosts: number, isRotten: boolean
     case 'role':
       return { kind, host, role: oneOf(['init', 'primary', 'primary'] as const, random) };
     case 'rejoin':
+    case 'drift':
       return { kind, host };
     case 'left out':
       return { kind, host, target: random.below(hosts) };

@@ -6,6 +6,7 @@ import { SECTOR_BYTES } from '../../src/base/units.js';
 import { growDisk } from '../crash/nodes.js';
 import type { CrashWorld } from '../world/memory-files.js';
 import type { Act } from './acts.js';
+import { drift } from './behind.js';
 import { type Daemon, LossNotAccepted } from './daemon.js';
 import { Life } from './loop.js';
 import { DISK, type Machine, STATE } from './machine.js';
@@ -81,6 +82,8 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
         await rot(run, run.machine(act.host), random);
         await run.loop.later(act.downMs, null);
       });
+    case 'drift':
+      return drift(run, run.machine(act.host), random);
     case 'set back':
       return setBack(run, act, random);
     case 'promote':
