@@ -11,12 +11,16 @@ import type { Run } from './run.js';
 
 /** A bit of the disk of a replica that is at rest; else nothing. What changes under a round that
  * was verified, or under an apply, nobody can see in time. */
-export function drift(run: Run, machine: Machine, random: Random): void {
-  const replica = run.daemonOf(machine)?.secondary?.parts.replica;
-  if (replica === undefined || !atRest(replica)) return;
-  const { point } = replica.record;
+export function drift(run: Run, random: Random): void {
+  const resting = run.machines.flatMap((machine) => {
+    const replica = run.daemonOf(machine)?.secondary?.parts.replica;
+    return replica !== undefined && atRest(replica) ? { machine, replica } : [];
+  });
+  const chosen = resting[random.below(resting.length || 1)];
+  const point = chosen?.replica.record.point ?? null;
+  if (chosen === undefined || point === null) return;
+  const { machine, replica } = chosen;
   const { sizeBytes } = replica.parts.resourceFile.state;
-  if (point === null) return;
   // Half of what guests write goes to the first chunk.
   const within = random.below(2) === 0 ? Math.min(CHUNK_BYTES, sizeBytes) : sizeBytes;
   const offset = random.below(within);

@@ -26,12 +26,12 @@ import { type Cut, mayWrite } from './truth.js';
 const GUESTS_AT_CUT_MAX = 4;
 const AT_CUT_MS = [1, 5, 30, 150, 600];
 
-const DISTURBED_ONE_IN = 4;
-const APPLYING_MS_MAX = 30;
+const DISTURBED_ONE_IN = 2;
+const APPLYING_MS = [0, 0, 2, 10, 30];
 const DISTURBANCES = ['crash', 'stop', 'promote'] as const;
 
 /** One cut in so many meets a disk of which so many reads fail: of whole chunks, then of blocks. */
-const BAD_BLOCKS_ONE_IN = 4;
+const BAD_BLOCKS_ONE_IN = 2;
 const BAD_READS_MAX = [4, 12, 40];
 
 export class Looks {
@@ -50,7 +50,10 @@ export class Looks {
   /** After every event. */
   look(): void {
     if (this.#run.broken !== null) return;
-    for (const machine of this.#run.machines) this.note(machine);
+    for (const machine of this.#run.machines) {
+      this.note(machine);
+      this.#noteApply(machine);
+    }
   }
 
   /** Before anything else writes its disk. */
@@ -73,6 +76,16 @@ export class Looks {
       if (isCut && this.#badBlocks(machine)) continue;
       this.#busy(daemon);
     }
+  }
+
+  /** A replica that has committed, before the primary has been told. */
+  #noteApply(machine: Machine): void {
+    const replica = this.#run.daemonOf(machine)?.secondary?.parts.replica;
+    if (replica?.work !== 'applying' || replica.point === null) return;
+    const moment = `${hex(replica.point.id)} applied`;
+    if (this.#moments.has(moment)) return;
+    this.#moments.add(moment);
+    this.#disturb(machine.name);
   }
 
   /** Guests write when it matters: from just before a cut until its chunks have been read. */
@@ -114,9 +127,10 @@ export class Looks {
     if (!run.busy || this.#random.below(DISTURBED_ONE_IN) > 0) return;
     const host = run.machines.findIndex(({ name }) => name === target);
     const [seed, gapMs] = [this.#random.below(2 ** 31), 0];
-    const soonMs = this.#random.below(APPLYING_MS_MAX);
-    const kind = DISTURBANCES[this.#random.below(DISTURBANCES.length)];
-    if (kind === undefined || !this.#mayHappen(kind)) return;
+    const soonMs = APPLYING_MS[this.#random.below(APPLYING_MS.length)] ?? 0;
+    const kinds = DISTURBANCES.filter((kind) => this.#mayHappen(kind));
+    const kind = kinds[this.#random.below(kinds.length || 1)];
+    if (kind === undefined) return;
     const steps = 1 + this.#random.below(40);
     const rots = this.#mayHappen('rot') && this.#random.below(2) === 0;
     const act = { kind, seed, gapMs, host, steps, loss: 'seeded', downMs: 10, quiet: false };

@@ -83,7 +83,7 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
         await run.loop.later(act.downMs, null);
       });
     case 'drift':
-      return drift(run, run.machine(act.host), random);
+      return drift(run, random);
     case 'set back':
       return setBack(run, act, random);
     case 'promote':
@@ -171,7 +171,7 @@ async function rot(run: Run, machine: Machine, random: Random): Promise<void> {
   const files = await world.list(STATE);
   // What is half done is rare, and the most delicate.
   const half = files.filter((name) => /^(committed|undo|stage)-/.test(name));
-  const among = half.length > 0 && random.below(2) === 0 ? half : files;
+  const among = half.length > 0 && random.below(4) > 0 ? half : files;
   const path = `${STATE}/${among[random.below(among.length || 1)]}`;
   const size = world.sizeNow(path) ?? 0;
   if (size === 0) return;
