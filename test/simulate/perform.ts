@@ -179,6 +179,7 @@ async function rot(run: Run, machine: Machine, random: Random): Promise<void> {
   run.rotten = true;
   run.say(`${machine.name} ROT in ${path}`);
   run.truth.forget(machine.name);
+  run.truth.rotted.add(`${machine.name} ${path}`);
   world.flip(path, random.below(size));
 }
 

@@ -27,6 +27,8 @@ export interface Cut {
 export class Truth {
   readonly cuts = new Map<string, Cut>();
   readonly drifts = new Drifts();
+  /** Files of which a byte is not what was written: `NODE FILE`. */
+  readonly rotted = new Set<string>();
   /** Comparisons of a whole replica with its cut. */
   judged = 0;
   #order = 0;
