@@ -36,6 +36,7 @@ export type Act = { readonly seed: number; readonly gapMs: number } & (
   | { readonly kind: 'clock'; readonly host: number; readonly ms: number }
   | { readonly kind: 'touched'; readonly host: number; readonly downMs: number }
   | { readonly kind: 'rot'; readonly host: number; readonly downMs: number }
+  | { readonly kind: 'drift' }
   | { readonly kind: 'set back'; readonly host: number; readonly what: 'state' | 'disk' | 'both' }
   | { readonly kind: 'promote'; readonly host: number; readonly orderly: boolean }
   | { readonly kind: 'role'; readonly host: number; readonly role: 'init' | 'primary' }
@@ -54,6 +55,8 @@ const CALM: Profile = { guest: 40, sync: 22, order: 4, wait: 4 };
 const CRASHES: Profile = { crash: 22, stop: 4 };
 const NETWORK: Profile = { net: 16, corrupt: 6 };
 const DISKS: Profile = { fail: 8, full: 3, touched: 2, rot: 2, rate: 1 };
+/** Not where a replica may be promoted: its drift is then its disk. */
+const DRIFT: Profile = { drift: 20 };
 const OPERATORS: Profile = {
   promote: 6,
   role: 4,
@@ -73,10 +76,17 @@ export const PROFILES: readonly Profile[] = [
   { ...CALM, ...CRASHES, ...OPERATORS },
   { ...CALM, ...NETWORK, ...OPERATORS },
   { ...CALM, ...CRASHES, ...NETWORK, ...DISKS, ...OPERATORS, 'set back': 2 },
+  { ...CALM, ...NETWORK, ...DRIFT },
+  { ...CALM, ...DRIFT },
+  { ...CALM, fail: 8 },
+  { ...CALM, crash: 22, rot: 4 },
 ];
 
 const GAPS = [0, 1, 5, 20, 100, 500, 3000];
 const DOWNS = [0, 10, 200, 4000, 30_000];
+/** After a machine was down, mostly until it is there again and rounds go on: else all
+ * that follows would meet nobody. */
+const BACK = [1000, 8000, 20_000];
 const CORRUPTIONS: readonly Corruption[] = ['flip', 'twice', 'swapped', 'missing', 'cut short'];
 
 const SEEDS = 2 ** 31;
@@ -93,7 +103,9 @@ export function drawActs(random: Random, profile: Profile, hosts: number, count:
     });
     const seed = random.below(SEEDS);
     const gapMs = oneOf(GAPS, random);
-    return { seed, gapMs, ...drawOne(found?.[0] ?? 'wait', random, hosts, isRotten) } as Act;
+    const act = { seed, gapMs, ...drawOne(found?.[0] ?? 'wait', random, hosts, isRotten) };
+    const isAwaited = 'downMs' in act && random.below(4) > 0;
+    return (isAwaited ? { ...act, gapMs: Number(act.downMs) + oneOf(BACK, random) } : act) as Act;
   });
 }
 
@@ -154,6 +166,7 @@ function drawOne(kind: ActKind, random: Random, hosts: number, isRotten: boolean
       return { kind, host, target: random.below(hosts) };
     case 'grow':
       return { kind, sectors: 1 + random.below(300) };
+    case 'drift':
     case 'wait':
       return { kind };
   }

@@ -3,12 +3,20 @@
 import { describeError } from '../../src/base/errors.js';
 import type { Log } from '../../src/base/log.js';
 import { hex, type Random, seededRandom } from '../../src/base/random.js';
+import type { Replica } from '../../src/receive/replica.js';
 import { recordOf } from '../../src/round/contact.js';
-import type { Act, Loss } from './acts.js';
+import type { Act, ActKind, Loss } from './acts.js';
 import { Broken } from './broken.js';
 import type { Daemon } from './daemon.js';
-import { atPoint, droppedIsDurable, ofThisEpoch, primaryTrue, tableTrue } from './judge.js';
-import type { Machine } from './machine.js';
+import {
+  atPoint,
+  droppedIsDurable,
+  ofThisEpoch,
+  primaryTrue,
+  promotedWhole,
+  tableTrue,
+} from './judge.js';
+import { DISK, type Machine } from './machine.js';
 import { begin, guest } from './perform.js';
 import type { Run } from './run.js';
 import { Sectors } from './sectors.js';
@@ -18,25 +26,34 @@ import { type Cut, mayWrite } from './truth.js';
 const GUESTS_AT_CUT_MAX = 4;
 const AT_CUT_MS = [1, 5, 30, 150, 600];
 
-const DISTURBED_ONE_IN = 4;
-const APPLYING_MS_MAX = 30;
+const DISTURBED_ONE_IN = 2;
+const APPLYING_MS = [0, 0, 2, 10, 30];
 const DISTURBANCES = ['crash', 'stop', 'promote'] as const;
+
+/** One cut in so many meets a disk of which so many reads fail: of whole chunks, then of blocks. */
+const BAD_BLOCKS_ONE_IN = 2;
+const BAD_READS_MAX = [4, 12, 40];
 
 export class Looks {
   readonly #run: Run;
   /** Rounds that were reserved, or cut. */
   readonly #moments = new Set<string>();
   readonly #random: Random;
+  readonly #badRandom: Random;
 
   constructor(run: Run) {
     this.#run = run;
     this.#random = seededRandom(run.setup.seed + 12);
+    this.#badRandom = seededRandom(run.setup.seed + 17);
   }
 
   /** After every event. */
   look(): void {
     if (this.#run.broken !== null) return;
-    for (const machine of this.#run.machines) this.note(machine);
+    for (const machine of this.#run.machines) {
+      this.note(machine);
+      this.#noteApply(machine);
+    }
   }
 
   /** Before anything else writes its disk. */
@@ -56,8 +73,19 @@ export class Looks {
       const moment = `${hex(proposed.point.id)} ${isCut}`;
       if (this.#moments.has(moment)) continue;
       this.#moments.add(moment);
+      if (isCut && this.#badBlocks(machine)) continue;
       this.#busy(daemon);
     }
+  }
+
+  /** A replica that has committed, before the primary has been told. */
+  #noteApply(machine: Machine): void {
+    const replica = this.#run.daemonOf(machine)?.secondary?.parts.replica;
+    if (replica?.work !== 'applying' || replica.point === null) return;
+    const moment = `${hex(replica.point.id)} applied`;
+    if (this.#moments.has(moment)) return;
+    this.#moments.add(moment);
+    this.#disturb(machine.name);
   }
 
   /** Guests write when it matters: from just before a cut until its chunks have been read. */
@@ -72,20 +100,41 @@ export class Looks {
     }
   }
 
+  /** The disk cannot read what a round is about to read, and can later (H21). */
+  #badBlocks({ world }: Machine): boolean {
+    const run = this.#run;
+    const isTried = run.busy && this.#mayHappen('fail');
+    const random = this.#badRandom;
+    if (!isTried || random.below(BAD_BLOCKS_ONE_IN) > 0) return false;
+    run.counts.faults += 1;
+    run.troubled = true;
+    const most = BAD_READS_MAX[random.below(BAD_READS_MAX.length)] ?? 1;
+    const times = 2 + random.below(most);
+    world.failSoon({ operation: 'read', within: DISK }, 'EIO', times);
+    run.say(`${times} reads of the disk fail`);
+    return true;
+  }
+
+  /** Faults of other kinds than the run's are none of its. */
+  #mayHappen(kind: ActKind): boolean {
+    return this.#run.setup.acts.some((act) => act.kind === kind);
+  }
+
   /** Something happens to a target that has just committed, and applies now: what a run does to
    * its machines it also does in this moment. */
   #disturb(target: string): void {
     const run = this.#run;
     if (!run.busy || this.#random.below(DISTURBED_ONE_IN) > 0) return;
-    const kinds = new Set(run.setup.acts.map(({ kind }) => kind));
     const host = run.machines.findIndex(({ name }) => name === target);
     const [seed, gapMs] = [this.#random.below(2 ** 31), 0];
-    const soonMs = this.#random.below(APPLYING_MS_MAX);
-    const kind = DISTURBANCES[this.#random.below(DISTURBANCES.length)];
-    if (kind === undefined || !kinds.has(kind)) return;
+    const soonMs = APPLYING_MS[this.#random.below(APPLYING_MS.length)] ?? 0;
+    const kinds = DISTURBANCES.filter((kind) => this.#mayHappen(kind));
+    const kind = kinds[this.#random.below(kinds.length || 1)];
+    if (kind === undefined) return;
     const steps = 1 + this.#random.below(40);
+    const rots = this.#mayHappen('rot') && this.#random.below(2) === 0;
     const act = { kind, seed, gapMs, host, steps, loss: 'seeded', downMs: 10, quiet: false };
-    const whole = { ...act, orderly: false } as unknown as Act;
+    const whole = { ...act, rots, orderly: false } as unknown as Act;
     run.loop.at(soonMs, null, () => begin(run, whole));
   }
 
@@ -126,6 +175,8 @@ export class Looks {
     const { machine, secondary } = daemon;
     try {
       if (daemon.primary !== null) primaryTrue(this.#run.truth, machine, daemon);
+      const isSound = !this.#run.troubled && !this.#run.rotten;
+      if (isSound) promotedWhole(this.#run.truth, machine, daemon);
       if (secondary === null) return;
       const { replica } = secondary.parts;
       const failed = await replica.idle().then(
@@ -175,6 +226,21 @@ export class Looks {
     return log;
   }
 
+  /** C1: what is committed is applied, or the machine has gone. */
+  #notApplied({ name }: Machine, fields: object): void {
+    if (this.#run.troubled || this.#run.rotten) return;
+    throw new Broken(`C1: ${name} could not apply: ${JSON.stringify(fields)}`);
+  }
+
+  #applied({ world, name }: Machine, replica: Replica): void {
+    const { truth } = this.#run;
+    atPoint(truth, world, name, replica, truth.lastAcknowledged(name));
+    tableTrue(truth, world, name, replica);
+    ofThisEpoch(truth, name, replica);
+    const { point } = replica.record;
+    if (point !== null) truth.drifts.applied(name, truth.cut(point.id, `${name} applied it`));
+  }
+
   #heard(machine: Machine, sentence: string, fields: object): void {
     const daemon = this.#run.daemonOf(machine);
     if (daemon === null) return;
@@ -191,12 +257,10 @@ export class Looks {
         droppedIsDurable(this.#run.truth, machine, daemon);
       }
       const { secondary } = daemon;
+      if (sentence === 'a committed point could not be applied') this.#notApplied(machine, fields);
       if (sentence === 'point applied' && secondary !== null) {
         const { replica } = secondary.parts;
-        const last = this.#run.truth.lastAcknowledged(machine.name);
-        atPoint(this.#run.truth, machine.world, machine.name, replica, last);
-        tableTrue(machine.world, machine.name, replica);
-        ofThisEpoch(this.#run.truth, machine.name, replica);
+        this.#applied(machine, replica);
       }
     } catch (error) {
       this.#run.fail(error);

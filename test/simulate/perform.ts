@@ -6,6 +6,7 @@ import { SECTOR_BYTES } from '../../src/base/units.js';
 import { growDisk } from '../crash/nodes.js';
 import type { CrashWorld } from '../world/memory-files.js';
 import type { Act } from './acts.js';
+import { drift } from './behind.js';
 import { type Daemon, LossNotAccepted } from './daemon.js';
 import { Life } from './loop.js';
 import { DISK, type Machine, STATE } from './machine.js';
@@ -81,6 +82,8 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
         await rot(run, run.machine(act.host), random);
         await run.loop.later(act.downMs, null);
       });
+    case 'drift':
+      return drift(run, random);
     case 'set back':
       return setBack(run, act, random);
     case 'promote':
@@ -172,7 +175,7 @@ async function rot(run: Run, machine: Machine, random: Random): Promise<void> {
   const files = await world.list(STATE);
   // What is half done is rare, and the most delicate.
   const half = files.filter((name) => /^(committed|undo|stage)-/.test(name));
-  const among = half.length > 0 && random.below(2) === 0 ? half : files;
+  const among = half.length > 0 && random.below(4) > 0 ? half : files;
   const path = `${STATE}/${among[random.below(among.length || 1)]}`;
   const size = world.sizeNow(path) ?? 0;
   if (size === 0) return;
@@ -180,6 +183,7 @@ async function rot(run: Run, machine: Machine, random: Random): Promise<void> {
   run.rotten = true;
   run.say(`${machine.name} ROT in ${path}`);
   run.truth.forget(machine.name);
+  run.truth.rotted.add(`${machine.name} ${path}`);
   world.flip(path, random.below(size));
 }
 

@@ -3,11 +3,12 @@
 // are met than a run could survive.
 import type { Log } from '../../src/base/log.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
+import { committedName } from '../../src/receive/stage.js';
 import type { Loss } from './acts.js';
 import { Daemon } from './daemon.js';
 import { historyTrue } from './judge.js';
 import { Life } from './loop.js';
-import type { Machine } from './machine.js';
+import { type Machine, STATE } from './machine.js';
 import { SimNetwork } from './network.js';
 import type { Run } from './run.js';
 import { settingsOf } from './setup.js';
@@ -15,6 +16,8 @@ import { settingsOf } from './setup.js';
 /** A copy at one in so many steps, and no more than so many at the same time. */
 const STEPS = 2;
 const AT_ONCE_MAX = 12;
+/** Of so many copies of a replica that has a committed file, in one that file has rotted. */
+const ROTS = 4;
 /** The whole history of one copy in so many. */
 const HISTORIES = 4;
 const LOSSES: readonly Loss[] = ['none', 'all', 'seeded', 'seeded', 'one'];
@@ -70,6 +73,7 @@ export class Probes {
     }
     run.counts.probes += 1;
     const random = seededRandom(this.#random.below(2 ** 31));
+    const isLost = this.#rots(machine, copy, random);
     const ghost = new Daemon(copy, {
       loop: run.loop,
       random,
@@ -77,7 +81,7 @@ export class Probes {
       settings: settingsOf(run.setup, machine.name, machine.leftOut),
       log: SILENT,
       changes: quiet,
-      taken: (at) => run.looks.judge(at, what, acknowledged),
+      taken: (at) => run.looks.judge(at, what, isLost ? null : acknowledged),
     });
     try {
       await ghost.replication.start();
@@ -91,6 +95,18 @@ export class Probes {
     }
     life.end();
     copy.world.stop('probed');
+  }
+
+  /** Sometimes the committed file cannot be read any more: its point is lost, and the one before
+   * stands whole (C1). True: it may be so. */
+  #rots(machine: Machine, { world }: Machine, random: Random): boolean {
+    const point = this.#run.daemonOf(machine)?.secondary?.parts.replica.point ?? null;
+    if (point === null || !this.#run.busy) return false;
+    const path = `${STATE}/${committedName(point.id)}`;
+    const size = world.sizeNow(path) ?? 0;
+    if (size === 0 || random.below(ROTS) > 0) return false;
+    world.flip(path, random.below(size));
+    return true;
   }
 
   /** Q1, sometimes: every point that the copy keeps. */

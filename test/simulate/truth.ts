@@ -8,6 +8,7 @@ import type { RoundParts } from '../../src/round/parts.js';
 import * as M from '../../src/volume/memory.js';
 import type { Volume } from '../../src/volume/volume.js';
 import { Broken } from './broken.js';
+import { Drifts } from './drift.js';
 
 export interface Cut {
   readonly id: string;
@@ -25,6 +26,9 @@ export interface Cut {
 
 export class Truth {
   readonly cuts = new Map<string, Cut>();
+  readonly drifts = new Drifts();
+  /** Files of which a byte is not what was written: `NODE FILE`. */
+  readonly rotted = new Set<string>();
   /** Comparisons of a whole replica with its cut. */
   judged = 0;
   #order = 0;
