@@ -42,7 +42,7 @@ export type Act = { readonly seed: number; readonly gapMs: number } & (
   | { readonly kind: 'rejoin'; readonly host: number }
   | { readonly kind: 'left out'; readonly host: number; readonly target: number }
   | { readonly kind: 'grow'; readonly sectors: number }
-  | { readonly kind: 'wait' }
+  | { readonly kind: 'wait'; readonly ms?: number }
 );
 
 export type ActKind = Act['kind'];
@@ -77,6 +77,8 @@ export const PROFILES: readonly Profile[] = [
 
 const GAPS = [0, 1, 5, 20, 100, 500, 3000];
 const DOWNS = [0, 10, 200, 4000, 30_000];
+/** Within it comes a checkpoint. */
+const MINUTE_MS = 61_000;
 const CORRUPTIONS: readonly Corruption[] = ['flip', 'twice', 'swapped', 'missing', 'cut short'];
 
 const SEEDS = 2 ** 31;
@@ -131,7 +133,7 @@ function drawOne(kind: ActKind, random: Random, hosts: number, isRotten: boolean
       return { kind, how: oneOf(CORRUPTIONS, random) };
     case 'fail': {
       const operation = oneOf(
-        ['sync', 'read', 'write', 'rename', 'syncDirectory'] as const,
+        ['sync', 'sync', 'read', 'write', 'rename', 'syncDirectory'] as const,
         random,
       );
       const on = operation.startsWith('r') && operation !== 'read' ? 'state' : 'disk';
@@ -155,6 +157,6 @@ function drawOne(kind: ActKind, random: Random, hosts: number, isRotten: boolean
     case 'grow':
       return { kind, sectors: 1 + random.below(300) };
     case 'wait':
-      return { kind };
+      return { kind, ms: oneOf([0, MINUTE_MS], random) };
   }
 }

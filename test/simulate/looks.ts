@@ -4,9 +4,11 @@ import { describeError } from '../../src/base/errors.js';
 import type { Log } from '../../src/base/log.js';
 import { hex, type Random, seededRandom } from '../../src/base/random.js';
 import { recordOf } from '../../src/round/contact.js';
+import type { Volume } from '../../src/volume/volume.js';
 import type { Act, Loss } from './acts.js';
 import { Broken } from './broken.js';
 import type { Daemon } from './daemon.js';
+import type { Range } from './guests.js';
 import { atPoint, droppedIsDurable, ofThisEpoch, primaryTrue, tableTrue } from './judge.js';
 import type { Machine } from './machine.js';
 import { begin, guest } from './perform.js';
@@ -18,14 +20,22 @@ import { type Cut, mayWrite } from './truth.js';
 const GUESTS_AT_CUT_MAX = 4;
 const AT_CUT_MS = [1, 5, 30, 150, 600];
 
+/** Reads of chunks for a target that a guest meets. */
+const READS_MET_ONE_IN = 4;
+
+/** Cuts after which the disk fails. */
+const STRAINED_ONE_IN = 10;
+
 const DISTURBED_ONE_IN = 4;
 const APPLYING_MS_MAX = 30;
 const DISTURBANCES = ['crash', 'stop', 'promote'] as const;
 
 export class Looks {
   readonly #run: Run;
-  /** Rounds that were reserved, or cut. */
+  /** Rounds that were reserved. */
   readonly #moments = new Set<string>();
+  /** Swaps of the live maps, at the last look. */
+  readonly #swaps = new WeakMap<Volume, number>();
   readonly #random: Random;
 
   constructor(run: Run) {
@@ -46,30 +56,62 @@ export class Looks {
     if (daemon === null || primary === null || primary === undefined) return;
     const { volume, rounds } = primary.parts.primary;
     const { state } = primary.parts.resourceFile;
+    const isSwapped = this.#swaps.get(volume) !== volume.swaps;
+    this.#swaps.set(volume, volume.swaps);
+    if (isSwapped) {
+      this.#busy(daemon);
+      if (volume.core.anyActive()) this.#strain(machine);
+    }
     const disk = (): Uint8Array =>
       (machine.diskBytes ?? new Uint8Array(0)).subarray(0, state.sizeBytes);
     this.#run.truth.note(volume, rounds, disk);
-    for (const { slot, resourceFile, target } of rounds) {
+    for (const { resourceFile, target } of rounds) {
       const { proposed } = recordOf(resourceFile, target);
       if (proposed === null) continue;
-      const isCut = volume.core.slots[slot]?.active ?? false;
-      const moment = `${hex(proposed.point.id)} ${isCut}`;
+      const moment = hex(proposed.point.id);
       if (this.#moments.has(moment)) continue;
       this.#moments.add(moment);
       this.#busy(daemon);
     }
   }
 
-  /** Guests write when it matters: from just before a cut until its chunks have been read. */
+  /** Guests write when it matters: from just before a cut or a checkpoint on. */
   #busy(daemon: Daemon): void {
-    const run = this.#run;
-    if (!run.busy) return;
+    if (!this.#run.busy) return;
     for (let left = this.#random.below(GUESTS_AT_CUT_MAX + 1); left > 0; left -= 1) {
-      const random = seededRandom(this.#random.below(2 ** 31));
-      const withinMs = AT_CUT_MS[random.below(AT_CUT_MS.length)] ?? 0;
-      const begun = run.loop.later((random.below(1000) / 1000) * withinMs, daemon.life);
-      run.beside(begun.then(() => guest(run, daemon, 1 + random.below(4), random)));
+      this.#soon(daemon, AT_CUT_MS[this.#random.below(AT_CUT_MS.length)] ?? 0, 4, null);
     }
+  }
+
+  /** The next fdatasync of the disk fails: that after a cut, or of a guest. */
+  #strain(machine: Machine): void {
+    const run = this.#run;
+    if (!run.busy || !this.#does('fail') || this.#random.below(STRAINED_ONE_IN) > 0) return;
+    const host = run.machines.indexOf(machine);
+    const seed = this.#random.below(2 ** 31);
+    begin(run, { kind: 'fail', seed, gapMs: 0, host, operation: 'sync', on: 'disk', times: 1 });
+  }
+
+  /** What a run does to its machines it also does in moments of its own. */
+  #does(kind: Act['kind']): boolean {
+    return this.#run.setup.acts.some((act) => act.kind === kind);
+  }
+
+  /** A chunk is read for a target: guests write just there, before or after its bytes are taken.
+   */
+  reads(daemon: Daemon, offset: number, length: number): void {
+    if (!this.#run.busy || this.#random.below(READS_MET_ONE_IN) > 0) return;
+    const { ioMsMax, asideMsMax = ioMsMax } = daemon.machine.hardware;
+    const withinMs = [0, ioMsMax, asideMsMax][this.#random.below(3)] ?? 0;
+    this.#soon(daemon, withinMs, 2, { offset, length });
+  }
+
+  #soon(daemon: Daemon, withinMs: number, requestsMax: number, near: Range | null): void {
+    const run = this.#run;
+    const random = seededRandom(this.#random.below(2 ** 31));
+    const begun = run.loop.later((random.below(1000) / 1000) * withinMs, daemon.life);
+    const count = 1 + random.below(requestsMax);
+    run.beside(begun.then(() => guest(run, daemon, count, random, near)));
   }
 
   /** Something happens to a target that has just committed, and applies now: what a run does to
@@ -77,12 +119,11 @@ export class Looks {
   #disturb(target: string): void {
     const run = this.#run;
     if (!run.busy || this.#random.below(DISTURBED_ONE_IN) > 0) return;
-    const kinds = new Set(run.setup.acts.map(({ kind }) => kind));
     const host = run.machines.findIndex(({ name }) => name === target);
     const [seed, gapMs] = [this.#random.below(2 ** 31), 0];
     const soonMs = this.#random.below(APPLYING_MS_MAX);
     const kind = DISTURBANCES[this.#random.below(DISTURBANCES.length)];
-    if (kind === undefined || !kinds.has(kind)) return;
+    if (kind === undefined || !this.#does(kind)) return;
     const steps = 1 + this.#random.below(40);
     const act = { kind, seed, gapMs, host, steps, loss: 'seeded', downMs: 10, quiet: false };
     const whole = { ...act, orderly: false } as unknown as Act;
@@ -187,6 +228,10 @@ export class Looks {
         if (damaged && !this.#run.troubled)
           throw new Broken('H21: a damaged point of a whole disk');
         this.#disturb(cut.target);
+        primaryTrue(this.#run.truth, machine, daemon);
+        droppedIsDurable(this.#run.truth, machine, daemon);
+      }
+      if (sentence === 'what was in doubt is settled') {
         primaryTrue(this.#run.truth, machine, daemon);
         droppedIsDurable(this.#run.truth, machine, daemon);
       }

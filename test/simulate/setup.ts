@@ -19,6 +19,8 @@ export interface Setup {
   readonly hardware?: readonly Hardware[];
   /** Of the disk a day. */
   readonly scrubShare?: number;
+  /** Of every target's link; default: as fast as it can. */
+  readonly bitsPerSecond?: number | null;
   /** Guests write around every cut. */
   readonly busy: boolean;
   readonly acts: readonly Act[];
@@ -44,6 +46,7 @@ export function drawSetup(seed: number): Setup {
     retain: 1 + random.below(3),
     metaflush: random.below(3) === 0,
     scrubShare: random.below(6) === 0 ? 1 : 0,
+    bitsPerSecond: drawRate(seededRandom(seed + 14)),
     busy: seededRandom(seed + 13).below(3) > 0,
     hardware: hosts.map(() => drawHardware(random)),
     acts: drawActs(random, profile, hosts.length, 10 + random.below(ACTS_MAX - 10)),
@@ -53,8 +56,14 @@ export function drawSetup(seed: number): Setup {
 function drawHardware(random: Random): Hardware {
   const ioMsMax = [2, 2, 20, 200, 600][random.below(5)] ?? 2;
   const cached = (['always', 'never', 1 + random.below(1000)] as const)[random.below(3)] ?? 'never';
-  return { ioMsMax, blind: random.below(4) === 0, cached };
+  // Rounds read a disk that is busy with its guests.
+  const asideMsMax = Math.max(ioMsMax, [0, 0, 300, 3000][random.below(4)] ?? 0);
+  return { ioMsMax, asideMsMax, blind: random.below(4) === 0, cached };
 }
+
+/** On some links a first copy takes minutes. */
+const drawRate = (random: Random): number | null =>
+  random.below(6) > 0 ? null : ([100_000, 1_000_000][random.below(2)] ?? null);
 
 const TIMEOUT_SECONDS = 5;
 
@@ -76,7 +85,7 @@ export function settingsOf(
         retain: setup.retain,
         compression,
         timeoutSeconds: TIMEOUT_SECONDS,
-        rateBitsPerSecond: null,
+        rateBitsPerSecond: setup.bitsPerSecond ?? null,
         maxLagSeconds: null,
       }),
     );
