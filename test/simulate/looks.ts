@@ -23,6 +23,9 @@ const AT_CUT_MS = [1, 5, 30, 150, 600];
 /** Reads of chunks for a target that a guest meets. */
 const READS_MET_ONE_IN = 4;
 
+/** How often a guest looks whether it is let in, in the time of one operation. */
+const LET_IN_LOOKS_MAX = 30;
+
 /** Cuts after which the disk fails. */
 const STRAINED_ONE_IN = 10;
 
@@ -111,7 +114,16 @@ export class Looks {
     const random = seededRandom(this.#random.below(2 ** 31));
     const begun = run.loop.later((random.below(1000) / 1000) * withinMs, daemon.life);
     const count = 1 + random.below(requestsMax);
-    run.beside(begun.then(() => guest(run, daemon, count, random, near)));
+    const coming = begun.then(() => this.#letIn(daemon));
+    run.beside(coming.then(() => guest(run, daemon, count, random, near)));
+  }
+
+  /** A role that has just been taken has no guests for a moment: they come as soon as they can. */
+  async #letIn(daemon: Daemon): Promise<void> {
+    const { ioMsMax } = daemon.machine.hardware;
+    for (let looks = 0; daemon.guests === null && looks < LET_IN_LOOKS_MAX; looks += 1) {
+      await this.#run.loop.later(1 + ioMsMax / LET_IN_LOOKS_MAX, daemon.life);
+    }
   }
 
   /** Something happens to a target that has just committed, and applies now: what a run does to

@@ -31,10 +31,11 @@ const SILENT: Log = {
   child: () => SILENT,
 };
 
-/** ... also while it is being taken, or left: of that a crash may leave any part. */
-function roleOf(daemon: Daemon | null): Role {
+/** ... also while it is being taken, or left: of that a crash may leave any part. `excused`: its
+ * state may be made anew just then. */
+function roleOf(daemon: Daemon | null, excused: boolean): Role {
   const role = daemon?.role ?? 'init';
-  if (daemon === null || role !== 'init') return role;
+  if (daemon === null || role !== 'init' || excused) return role;
   return daemon.replication.node(RESOURCE).file?.state.role ?? 'init';
 }
 
@@ -63,7 +64,7 @@ export class Probes {
   /** Up to its first wait in the calling step. */
   async #probe(machine: Machine, loss: Loss): Promise<void> {
     const run = this.#run;
-    const role = roleOf(run.daemonOf(machine));
+    const role = roleOf(run.daemonOf(machine), run.excused);
     if (role === 'init') return;
     const what = `copy of ${machine.name} at step ${machine.world.steps}, loss ${loss}`;
     const life = new Life();

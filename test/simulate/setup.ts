@@ -34,7 +34,9 @@ export function drawSetup(seed: number): Setup {
   const hosts = random.below(3) === 0 ? ['a', 'b', 'c'] : ['a', 'b'];
   const profile = PROFILES[random.below(PROFILES.length)] ?? {};
   // Some have rounds of several frames, of which a part may be staged when something happens.
-  const chunks = 1 + random.below(random.below(8) === 0 ? 40 : 5);
+  const bitsPerSecond = drawRate(seededRandom(seed + 14));
+  const isLarge = random.below(bitsPerSecond === null ? 8 : 2) === 0;
+  const chunks = 1 + random.below(isLarge ? 40 : 5);
   const tail = random.below(3) === 0 ? 0 : SECTOR_BYTES * random.below(64);
   return {
     seed,
@@ -46,7 +48,7 @@ export function drawSetup(seed: number): Setup {
     retain: 1 + random.below(3),
     metaflush: random.below(3) === 0,
     scrubShare: random.below(6) === 0 ? 1 : 0,
-    bitsPerSecond: drawRate(seededRandom(seed + 14)),
+    bitsPerSecond,
     busy: seededRandom(seed + 13).below(3) > 0,
     hardware: hosts.map(() => drawHardware(random)),
     acts: drawActs(random, profile, hosts.length, 10 + random.below(ACTS_MAX - 10)),
@@ -63,7 +65,7 @@ function drawHardware(random: Random): Hardware {
 
 /** On some links a first copy takes minutes. */
 const drawRate = (random: Random): number | null =>
-  random.below(6) > 0 ? null : ([100_000, 1_000_000][random.below(2)] ?? null);
+  random.below(6) > 0 ? null : ([20_000, 200_000][random.below(2)] ?? null);
 
 const TIMEOUT_SECONDS = 5;
 
