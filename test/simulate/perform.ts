@@ -160,6 +160,8 @@ async function touch(run: Run, machine: Machine, random: Random): Promise<void> 
   if (machine.hardware.blind) return;
   run.counts.faults += 1;
   run.rotten = true;
+  // With an fdatasync, and what a dead process had left in the cache is on the disk too.
+  world.settle();
   for (let left = 1 + random.below(3); left > 0; left -= 1) world.flip(DISK, random.below(size));
   machine.view = null;
 }
