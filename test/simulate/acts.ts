@@ -43,7 +43,7 @@ export type Act = { readonly seed: number; readonly gapMs: number } & (
   | { readonly kind: 'rejoin'; readonly host: number }
   | { readonly kind: 'left out'; readonly host: number; readonly target: number }
   | { readonly kind: 'grow'; readonly sectors: number }
-  | { readonly kind: 'wait' }
+  | { readonly kind: 'wait'; readonly ms?: number }
 );
 
 export type ActKind = Act['kind'];
@@ -87,6 +87,8 @@ const DOWNS = [0, 10, 200, 4000, 30_000];
 /** After a machine was down, mostly until it is there again and rounds go on: else all
  * that follows would meet nobody. */
 const BACK = [1000, 8000, 20_000];
+/** Within it comes a checkpoint. */
+const MINUTE_MS = 61_000;
 const CORRUPTIONS: readonly Corruption[] = ['flip', 'twice', 'swapped', 'missing', 'cut short'];
 
 const SEEDS = 2 ** 31;
@@ -143,7 +145,7 @@ function drawOne(kind: ActKind, random: Random, hosts: number, isRotten: boolean
       return { kind, how: oneOf(CORRUPTIONS, random) };
     case 'fail': {
       const operation = oneOf(
-        ['sync', 'read', 'write', 'rename', 'syncDirectory'] as const,
+        ['sync', 'sync', 'read', 'write', 'rename', 'syncDirectory'] as const,
         random,
       );
       const on = operation.startsWith('r') && operation !== 'read' ? 'state' : 'disk';
@@ -168,6 +170,6 @@ function drawOne(kind: ActKind, random: Random, hosts: number, isRotten: boolean
       return { kind, sectors: 1 + random.below(300) };
     case 'drift':
     case 'wait':
-      return { kind };
+      return { kind, ms: oneOf([0, MINUTE_MS], random) };
   }
 }

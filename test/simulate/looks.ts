@@ -5,9 +5,11 @@ import type { Log } from '../../src/base/log.js';
 import { hex, type Random, seededRandom } from '../../src/base/random.js';
 import type { Replica } from '../../src/receive/replica.js';
 import { recordOf } from '../../src/round/contact.js';
+import type { Volume } from '../../src/volume/volume.js';
 import type { Act, ActKind, Loss } from './acts.js';
 import { Broken } from './broken.js';
 import type { Daemon } from './daemon.js';
+import type { Range } from './guests.js';
 import {
   atPoint,
   droppedIsDurable,
@@ -26,6 +28,15 @@ import { type Cut, mayWrite } from './truth.js';
 const GUESTS_AT_CUT_MAX = 4;
 const AT_CUT_MS = [1, 5, 30, 150, 600];
 
+/** Reads of chunks for a target that a guest meets. */
+const READS_MET_ONE_IN = 4;
+
+/** How often a guest looks whether it is let in, in the time of one operation. */
+const LET_IN_LOOKS_MAX = 30;
+
+/** Cuts after which the disk fails. */
+const STRAINED_ONE_IN = 10;
+
 const DISTURBED_ONE_IN = 2;
 const APPLYING_MS = [0, 0, 2, 10, 30];
 const DISTURBANCES = ['crash', 'stop', 'promote'] as const;
@@ -36,8 +47,10 @@ const BAD_READS_MAX = [4, 12, 40];
 
 export class Looks {
   readonly #run: Run;
-  /** Rounds that were reserved, or cut. */
+  /** Rounds that were reserved. */
   readonly #moments = new Set<string>();
+  /** Swaps of the live maps, at the last look. */
+  readonly #swaps = new WeakMap<Volume, number>();
   readonly #random: Random;
   readonly #badRandom: Random;
 
@@ -66,6 +79,7 @@ export class Looks {
     const disk = (): Uint8Array =>
       (machine.diskBytes ?? new Uint8Array(0)).subarray(0, state.sizeBytes);
     this.#run.truth.note(volume, rounds, disk);
+    let isBad = false;
     for (const { slot, resourceFile, target } of rounds) {
       const { proposed } = recordOf(resourceFile, target);
       if (proposed === null) continue;
@@ -73,9 +87,15 @@ export class Looks {
       const moment = `${hex(proposed.point.id)} ${isCut}`;
       if (this.#moments.has(moment)) continue;
       this.#moments.add(moment);
-      if (isCut && this.#badBlocks(machine)) continue;
-      this.#busy(daemon);
+      if (isCut) isBad = this.#badBlocks(machine) || isBad;
+      else this.#busy(daemon);
     }
+    const isSwapped = this.#swaps.get(volume) !== volume.swaps;
+    this.#swaps.set(volume, volume.swaps);
+    if (!isSwapped) return;
+    // Blocks that cannot be read are for the round, and not for guests.
+    if (!isBad) this.#busy(daemon);
+    if (volume.core.anyActive()) this.#strain(machine);
   }
 
   /** A replica that has committed, before the primary has been told. */
@@ -88,15 +108,46 @@ export class Looks {
     this.#disturb(machine.name);
   }
 
-  /** Guests write when it matters: from just before a cut until its chunks have been read. */
+  /** Guests write when it matters: from just before a cut or a checkpoint on. */
   #busy(daemon: Daemon): void {
-    const run = this.#run;
-    if (!run.busy) return;
+    if (!this.#run.busy) return;
     for (let left = this.#random.below(GUESTS_AT_CUT_MAX + 1); left > 0; left -= 1) {
-      const random = seededRandom(this.#random.below(2 ** 31));
-      const withinMs = AT_CUT_MS[random.below(AT_CUT_MS.length)] ?? 0;
-      const begun = run.loop.later((random.below(1000) / 1000) * withinMs, daemon.life);
-      run.beside(begun.then(() => guest(run, daemon, 1 + random.below(4), random)));
+      this.#soon(daemon, AT_CUT_MS[this.#random.below(AT_CUT_MS.length)] ?? 0, 4, null);
+    }
+  }
+
+  /** The next fdatasync of the disk fails: that after a cut, or of a guest. */
+  #strain(machine: Machine): void {
+    const run = this.#run;
+    if (!run.busy || !this.#mayHappen('fail') || this.#random.below(STRAINED_ONE_IN) > 0) return;
+    const host = run.machines.indexOf(machine);
+    const seed = this.#random.below(2 ** 31);
+    begin(run, { kind: 'fail', seed, gapMs: 0, host, operation: 'sync', on: 'disk', times: 1 });
+  }
+
+  /** A chunk is read for a target: guests write just there, before or after its bytes are taken.
+   */
+  reads(daemon: Daemon, offset: number, length: number): void {
+    if (!this.#run.busy || this.#random.below(READS_MET_ONE_IN) > 0) return;
+    const { ioMsMax, asideMsMax = ioMsMax } = daemon.machine.hardware;
+    const withinMs = [0, ioMsMax, asideMsMax][this.#random.below(3)] ?? 0;
+    this.#soon(daemon, withinMs, 2, { offset, length });
+  }
+
+  #soon(daemon: Daemon, withinMs: number, requestsMax: number, near: Range | null): void {
+    const run = this.#run;
+    const random = seededRandom(this.#random.below(2 ** 31));
+    const begun = run.loop.later((random.below(1000) / 1000) * withinMs, daemon.life);
+    const count = 1 + random.below(requestsMax);
+    const coming = begun.then(() => this.#letIn(daemon));
+    run.beside(coming.then(() => guest(run, daemon, count, random, near)));
+  }
+
+  /** A role that has just been taken has no guests for a moment: they come as soon as they can. */
+  async #letIn(daemon: Daemon): Promise<void> {
+    const { ioMsMax } = daemon.machine.hardware;
+    for (let looks = 0; daemon.guests === null && looks < LET_IN_LOOKS_MAX; looks += 1) {
+      await this.#run.loop.later(1 + ioMsMax / LET_IN_LOOKS_MAX, daemon.life);
     }
   }
 
@@ -253,6 +304,10 @@ export class Looks {
         if (damaged && !this.#run.troubled)
           throw new Broken('H21: a damaged point of a whole disk');
         this.#disturb(cut.target);
+        primaryTrue(this.#run.truth, machine, daemon);
+        droppedIsDurable(this.#run.truth, machine, daemon);
+      }
+      if (sentence === 'what was in doubt is settled') {
         primaryTrue(this.#run.truth, machine, daemon);
         droppedIsDurable(this.#run.truth, machine, daemon);
       }

@@ -8,6 +8,7 @@ import type { CrashWorld } from '../world/memory-files.js';
 import type { Act } from './acts.js';
 import { drift } from './behind.js';
 import { type Daemon, LossNotAccepted } from './daemon.js';
+import type { Range } from './guests.js';
 import { Life } from './loop.js';
 import { DISK, type Machine, STATE } from './machine.js';
 import type { Run } from './run.js';
@@ -17,7 +18,7 @@ const CRASH_WAIT_MS = 3000;
 
 export async function perform(run: Run, act: Act): Promise<void> {
   begin(run, act);
-  await run.loop.later(act.gapMs, null);
+  await run.loop.later(act.gapMs + (act.kind === 'wait' ? (act.ms ?? 0) : 0), null);
 }
 
 /** Begins an act, which goes on beside the run. */
@@ -105,18 +106,19 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
   }
 }
 
-/** `count` requests of one guest of `daemon`, one after another. */
+/** `count` requests of one guest of `daemon`, one after another; `near`: where they begin. */
 export async function guest(
   run: Run,
   daemon: Daemon | null,
   count: number,
   random: Random,
+  near: Range | null = null,
 ): Promise<void> {
   if (daemon === null || !(await daemon.letsIn())) return;
   const { guests, machine } = daemon;
   if (guests === null || machine.view === null) return;
   const older = [...run.truth.cuts.values()].slice(-3).map(({ image }) => image);
-  await run.guests.some(guests, machine.view, count, random, older);
+  await run.guests.some(guests, machine.view, count, random, older, near);
 }
 
 async function order(
@@ -165,6 +167,8 @@ async function touch(run: Run, machine: Machine, random: Random): Promise<void> 
   if (machine.hardware.blind) return;
   run.counts.faults += 1;
   run.rotten = true;
+  // With an fdatasync, and what a dead process had left in the cache is on the disk too.
+  world.settle();
   for (let left = 1 + random.below(3); left > 0; left -= 1) world.flip(DISK, random.below(size));
   machine.view = null;
 }

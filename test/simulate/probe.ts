@@ -3,12 +3,13 @@
 // are met than a run could survive.
 import type { Log } from '../../src/base/log.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
+import type { Role } from '../../src/control/api.js';
 import { committedName } from '../../src/receive/stage.js';
 import type { Loss } from './acts.js';
 import { Daemon } from './daemon.js';
-import { historyTrue } from './judge.js';
+import { droppedIsDurable, historyTrue } from './judge.js';
 import { Life } from './loop.js';
-import { type Machine, STATE } from './machine.js';
+import { type Machine, RESOURCE, STATE } from './machine.js';
 import { SimNetwork } from './network.js';
 import type { Run } from './run.js';
 import { settingsOf } from './setup.js';
@@ -20,6 +21,8 @@ const AT_ONCE_MAX = 12;
 const ROTS = 4;
 /** The whole history of one copy in so many. */
 const HISTORIES = 4;
+/** What of one copy in so many was in doubt, of those whose process died. */
+const SETTLED = 3;
 const LOSSES: readonly Loss[] = ['none', 'all', 'seeded', 'seeded', 'one'];
 
 const quiet = (): void => {};
@@ -30,6 +33,14 @@ const SILENT: Log = {
   error: quiet,
   child: () => SILENT,
 };
+
+/** ... also while it is being taken, or left: of that a crash may leave any part. `excused`: its
+ * state may be made anew just then. */
+function roleOf(daemon: Daemon | null, excused: boolean): Role {
+  const role = daemon?.role ?? 'init';
+  if (daemon === null || role !== 'init' || excused) return role;
+  return daemon.replication.node(RESOURCE).file?.state.role ?? 'init';
+}
 
 export class Probes {
   readonly #run: Run;
@@ -56,7 +67,7 @@ export class Probes {
   /** Up to its first wait in the calling step. */
   async #probe(machine: Machine, loss: Loss): Promise<void> {
     const run = this.#run;
-    const role = run.daemonOf(machine)?.role ?? 'init';
+    const role = roleOf(run.daemonOf(machine), run.excused);
     if (role === 'init') return;
     const what = `copy of ${machine.name} at step ${machine.world.steps}, loss ${loss}`;
     const life = new Life();
@@ -68,7 +79,9 @@ export class Probes {
     const disk = copy.diskBytes;
     if (view !== null && disk !== null && role === 'primary') {
       const now = disk.subarray(0, view.sizeBytes);
-      if (loss === 'none') view.checkNow(now, what);
+      // A role that is being taken may have dropped from the cache what a failed sync gave up.
+      const isSettled = run.daemonOf(machine)?.primary !== null || !run.troubled;
+      if (loss === 'none' && isSettled) view.checkNow(now, what);
       else view.checkDurable(now, what);
     }
     run.counts.probes += 1;
@@ -81,12 +94,15 @@ export class Probes {
       settings: settingsOf(run.setup, machine.name, machine.leftOut),
       log: SILENT,
       changes: quiet,
+      reads: quiet,
       taken: (at) => run.looks.judge(at, what, isLost ? null : acknowledged),
     });
     try {
       await ghost.replication.start();
-      if (role === 'primary') await ghost.becomePrimary(false);
-      else {
+      if (role === 'primary') {
+        await ghost.becomePrimary(false);
+        if (loss === 'none') await this.#settled(ghost, copy);
+      } else {
         await ghost.order({ role: 'secondary' });
         await this.#history(ghost, copy, what);
       }
@@ -107,6 +123,13 @@ export class Probes {
     if (size === 0 || random.below(ROTS) > 0) return false;
     world.flip(path, random.below(size));
     return true;
+  }
+
+  /** D1, sometimes: what was in doubt is compared, and what is not marked then is durable. */
+  async #settled(ghost: Daemon, copy: Machine): Promise<void> {
+    if (this.#random.below(SETTLED) > 0) return;
+    for (const driver of ghost.primary?.parts.drivers ?? []) await driver.exclusive(async () => {});
+    droppedIsDurable(this.#run.truth, copy, ghost);
   }
 
   /** Q1, sometimes: every point that the copy keeps. */

@@ -134,7 +134,7 @@ async function synced(run: Run, daemon: Daemon): Promise<string | null> {
   const { primary } = daemon;
   if (primary === null) return 'the primary is gone';
   await primary.pause(null, false);
-  await primary.setRate(null, null);
+  await primary.setRate(null, 0);
   const outcomes = await primary.sync(null, { wait: 'applied' });
   const bad = outcomes.filter(({ outcome }) => outcome !== 'applied' && outcome !== 'nothing');
   for (const { target } of bad) {

@@ -5,6 +5,7 @@ import { hex } from '../../src/base/random.js';
 import { BLOCK_BYTES, BLOCKS_PER_CHUNK, CHUNK_BYTES, chunkLength } from '../../src/base/units.js';
 import { recordOf } from '../../src/round/contact.js';
 import type { RoundParts } from '../../src/round/parts.js';
+import type { Slot } from '../../src/volume/core.js';
 import * as M from '../../src/volume/memory.js';
 import type { Volume } from '../../src/volume/volume.js';
 import { Broken } from './broken.js';
@@ -129,6 +130,13 @@ export function marksCover(
   }
 }
 
+/** By the maps, each of them: the one that was frozen, and a live one that is not folded yet. */
+function isFrozen({ core }: Volume, slot: Slot, chunk: number): boolean {
+  const frozen = slot.maps[Atomics.load(core.control, slot.base + M.SLOT_FROZEN)];
+  const swapped = core.live[Atomics.load(core.control, slot.base + M.SLOT_SWAPPED)];
+  return [frozen, swapped].some((map) => (map?.chunkMask(chunk) ?? 0) !== 0);
+}
+
 /** W1 and W2, just before a guest's bytes go to the disk: every block is marked, and no chunk of it
  * is still frozen and neither preserved nor released. */
 export function mayWrite(volume: Volume, offset: number, length: number): void {
@@ -149,7 +157,7 @@ export function mayWrite(volume: Volume, offset: number, length: number): void {
     for (let chunk = from; chunk * CHUNK_BYTES < offset + length; chunk += 1) {
       const state = Atomics.load(slot.states, chunk);
       const kept = state === M.PRESERVED_STATE || state === M.RELEASED;
-      if (!kept && slot.frozenByMaps(chunk)) {
+      if (!kept && isFrozen(volume, slot, chunk)) {
         throw new Broken(`W2: chunk ${chunk} is frozen and written`);
       }
     }
