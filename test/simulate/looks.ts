@@ -7,15 +7,18 @@ import { recordOf } from '../../src/round/contact.js';
 import type { Act, Loss } from './acts.js';
 import { Broken } from './broken.js';
 import type { Daemon } from './daemon.js';
+import { Disturbances } from './disturb.js';
 import { atPoint, droppedIsDurable, ofThisEpoch, primaryTrue, tableTrue } from './judge.js';
 import type { Machine } from './machine.js';
 import { begin, guest } from './perform.js';
+import { revert } from './revert.js';
 import type { Run } from './run.js';
 import { Sectors } from './sectors.js';
 import { type Cut, mayWrite } from './truth.js';
 
 /** Guests that come when a round is reserved, and again when it is cut, and within how long. */
 const GUESTS_AT_CUT_MAX = 4;
+const REVERTS_ONE_IN = 6;
 const AT_CUT_MS = [1, 5, 30, 150, 600];
 
 const DISTURBED_ONE_IN = 4;
@@ -27,9 +30,11 @@ export class Looks {
   /** Rounds that were reserved, or cut. */
   readonly #moments = new Set<string>();
   readonly #random: Random;
+  readonly #disturbances: Disturbances;
 
   constructor(run: Run) {
     this.#run = run;
+    this.#disturbances = new Disturbances(run);
     this.#random = seededRandom(run.setup.seed + 12);
   }
 
@@ -57,6 +62,7 @@ export class Looks {
       if (this.#moments.has(moment)) continue;
       this.#moments.add(moment);
       this.#busy(daemon);
+      if (isCut) this.#disturbances.meet(machine, target, 'cut');
     }
   }
 
@@ -68,7 +74,10 @@ export class Looks {
       const random = seededRandom(this.#random.below(2 ** 31));
       const withinMs = AT_CUT_MS[random.below(AT_CUT_MS.length)] ?? 0;
       const begun = run.loop.later((random.below(1000) / 1000) * withinMs, daemon.life);
-      run.beside(begun.then(() => guest(run, daemon, 1 + random.below(4), random)));
+      const reverts = random.below(REVERTS_ONE_IN) === 0;
+      const work = (): Promise<void> =>
+        reverts ? revert(run, daemon, random) : guest(run, daemon, 1 + random.below(4), random);
+      run.beside(begun.then(work));
     }
   }
 
@@ -164,15 +173,21 @@ export class Looks {
   }
 
   /** A log whose lines go into the trace, and some of which are moments to look. */
-  logOf(machine: Machine): Log {
+  logOf(machine: Machine, bound: { readonly target?: unknown } = {}): Log {
     const { life } = machine;
     const line = (sentence: string, fields: object = {}): void => {
       if (life.ended) return;
       this.#run.say(`${machine.name} ${sentence} ${JSON.stringify(fields)}`);
       this.#heard(machine, sentence, fields);
     };
-    const log: Log = { debug: () => {}, info: line, warn: line, error: line, child: () => log };
-    return log;
+    const debug = (_: string, { step }: { readonly step?: unknown } = {}): void => {
+      const { target } = bound;
+      // The next step of the ladder asks the target to commit.
+      if (life.ended || step !== 'harden' || typeof target !== 'string') return;
+      this.#disturbances.meet(machine, target, 'commit');
+    };
+    const child = (more: object): Log => this.logOf(machine, { ...bound, ...more });
+    return { debug, info: line, warn: line, error: line, child };
   }
 
   #heard(machine: Machine, sentence: string, fields: object): void {
@@ -189,6 +204,10 @@ export class Looks {
         this.#disturb(cut.target);
         primaryTrue(this.#run.truth, machine, daemon);
         droppedIsDurable(this.#run.truth, machine, daemon);
+      }
+      // Nobody writes a spill but those who keep chunks in it, and it does not outlive a daemon.
+      if (sentence === 'round failed' && /kept chunk/.test(JSON.stringify(fields))) {
+        throw new Broken('H16: what a round has kept of a chunk is something else');
       }
       const { secondary } = daemon;
       if (sentence === 'point applied' && secondary !== null) {

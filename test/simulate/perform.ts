@@ -9,6 +9,7 @@ import type { Act } from './acts.js';
 import { type Daemon, LossNotAccepted } from './daemon.js';
 import { Life } from './loop.js';
 import { DISK, type Machine, STATE } from './machine.js';
+import { olderImages, revert } from './revert.js';
 import type { Run } from './run.js';
 
 /** A crash that met no step of the files comes all the same. */
@@ -44,6 +45,8 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
   switch (act.kind) {
     case 'guest':
       return guest(run, oneServing(run, random), act.requests, random);
+    case 'revert':
+      return revert(run, oneServing(run, random), random);
     case 'sync': {
       const daemon = oneServing(run, random);
       return void (await daemon?.primary?.sync(null, { wait: act.wait }));
@@ -112,8 +115,7 @@ export async function guest(
   if (daemon === null || !(await daemon.letsIn())) return;
   const { guests, machine } = daemon;
   if (guests === null || machine.view === null) return;
-  const older = [...run.truth.cuts.values()].slice(-3).map(({ image }) => image);
-  await run.guests.some(guests, machine.view, count, random, older);
+  await run.guests.some(guests, machine.view, count, random, olderImages(run));
 }
 
 async function order(
