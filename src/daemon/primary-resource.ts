@@ -26,6 +26,8 @@ import type { SyncOutcome } from './thread-messages.js';
 
 const CHECKPOINT_MS = 60_000;
 const CHECKPOINT_BUSY_MS = 5_000;
+/** How often a doubt that could not be written down is tried again. */
+const DOUBT_MS = 5_000;
 
 export interface PrimaryResourceParts {
   readonly primary: Primary;
@@ -210,14 +212,16 @@ export class PrimaryResource {
 
   async #checkpointEveryMinute(): Promise<void> {
     const { clock, log, primary } = this.parts;
-    let waitMs = CHECKPOINT_MS;
+    let dueMs = clock.monotonicMs() + CHECKPOINT_MS;
     while (!this.#stop.signal.aborted) {
-      await clock.sleep(waitMs, this.#stop.signal);
+      await clock.sleep(Math.min(DOUBT_MS, dueMs - clock.monotonicMs()), this.#stop.signal);
       if (this.#stop.signal.aborted) return;
+      await primary.doubt.write();
+      if (clock.monotonicMs() < dueMs) continue;
+      dueMs = clock.monotonicMs() + CHECKPOINT_MS;
       try {
         const done = await primary.dirty.checkpoint();
-        waitMs = done === 'busy' ? CHECKPOINT_BUSY_MS : CHECKPOINT_MS;
-        await primary.doubt.write();
+        if (done === 'busy') dueMs = clock.monotonicMs() + CHECKPOINT_BUSY_MS;
       } catch (error) {
         log.error('checkpoint failed', { why: describeError(error) });
       }

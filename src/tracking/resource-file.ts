@@ -1,6 +1,8 @@
 // The published state of one resource: resource.json and its second copy. Guarantee: `update`
 // resolves only when the new state is durable in both; a crash at any moment leaves at least one
 // whole copy, and the higher valid generation wins (DESIGN.md §4, STYLE 16). One owner a process.
+// What is owed is part of every update until one has published it: a change that must not be lost
+// to one failure of the file system (a doubt).
 import { errorClass, type HastError } from '../base/errors.js';
 import { type Files, FilesError } from '../base/files.js';
 import { publish } from '../base/publish.js';
@@ -27,6 +29,8 @@ export const StateError = errorClass<StateFault>('StateError', {
 export const RESOURCE_FILE = 'resource.json';
 export const RESOURCE_FILE_COPY = 'resource.json.2';
 
+type Change = (state: ResourceState) => ResourceState;
+
 export class ResourceFile {
   readonly directory: string;
   readonly #files: Files;
@@ -34,6 +38,8 @@ export class ResourceFile {
   #state: ResourceState;
   /** The last generation tried: a failed one may stand in a copy, so none is used twice. */
   #generation: number;
+  /** In the order of `owe`. */
+  #owed: readonly Change[] = [];
   /** What was wrong with one of the copies when they were loaded; null: both were whole and equal,
    * one of the conditions of H11. */
   readonly trouble: string | null;
@@ -113,14 +119,23 @@ export class ResourceFile {
 
   /** Changes the state; durable in both copies when it resolves. If publishing fails the state in
    * memory stays the old one and the error is thrown. */
-  update(change: (state: ResourceState) => ResourceState): Promise<void> {
+  update(change: Change): Promise<void> {
     return this.#order.run(async () => {
       this.#generation += 1;
-      const next = { ...change(this.#state), generation: this.#generation };
+      const owed = this.#owed;
+      const paid = owed.reduce((state, each) => each(state), this.#state);
+      const next = { ...change(paid), generation: this.#generation };
       const bytes = encodeResourceState(next);
       await publish(this.#files, `${this.directory}/${RESOURCE_FILE}`, bytes);
       await publish(this.#files, `${this.directory}/${RESOURCE_FILE_COPY}`, bytes);
       this.#state = next;
+      this.#owed = this.#owed.filter((each) => !owed.includes(each));
     });
+  }
+
+  /** As `update`; when it fails, the change comes first in every later update until one stands. */
+  owe(change: Change): Promise<void> {
+    this.#owed = [...this.#owed, change];
+    return this.update((state) => state);
   }
 }

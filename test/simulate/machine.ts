@@ -57,6 +57,8 @@ export class Machine {
 
   /** Called at every step of its files, before it happens. */
   stepped: (() => void) | null = null;
+  /** True: a crash now would be the second of two failures at once, which nothing could survive. */
+  spared: (() => boolean) | null = null;
 
   constructor(
     name: string,
@@ -108,6 +110,7 @@ export class Machine {
     this.life = life;
     this.world.takes(() => this.#loop.io(life, this.hardware.ioMsMax));
     this.world.onStep = () => this.stepped?.();
+    this.world.spares = () => this.spared?.() === true;
   }
 
   /** Nobody runs here: files are put in the place of others, by an administrator. */

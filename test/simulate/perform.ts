@@ -146,7 +146,11 @@ function crash(run: Run, act: Act & { readonly kind: 'crash' }, random: Random):
   world.crashAt(world.steps + act.steps);
   const rots = act.rots === true ? () => rot(run, machine, random) : async () => {};
   world.onStop(() => run.crashed(machine, { ...act, downMs, rots }, random));
-  run.loop.at(CRASH_WAIT_MS, life, () => world.stop('no step came'));
+  const atLast = (): void => {
+    if (world.spares?.() === true) run.loop.at(CRASH_WAIT_MS, life, atLast);
+    else world.stop('no step came');
+  };
+  run.loop.at(CRASH_WAIT_MS, life, atLast);
 }
 
 /** Somebody writes the disk while no daemon has it. Not while a committed point is half in it: what

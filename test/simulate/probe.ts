@@ -41,7 +41,7 @@ export class Probes {
   /** Called at every step of the files of `machine`, before it happens. */
   stepped(machine: Machine): void {
     if (this.#running >= AT_ONCE_MAX || this.#random.below(STEPS) > 0) return;
-    if (this.#run.broken !== null) return;
+    if (this.#run.broken !== null || machine.spared?.() === true) return;
     const loss = LOSSES[this.#random.below(LOSSES.length)] ?? 'all';
     this.#running += 1;
     const ended = (): void => {

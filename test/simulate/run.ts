@@ -77,7 +77,11 @@ export class Run {
     });
     this.looks = new Looks(this);
     const probes = new Probes(this);
-    for (const machine of this.machines) machine.stepped = () => probes.stepped(machine);
+    for (const machine of this.machines) {
+      machine.stepped = () => probes.stepped(machine);
+      // What failed could not be written down, for that failed too (round/doubt.ts).
+      machine.spared = () => this.daemonOf(machine)?.primary?.parts.primary.doubt.owed === true;
+    }
     this.loop.afterEvent = () => this.looks.look();
   }
 

@@ -54,6 +54,21 @@ describe('resource.json', () => {
     assert.equal((await load(world)).state.nextPoint, 11);
   });
 
+  test('what is owed stands with the next update that succeeds, and only once', async () => {
+    const world = new CrashWorld();
+    const file = await made(world);
+    const more = (state: ResourceState) => ({ ...state, nextPoint: state.nextPoint + 1 });
+    world.failNext({ operation: 'rename' }, 'EIO', 2);
+    await assert.rejects(file.owe((state) => ({ ...more(state), doubt: 'why' })));
+    await assert.rejects(file.update(setNext(500)));
+    assert.equal(file.state.doubt, null);
+    await file.update(more);
+    assert.deepEqual([file.state.doubt, file.state.nextPoint], ['why', STATE.nextPoint + 2]);
+    await file.update((state) => ({ ...state, doubt: null }));
+    const { doubt, nextPoint } = (await load(world)).state;
+    assert.deepEqual([doubt, nextPoint], [null, STATE.nextPoint + 2]);
+  });
+
   test('after a crash at every step: the old or the new, and after its end the new', async (t) => {
     t.diagnostic(`HAST_SEED=${SEED}`);
     const crashes = await eachCrash(SEED, {
