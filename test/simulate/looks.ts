@@ -18,6 +18,8 @@ import { type Cut, mayWrite } from './truth.js';
 
 /** Guests that come when a round is reserved, and again when it is cut, and within how long. */
 const GUESTS_AT_CUT_MAX = 4;
+/** What a primary says when it finds out that a round whose answer it never got was committed. */
+const ADOPTED = 'a round whose answer was lost is committed';
 const REVERTS_ONE_IN = 6;
 const AT_CUT_MS = [1, 5, 30, 150, 600];
 
@@ -204,6 +206,11 @@ export class Looks {
         this.#disturb(cut.target);
         primaryTrue(this.#run.truth, machine, daemon);
         droppedIsDurable(this.#run.truth, machine, daemon);
+      }
+      // Its table names no point now, and still has what the target had before (H7).
+      if (sentence === ADOPTED && this.#run.busy && this.#random.below(2) === 0) {
+        const random = seededRandom(this.#random.below(2 ** 31));
+        this.#run.beside(revert(this.#run, daemon, random));
       }
       // Nobody writes a spill but those who keep chunks in it, and it does not outlive a daemon.
       if (sentence === 'round failed' && /kept chunk/.test(JSON.stringify(fields))) {
