@@ -85,12 +85,10 @@ export async function runRound(
     await parts.table.finishChange(to);
     // 8. Publish.
     await setPoint(parts, to, counts);
-    // 9. Drop. Not once an fdatasync has failed, of whomever: those after it succeed, whatever was
-    // lost (H18).
-    if (!volume.suspect) {
-      await parts.dirty.drop(parts.slot, frozen);
-      ended = true;
-    }
+    // 9. Drop; not once an fdatasync has failed, of whomever: those after it succeed (H18).
+    const isSafe = !volume.suspect;
+    if (isSafe) await parts.dirty.drop(parts.slot, frozen);
+    ended = isSafe;
     done('drop');
     return { point: to, counts, beganMs: frozen.beganMs, endedMs: frozen.endedMs };
   } catch (error) {

@@ -2,12 +2,14 @@
 // of operators, faults. Each act has a number of its own to draw from, so that a run from which
 // acts were left out (shrink.ts) does the others as before. Times are milliseconds.
 import type { Random } from '../../src/base/random.js';
+import type { Role } from '../../src/control/api.js';
 import type { Corruption } from './network.js';
 
 export type Loss = 'none' | 'all' | 'seeded' | 'one';
 
 export type Act = { readonly seed: number; readonly gapMs: number } & (
   | { readonly kind: 'guest'; readonly requests: number }
+  | { readonly kind: 'revert' }
   | { readonly kind: 'sync'; readonly wait: 'applied' | 'commit' | null }
   | { readonly kind: 'order'; readonly what: 'fire' | 'pause' | 'resume' | 'cancel' | 'verify' }
   | { readonly kind: 'rate'; readonly bits: number | null }
@@ -39,11 +41,11 @@ export type Act = { readonly seed: number; readonly gapMs: number } & (
   | { readonly kind: 'drift' }
   | { readonly kind: 'set back'; readonly host: number; readonly what: 'state' | 'disk' | 'both' }
   | { readonly kind: 'promote'; readonly host: number; readonly orderly: boolean }
-  | { readonly kind: 'role'; readonly host: number; readonly role: 'init' | 'primary' }
+  | { readonly kind: 'role'; readonly host: number; readonly role: Role }
   | { readonly kind: 'rejoin'; readonly host: number }
   | { readonly kind: 'left out'; readonly host: number; readonly target: number }
   | { readonly kind: 'grow'; readonly sectors: number }
-  | { readonly kind: 'wait'; readonly ms?: number }
+  | { readonly kind: 'wait' }
 );
 
 export type ActKind = Act['kind'];
@@ -51,7 +53,7 @@ export type ActKind = Act['kind'];
 /** What a run is about: how often each kind is drawn. */
 export type Profile = Partial<Record<ActKind, number>>;
 
-const CALM: Profile = { guest: 40, sync: 22, order: 4, wait: 4 };
+const CALM: Profile = { guest: 40, revert: 5, sync: 22, order: 4, wait: 4 };
 const CRASHES: Profile = { crash: 22, stop: 4 };
 const NETWORK: Profile = { net: 16, corrupt: 6 };
 const DISKS: Profile = { fail: 8, full: 3, touched: 2, rot: 2, rate: 1 };
@@ -68,6 +70,9 @@ const OPERATORS: Profile = {
   rate: 2,
 };
 
+/** Roles that change more often than anybody can follow. */
+const FAILOVERS: Profile = { promote: 14, role: 14, rejoin: 4 };
+
 export const PROFILES: readonly Profile[] = [
   { ...CALM, ...CRASHES },
   { ...CALM, ...NETWORK },
@@ -80,16 +85,20 @@ export const PROFILES: readonly Profile[] = [
   { ...CALM, ...DRIFT },
   { ...CALM, fail: 8 },
   { ...CALM, crash: 22, rot: 4 },
+  { ...CALM, ...FAILOVERS },
+  { ...CALM, stop: 3, 'set back': 20 },
 ];
 
+/** Of a wait: also longer than what a primary does every minute. */
+const WAITS = [3000, 20_000, 70_000];
 const GAPS = [0, 1, 5, 20, 100, 500, 3000];
 const DOWNS = [0, 10, 200, 4000, 30_000];
 /** After a machine was down, mostly until it is there again and rounds go on: else all
  * that follows would meet nobody. */
 const BACK = [1000, 8000, 20_000];
-/** Within it comes a checkpoint. */
-const MINUTE_MS = 61_000;
 const CORRUPTIONS: readonly Corruption[] = ['flip', 'twice', 'swapped', 'missing', 'cut short'];
+
+const ROLES: readonly Role[] = ['init', 'primary', 'secondary', 'secondary'];
 
 const SEEDS = 2 ** 31;
 
@@ -157,19 +166,21 @@ function drawOne(kind: ActKind, random: Random, hosts: number, isRotten: boolean
     case 'clock':
       return { kind, host, ms: oneOf([-7_200_000, -1000, 1000, 86_400_000], random) };
     case 'set back':
-      return { kind, host, what: oneOf(['state', 'disk', 'both'] as const, random) };
+      return { kind, host, what: oneOf(['state', 'disk', 'both', 'both'] as const, random) };
     case 'promote':
       return { kind, host, orderly: random.below(2) === 0 };
     case 'role':
-      return { kind, host, role: oneOf(['init', 'primary', 'primary'] as const, random) };
+      return { kind, host, role: oneOf(ROLES, random) };
     case 'rejoin':
       return { kind, host };
     case 'left out':
       return { kind, host, target: random.below(hosts) };
     case 'grow':
       return { kind, sectors: 1 + random.below(300) };
-    case 'drift':
     case 'wait':
-      return { kind, ms: oneOf([0, MINUTE_MS], random) };
+      return { kind, gapMs: oneOf(WAITS, random) };
+    case 'drift':
+    case 'revert':
+      return { kind };
   }
 }

@@ -25,12 +25,25 @@ export class Guests {
     near: Range | null = null,
   ): Promise<void> {
     for (let done = 0; done < count && guests.open; done += 1) {
-      try {
-        await guests.request(() => this.#one(guests, view, random, older, near));
-      } catch (error) {
-        if (error instanceof WorldStopped) return;
-        if (!(error instanceof DiskError)) throw error;
-      }
+      const end = await requested(guests, () => this.#one(guests, view, random, older, near));
+      if (end === 'gone') return;
+    }
+  }
+
+  /** Puts back all of an older content of the disk, chunk by chunk, as a guest does that goes back
+   * to a snapshot of its own (H7: A-B-A, in whole chunks). */
+  async revert(
+    guests: GuestDisks,
+    view: Sectors,
+    image: Uint8Array,
+    random: Random,
+  ): Promise<void> {
+    const end = Math.min(image.length, view.sizeBytes);
+    for (let at = 0; at < end && guests.open; at += CHUNK_BYTES) {
+      const bytes = image.slice(at, Math.min(at + CHUNK_BYTES, end));
+      this.requests += 1;
+      const put = (): Promise<void> => this.#write(guests, view, at, bytes, random);
+      if ((await requested(guests, put)) === 'gone') return;
     }
   }
 
@@ -117,6 +130,17 @@ export class Guests {
     await diskOf(guests, random).read(offset, into);
     view.check(reading, into, 'a guest reads');
   }
+}
+
+/** 'gone': the machine is. What the disk cannot do the guest is told, and goes on. */
+async function requested(guests: GuestDisks, work: () => Promise<void>): Promise<'done' | 'gone'> {
+  try {
+    await guests.request(work);
+  } catch (error) {
+    if (error instanceof WorldStopped) return 'gone';
+    if (!(error instanceof DiskError)) throw error;
+  }
+  return 'done';
 }
 
 export interface Range {

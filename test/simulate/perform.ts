@@ -11,6 +11,7 @@ import { type Daemon, LossNotAccepted } from './daemon.js';
 import type { Range } from './guests.js';
 import { Life } from './loop.js';
 import { DISK, type Machine, STATE } from './machine.js';
+import { olderImages, revert } from './revert.js';
 import type { Run } from './run.js';
 
 /** A crash that met no step of the files comes all the same. */
@@ -18,7 +19,7 @@ const CRASH_WAIT_MS = 3000;
 
 export async function perform(run: Run, act: Act): Promise<void> {
   begin(run, act);
-  await run.loop.later(act.gapMs + (act.kind === 'wait' ? (act.ms ?? 0) : 0), null);
+  await run.loop.later(act.gapMs, null);
 }
 
 /** Begins an act, which goes on beside the run. */
@@ -46,6 +47,8 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
   switch (act.kind) {
     case 'guest':
       return guest(run, oneServing(run, random), act.requests, random);
+    case 'revert':
+      return revert(run, oneServing(run, random), random);
     case 'sync': {
       const daemon = oneServing(run, random);
       return void (await daemon?.primary?.sync(null, { wait: act.wait }));
@@ -117,8 +120,7 @@ export async function guest(
   if (daemon === null || !(await daemon.letsIn())) return;
   const { guests, machine } = daemon;
   if (guests === null || machine.view === null) return;
-  const older = [...run.truth.cuts.values()].slice(-3).map(({ image }) => image);
-  await run.guests.some(guests, machine.view, count, random, older, near);
+  await run.guests.some(guests, machine.view, count, random, olderImages(run), near);
 }
 
 async function order(

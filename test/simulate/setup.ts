@@ -31,7 +31,7 @@ const ACTS_MAX = 60;
 
 export function drawSetup(seed: number): Setup {
   const random = seededRandom(seed);
-  const hosts = random.below(3) === 0 ? ['a', 'b', 'c'] : ['a', 'b'];
+  const hosts = random.below(5) < 2 ? ['a', 'b', 'c'] : ['a', 'b'];
   const profile = PROFILES[random.below(PROFILES.length)] ?? {};
   // Some have rounds of several frames, of which a part may be staged when something happens.
   const bitsPerSecond = drawRate(seededRandom(seed + 14));

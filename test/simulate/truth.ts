@@ -23,6 +23,8 @@ export interface Cut {
   image: Uint8Array;
   /** Somebody has been told that it is committed. */
   acknowledged: boolean;
+  /** Its target was made anew or set back since: who is told of it later is told too late. */
+  forgotten: boolean;
 }
 
 export class Truth {
@@ -63,6 +65,7 @@ export class Truth {
         order: this.#order,
         image: disk(),
         acknowledged: false,
+        forgotten: false,
       });
     }
   }
@@ -71,14 +74,14 @@ export class Truth {
   lastAcknowledged(target: string): Cut | null {
     let last: Cut | null = null;
     for (const cut of this.cuts.values()) {
-      if (cut.acknowledged && cut.target === target) last = cut;
+      if (cut.acknowledged && !cut.forgotten && cut.target === target) last = cut;
     }
     return last;
   }
 
   /** The replica of that name was made anew, or set back by an administrator. */
   forget(target: string): void {
-    for (const cut of this.cuts.values()) if (cut.target === target) cut.acknowledged = false;
+    for (const cut of this.cuts.values()) if (cut.target === target) cut.forgotten = true;
   }
 
   /** D2: chunks that could not be read at the primary hold what the target had (H21). */
