@@ -8,7 +8,7 @@ import { codeOf } from './base/errors.js';
 import { nodeFiles } from './base/node-files.js';
 import { systemRandom } from './base/random.js';
 import { runHastctl } from './cli/program.js';
-import type { DirectCreate, OfflineRecovery, Screen } from './cli/session.js';
+import type { DirectCreate, OfflineRecovery, Screen, StoreRequest } from './cli/session.js';
 import { loadConfig } from './config/load.js';
 import { nodeNames } from './config/node.js';
 import type { NodeSettings } from './config/settings.js';
@@ -45,6 +45,19 @@ async function dump(directory: string) {
 async function recover(settings: NodeSettings, name: string): Promise<OfflineRecovery> {
   const { recoverOffline } = await import('./daemon/offline.js');
   return recoverOffline(settings, name);
+}
+
+async function probe({ storageClass, ...options }: StoreRequest) {
+  const [{ openStore }, { probeStore }] = await Promise.all([
+    import('./store/open-store.js'),
+    import('./store/probe.js'),
+  ]);
+  const store = await openStore({ ...options, pace: null }, systemClock);
+  try {
+    return await probeStore(store, { clock: systemClock, random: systemRandom }, storageClass);
+  } finally {
+    await store.close();
+  }
 }
 
 /** Size of the terminal; a pseudo terminal that nobody has sized says 0. */
@@ -99,6 +112,7 @@ process.exitCode = await runHastctl(
     recoverOffline: recover,
     createSecret: (path) => createSecretFile(path, systemRandom),
     checkSecret: async (path) => void (await readSecret(path)),
+    probeStore: probe,
     alive,
   },
 );

@@ -11,6 +11,8 @@ export type CliFault =
   | { code: 'ROUND_NOT_COMMITTED'; name: string; targets: string }
   | { code: 'VERIFY_DIFFERS'; name: string; chunks: number }
   | { code: 'NO_WHOLE_POINT'; name: string }
+  | { code: 'ARCHIVE_ONE_WRITER'; url: string; missing: string }
+  | { code: 'ARCHIVE_UNSAFE'; url: string; missing: string }
   | { code: 'STATUS_TIMEOUT'; seconds: number }
   | { code: 'STOP_TIMEOUT'; pid: number; seconds: number };
 
@@ -25,6 +27,8 @@ export const CliError = errorClass<CliFault>('CliError', {
   ROUND_NOT_COMMITTED: (f) => `${f.name}: not committed on ${f.targets}`,
   VERIFY_DIFFERS: (f) => `${f.name}: ${f.chunks} chunks of 64 KiB differ`,
   NO_WHOLE_POINT: (f) => `${f.name}: the first copy was never complete; this disk is of no use`,
+  ARCHIVE_ONE_WRITER: (f) => `${f.url}: good for one writer only (not honoured: ${f.missing})`,
+  ARCHIVE_UNSAFE: (f) => `${f.url}: unfit for an archive (not honoured: ${f.missing})`,
   STATUS_TIMEOUT: (f) => `hastd has not answered for ${f.seconds} seconds`,
   STOP_TIMEOUT: (f) => `hastd (pid ${f.pid}) still runs after ${f.seconds} seconds`,
 });

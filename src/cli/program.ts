@@ -2,6 +2,7 @@
 // Exit statuses are sysexits (control/exit-status.ts); the wrong use of the command line is 64.
 import { Command, CommanderError } from 'commander';
 import { EXIT } from '../control/exit-status.js';
+import { addArchiveCommands } from './archive-commands.js';
 import { addCompletionCommand } from './completion.js';
 import { addDaemonCommands } from './daemon-commands.js';
 import { CliError } from './fault.js';
@@ -40,6 +41,7 @@ export async function runHastctl(
   addRoundCommands(program, run);
   addTargetCommands(program, run);
   addLocalCommands(program, run);
+  addArchiveCommands(program, run);
   addDaemonCommands(program, run);
   addCompletionCommand(program, run);
   try {

@@ -10,6 +10,7 @@ import type { NotesAnswer, PointStatus, StatusAnswer } from '../control/api.js';
 import { type ControlClient, RemoteError } from '../control/client.js';
 import { errorBody, jsonText } from '../control/error-body.js';
 import { exitStatusOf } from '../control/exit-status.js';
+import type { Probe } from '../store/probe.js';
 import { CliError } from './fault.js';
 
 /** How long --check and --watch wait for an answer: less than a monitoring system waits. */
@@ -21,6 +22,15 @@ export interface GlobalOptions {
   readonly json: boolean;
   /** Times -d was given. */
   readonly debug: number;
+}
+
+/** How a store is reached; null: as the usual places say. */
+export interface StoreRequest {
+  readonly url: string;
+  readonly endpoint: string | null;
+  readonly region: string | null;
+  readonly checksums: 'supported' | 'required';
+  readonly storageClass: string | null;
 }
 
 /** Arguments of `createResource` (care), without the files it works on. */
@@ -76,6 +86,8 @@ export interface CliMachinery {
   readonly createSecret: (path: string) => Promise<void>;
   /** Errors SECRET_UNREADABLE, SECRET_EXPOSED, SECRET_MALFORMED. */
   readonly checkSecret: (path: string) => Promise<void>;
+  /** Tries out what a store honours. Errors STORE_URL, STORE_NO_BUCKET; all else is a finding. */
+  readonly probeStore: (request: StoreRequest) => Promise<Probe>;
   /** True while a process of this machine lives. */
   readonly alive: (pid: number) => boolean;
 }

@@ -56,6 +56,13 @@ export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   ROUND_NOT_COMMITTED: EXIT.roundFailed,
   VERIFY_DIFFERS: EXIT.differs,
   NO_WHOLE_POINT: EXIT.invalid,
+  ARCHIVE_ONE_WRITER: EXIT.invalid,
+  ARCHIVE_UNSAFE: EXIT.differs,
+  STORE_URL: EXIT.data,
+  STORE_MISSING: EXIT.differs,
+  STORE_SHORT: EXIT.differs,
+  STORE_DENIED: EXIT.invalid,
+  STORE_UNREACHABLE: EXIT.tryLater,
   STATUS_TIMEOUT: EXIT.lostDaemon,
   STOP_TIMEOUT: EXIT.tryLater,
   ROLE_WAS_PRIMARY: EXIT.invalid,
@@ -87,6 +94,7 @@ export const STATUS_OF_FAMILY: readonly (readonly [string, number])[] = [
   ['DEVICE_', EXIT.noInput],
   ['SECRET_', EXIT.noInput],
   ['FILE_', EXIT.io],
+  ['STORE_', EXIT.io],
   ['CREATE_', EXIT.data],
 ];
 

@@ -64,6 +64,7 @@ function world(api: FakeApi, changes: Partial<CliMachinery> = {}) {
     recoverOffline: async () => ({ notes: [], point: null, path: '/srv/h/b.img' }),
     createSecret: async () => {},
     checkSecret: async () => {},
+    probeStore: async () => assert.fail('no store is tried out'),
     alive: () => false,
     ...changes,
   };

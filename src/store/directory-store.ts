@@ -1,0 +1,276 @@
+// Objects as files of a directory: a mounted disk, a share. Guarantees of store.ts, also through a
+// power failure: an object is written beside, synced, linked or renamed to its name, and the
+// directories are synced. 'create' is link(2), which makes a name once; a file system without links
+// (FAT) looks first and renames then, so that only one program may write there.
+// The directory itself is never created: it may be the place of a disk that is not mounted.
+// What a crash leaves are files of `.unfinished`, which nobody reads; old ones are removed.
+import { randomUUID } from 'node:crypto';
+import { link, mkdir, open, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { codeOf } from '../base/errors.js';
+import {
+  checkKey,
+  newStoreCounts,
+  type ObjectFacts,
+  type ObjectStore,
+  type PutHow,
+  type StoreCounts,
+  StoreError,
+} from './store.js';
+
+const TEMPORARY = '.unfinished';
+const TEMPORARY_AGE_MS_MAX = 24 * 3600_000;
+const FILE_MODE = 0o600;
+const DIRECTORY_MODE = 0o700;
+/** A directory may be removed as empty by another `remove` between its making and its use. */
+const TRIES_MAX = 5;
+const NO_LINKS = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK']);
+const FOR_NOW = new Set(['EAGAIN', 'EBUSY', 'EINTR', 'EMFILE', 'ENFILE', 'ENOSPC', 'EDQUOT']);
+
+/** Opens the directory; error STORE_NO_BUCKET when it is not there. `nowMs`: by the wall clock. */
+export async function openDirectoryStore(path: string, nowMs: number): Promise<ObjectStore> {
+  const store = new DirectoryStore(path);
+  await store.begin(nowMs);
+  return store;
+}
+
+class DirectoryStore implements ObjectStore {
+  readonly url: string;
+  readonly counts: StoreCounts = newStoreCounts();
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.url = `file://${path}`;
+  }
+
+  async begin(nowMs: number): Promise<void> {
+    const found = await stat(this.#path).catch((error: unknown) => error);
+    if (found instanceof Error || !(found as { isDirectory(): boolean }).isDirectory()) {
+      const text = found instanceof Error ? (codeOf(found) ?? 'not there') : 'not a directory';
+      throw new StoreError({ code: 'STORE_NO_BUCKET', url: this.url, text });
+    }
+    const place = join(this.#path, TEMPORARY);
+    for (const name of await readdir(place).catch(() => [])) {
+      const path = join(place, name);
+      const facts = await stat(path).catch(() => null);
+      if (facts !== null && nowMs - facts.mtimeMs > TEMPORARY_AGE_MS_MAX) {
+        await unlink(path).catch(() => undefined);
+      }
+    }
+  }
+
+  async put(key: string, bytes: Uint8Array, how: PutHow): Promise<'stored' | 'exists'> {
+    checkKey(key);
+    this.counts.put += 1;
+    this.counts.upBytes += bytes.length;
+    return this.#step('put', key, async () => {
+      const path = join(this.#path, key);
+      if (how === 'create' && (await isThere(path))) return 'exists';
+      const temporary = join(this.#path, TEMPORARY, randomUUID());
+      await this.#directory(dirname(temporary));
+      await writeSynced(temporary, bytes);
+      try {
+        return await this.#name(temporary, path, how);
+      } finally {
+        await unlink(temporary).catch(() => undefined);
+      }
+    });
+  }
+
+  async read(key: string, offset: number, length: number): Promise<Uint8Array> {
+    checkKey(key);
+    this.counts.get += 1;
+    const bytes = await this.#step('get', key, () =>
+      readRange(join(this.#path, key), offset, length),
+    );
+    if (bytes === null) throw new StoreError({ code: 'STORE_MISSING', url: this.url, key });
+    this.counts.downBytes += bytes.length;
+    if (bytes.length === length) return bytes;
+    const [wanted, got] = [length, bytes.length];
+    throw new StoreError({ code: 'STORE_SHORT', url: this.url, key, offset, wanted, got });
+  }
+
+  async readWhole(key: string, bytesMax: number): Promise<Uint8Array | null> {
+    checkKey(key);
+    this.counts.get += 1;
+    const size = await this.#step('get', key, () => sizeOf(join(this.#path, key)));
+    if (size === null) return null;
+    if (size > bytesMax) {
+      const facts = { url: this.url, key, bytes: size, bytesMax };
+      throw new StoreError({ code: 'STORE_TOO_LARGE', ...facts });
+    }
+    const bytes = await this.#step('get', key, () => readRange(join(this.#path, key), 0, size));
+    this.counts.downBytes += bytes?.length ?? 0;
+    return bytes;
+  }
+
+  async head(key: string): Promise<ObjectFacts | null> {
+    checkKey(key);
+    this.counts.head += 1;
+    return this.#step('head', key, () => factsOf(join(this.#path, key), key));
+  }
+
+  async *list(prefix: string): AsyncIterable<ObjectFacts> {
+    this.counts.list += 1;
+    yield* this.#under('', prefix);
+  }
+
+  async remove(keys: readonly string[]): Promise<void> {
+    for (const key of keys) {
+      checkKey(key);
+      this.counts.remove += 1;
+      await this.#step('remove', key, async () => {
+        await unlink(join(this.#path, key)).catch(unlessMissing);
+        for (let up = dirname(key); up !== '.'; up = dirname(up)) {
+          // Not empty, or another one was faster.
+          if (!(await rmdir(join(this.#path, up)).then(always, never))) break;
+        }
+      });
+    }
+  }
+
+  async close(): Promise<void> {
+    // Where nothing is under way, nothing stays.
+    await rmdir(join(this.#path, TEMPORARY)).catch(() => undefined);
+  }
+
+  async *#under(folder: string, prefix: string): AsyncIterable<ObjectFacts> {
+    const place = join(this.#path, folder);
+    const names = await this.#step('list', folder || '.', () =>
+      readdir(place).catch(unlessMissing),
+    );
+    const entries: { key: string; isFolder: boolean }[] = [];
+    for (const name of names ?? []) {
+      const key = folder === '' ? name : `${folder}/${name}`;
+      if (name === TEMPORARY || !(key.startsWith(prefix) || prefix.startsWith(`${key}/`))) continue;
+      const facts = await stat(join(this.#path, key)).catch(() => null);
+      if (facts !== null) entries.push({ key, isFolder: facts.isDirectory() });
+    }
+    // As S3 orders keys: `a-b` before `a/c`.
+    const order = ({ key, isFolder }: { key: string; isFolder: boolean }): string =>
+      isFolder ? `${key}/` : key;
+    entries.sort((one, other) => (order(one) < order(other) ? -1 : 1));
+    for (const { key, isFolder } of entries) {
+      if (isFolder) yield* this.#under(key, prefix);
+      else {
+        const facts = await factsOf(join(this.#path, key), key);
+        if (facts !== null && key.startsWith(prefix)) yield facts;
+      }
+    }
+  }
+
+  /** Gives a synced file its name, durably. */
+  async #name(temporary: string, path: string, how: PutHow): Promise<'stored' | 'exists'> {
+    for (let tries = 1; ; tries += 1) {
+      await this.#directory(dirname(path));
+      try {
+        if (how === 'create') {
+          if (!(await linkOnce(temporary, path))) return 'exists';
+        } else await rename(temporary, path);
+        await syncDirectory(dirname(path));
+        return 'stored';
+      } catch (error) {
+        if (codeOf(error) !== 'ENOENT' || tries === TRIES_MAX) throw error;
+      }
+    }
+  }
+
+  /** Makes a directory below the top one, durably. */
+  async #directory(path: string): Promise<void> {
+    if (path === this.#path || (await isThere(path))) return;
+    await this.#directory(dirname(path));
+    await mkdir(path, { mode: DIRECTORY_MODE }).catch((error: unknown) => {
+      if (codeOf(error) !== 'EEXIST') throw error;
+    });
+    await syncDirectory(dirname(path));
+  }
+
+  async #step<T>(operation: string, key: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (cause) {
+      if (cause instanceof StoreError) throw cause;
+      const errno = codeOf(cause) ?? 'EIO';
+      const facts = { url: this.url, operation, key, text: errno };
+      if (errno === 'EACCES' || errno === 'EROFS' || errno === 'EPERM') {
+        throw new StoreError({ code: 'STORE_DENIED', ...facts }, { cause });
+      }
+      const code = FOR_NOW.has(errno) ? 'STORE_UNREACHABLE' : 'STORE_FAILED';
+      throw new StoreError({ code, ...facts }, { cause });
+    }
+  }
+}
+
+const always = (): boolean => true;
+const never = (): boolean => false;
+
+function unlessMissing(error: unknown): null {
+  if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return null;
+  throw error;
+}
+
+const isThere = async (path: string): Promise<boolean> =>
+  (await stat(path).catch(unlessMissing)) !== null;
+
+async function sizeOf(path: string): Promise<number | null> {
+  const facts = await stat(path).catch(unlessMissing);
+  return facts?.isFile() ? facts.size : null;
+}
+
+async function factsOf(path: string, key: string): Promise<ObjectFacts | null> {
+  const facts = await stat(path).catch(unlessMissing);
+  if (!facts?.isFile()) return null;
+  return { key, bytes: facts.size, timeMs: Math.floor(facts.mtimeMs), storageClass: null };
+}
+
+/** False: the name is taken. */
+async function linkOnce(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    if (!NO_LINKS.has(codeOf(error) ?? '')) throw error;
+  }
+  if (await isThere(to)) return false;
+  await rename(from, to);
+  return true;
+}
+
+async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
+  const handle = await open(path, 'wx', FILE_MODE);
+  try {
+    await handle.writeFile(bytes);
+    await handle.datasync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Fewer bytes at the end of the file; null: there is none. */
+async function readRange(path: string, offset: number, length: number): Promise<Uint8Array | null> {
+  const handle = await open(path, 'r').catch(unlessMissing);
+  if (handle === null) return null;
+  try {
+    const bytes = new Uint8Array(length);
+    let done = 0;
+    while (done < length) {
+      const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
+      if (bytesRead === 0) break;
+      done += bytesRead;
+    }
+    return bytes.subarray(0, done);
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,283 @@
+// Objects in an S3 bucket (AWS, Ceph RGW, and what speaks the same), below a prefix. Guarantees of
+// store.ts where the server keeps them; what a server really honours says probe.ts. The SDK is
+// loaded when the first store is opened. Its standard retries answer SlowDown, 5xx and lost
+// connections; a body that breaks off in the middle is asked for again here.
+// Differences of servers that this file knows (others are refused by probe.ts):
+// - 409 for a conditional PUT: two at the same time; asked again.
+// - 500 for a lost race (RGW): repeated by the SDK, then 412.
+import { setMaxListeners } from 'node:events';
+import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3';
+import { assert, present } from '../base/assert.js';
+import type { Clock } from '../base/clock.js';
+import { type RequestFacts, s3Fault, statusOf } from './s3-fault.js';
+import type { Pace } from './s3-handler.js';
+import {
+  checkKey,
+  isStoreTransient,
+  newStoreCounts,
+  type ObjectFacts,
+  type ObjectStore,
+  type PutHow,
+  type StoreCounts,
+  StoreError,
+} from './store.js';
+import type { StoreUrl } from './url.js';
+
+export interface S3Options {
+  readonly url: StoreUrl & { readonly kind: 's3' };
+  /** Null: AWS. */
+  readonly endpoint: string | null;
+  /** Null: of the usual AWS places, else REGION_DEFAULT. */
+  readonly region: string | null;
+  /** 'supported': the SDK adds and checks CRC32 where it can; 'required': only where it must, for
+   * servers that do not know them. */
+  readonly checksums: 'supported' | 'required';
+  readonly pace: Pace | null;
+  /** Null: of the usual AWS places. Tests hand them in. */
+  readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string } | null;
+}
+
+export const REGION_DEFAULT = 'us-east-1';
+const ATTEMPTS_MAX = 6;
+/** Of what the SDK does not repeat: a body that breaks off, a 409. */
+const TRIES_MAX = 4;
+const TRY_AGAIN_MS = 200;
+const REMOVE_KEYS_MAX = 1000;
+
+type Sdk = typeof import('@aws-sdk/client-s3');
+
+export async function openS3Store(options: S3Options, clock: Clock): Promise<ObjectStore> {
+  // Its words about Node's version are for us, who pin it, and not for an operator.
+  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
+  const [sdk, { CountingHandler }] = await Promise.all([
+    import('@aws-sdk/client-s3'),
+    import('./s3-handler.js'),
+  ]);
+  const { endpoint, region, checksums, credentials = null } = options;
+  const counts = newStoreCounts();
+  const when = checksums === 'required' ? 'WHEN_REQUIRED' : 'WHEN_SUPPORTED';
+  const config: S3ClientConfig = {
+    maxAttempts: ATTEMPTS_MAX,
+    retryMode: 'standard',
+    requestChecksumCalculation: when,
+    // Every byte is checked against digests of our own.
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    requestHandler: new CountingHandler(counts, options.pace),
+    ...(endpoint === null ? {} : { endpoint, forcePathStyle: true }),
+    ...(region === null ? {} : { region }),
+    ...(region === null && endpoint !== null ? { region: REGION_DEFAULT } : {}),
+    ...(credentials === null ? {} : { credentials }),
+  };
+  return new S3Store(sdk, new sdk.S3Client(config), options.url, counts, clock);
+}
+
+class S3Store implements ObjectStore {
+  readonly url: string;
+  readonly counts: StoreCounts;
+  readonly #sdk: Sdk;
+  readonly #client: S3Client;
+  readonly #bucket: string;
+  readonly #prefix: string;
+  readonly #clock: Clock;
+  readonly #stop = new AbortController();
+
+  constructor(
+    sdk: Sdk,
+    client: S3Client,
+    place: StoreUrl & { readonly kind: 's3' },
+    counts: StoreCounts,
+    clock: Clock,
+  ) {
+    this.#sdk = sdk;
+    this.#client = client;
+    this.url = place.url;
+    this.#bucket = place.bucket;
+    this.#prefix = place.prefix === '' ? '' : `${place.prefix}/`;
+    this.counts = counts;
+    this.#clock = clock;
+    // As many requests as there are listen to it.
+    setMaxListeners(0, this.#stop.signal);
+  }
+
+  put(
+    key: string,
+    bytes: Uint8Array,
+    how: PutHow,
+    storageClass?: string,
+  ): Promise<'stored' | 'exists'> {
+    const { PutObjectCommand } = this.#sdk;
+    const input = {
+      ...this.#object(key),
+      Body: bytes,
+      ContentLength: bytes.length,
+      ...(how === 'create' ? { IfNoneMatch: '*' } : {}),
+      ...(storageClass === undefined ? {} : { StorageClass: storageClass as 'STANDARD' }),
+    };
+    return this.#tries({ operation: 'put', key }, async () => {
+      try {
+        await this.#client.send(new PutObjectCommand(input), this.#sending());
+        return 'stored';
+      } catch (error) {
+        if (how === 'create' && statusOf(error) === 412) return 'exists';
+        throw error;
+      }
+    });
+  }
+
+  async read(key: string, offset: number, length: number): Promise<Uint8Array> {
+    assert(length > 0, 'at least one byte is read');
+    const bytes = await this.#get(key, `bytes=${offset}-${offset + length - 1}`, length);
+    if (bytes === null) throw new StoreError({ code: 'STORE_MISSING', url: this.url, key });
+    if (bytes.length === length) return bytes;
+    const [wanted, got] = [length, bytes.length];
+    throw new StoreError({ code: 'STORE_SHORT', url: this.url, key, offset, wanted, got });
+  }
+
+  readWhole(key: string, bytesMax: number): Promise<Uint8Array | null> {
+    return this.#get(key, null, bytesMax);
+  }
+
+  head(key: string): Promise<ObjectFacts | null> {
+    const { HeadObjectCommand } = this.#sdk;
+    return this.#tries({ operation: 'head', key }, async () => {
+      try {
+        const found = await this.#client.send(
+          new HeadObjectCommand(this.#object(key)),
+          this.#sending(),
+        );
+        return {
+          key,
+          bytes: found.ContentLength ?? 0,
+          timeMs: found.LastModified?.getTime() ?? 0,
+          storageClass: found.StorageClass ?? null,
+        };
+      } catch (error) {
+        if (statusOf(error) === 404) return null;
+        throw error;
+      }
+    });
+  }
+
+  async *list(prefix: string): AsyncIterable<ObjectFacts> {
+    const { ListObjectsV2Command } = this.#sdk;
+    const whole = { Bucket: this.#bucket, Prefix: this.#prefix + prefix };
+    let next: string | undefined;
+    do {
+      const place = next === undefined ? whole : { ...whole, ContinuationToken: next };
+      const page = await this.#tries({ operation: 'list', key: prefix }, () =>
+        this.#client.send(new ListObjectsV2Command(place), this.#sending()),
+      );
+      for (const { Key, Size, LastModified, StorageClass } of page.Contents ?? []) {
+        if (Key === undefined || !Key.startsWith(this.#prefix)) continue;
+        yield {
+          key: Key.slice(this.#prefix.length),
+          bytes: Size ?? 0,
+          timeMs: LastModified?.getTime() ?? 0,
+          storageClass: StorageClass ?? null,
+        };
+      }
+      next = page.IsTruncated ? page.NextContinuationToken : undefined;
+    } while (next !== undefined);
+  }
+
+  async remove(keys: readonly string[]): Promise<void> {
+    const { DeleteObjectsCommand } = this.#sdk;
+    for (let at = 0; at < keys.length; at += REMOVE_KEYS_MAX) {
+      const some = keys.slice(at, at + REMOVE_KEYS_MAX);
+      const Objects = some.map((key) => ({ Key: this.#object(key).Key }));
+      const command = { Bucket: this.#bucket, Delete: { Objects, Quiet: true } };
+      const facts = { operation: 'remove', key: present(some[0], 'a part has keys') };
+      const { Errors = [] } = await this.#tries(facts, () =>
+        this.#client.send(new DeleteObjectsCommand(command), this.#sending()),
+      );
+      const [first] = Errors.filter(({ Code }) => Code !== 'NoSuchKey');
+      if (first === undefined) continue;
+      const text = `${first.Code ?? 'Error'}: ${first.Message ?? ''} (${first.Key ?? ''})`;
+      throw new StoreError({ code: 'STORE_FAILED', url: this.url, ...facts, text });
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    this.#client.destroy();
+  }
+
+  /** At most `bytesMax`; null: there is no such object. */
+  #get(key: string, range: string | null, bytesMax: number): Promise<Uint8Array | null> {
+    const { GetObjectCommand } = this.#sdk;
+    const input = { ...this.#object(key), ...(range === null ? {} : { Range: range }) };
+    return this.#tries({ operation: 'get', key }, async () => {
+      try {
+        const { Body, ContentLength } = await this.#client.send(
+          new GetObjectCommand(input),
+          this.#sending(),
+        );
+        const body = present(Body, 'a GET answers with a body') as AsyncIterable<Uint8Array> & {
+          destroy(): void;
+        };
+        if (ContentLength === undefined || ContentLength <= bytesMax) {
+          return await this.#received(body, ContentLength ?? null, bytesMax, key);
+        }
+        body.destroy();
+        const facts = { url: this.url, key, bytes: ContentLength, bytesMax };
+        throw new StoreError({ code: 'STORE_TOO_LARGE', ...facts });
+      } catch (error) {
+        if (statusOf(error) === 404 && errorName(error) !== 'NoSuchBucket') return null;
+        if (statusOf(error) === 416) return new Uint8Array(0);
+        throw error;
+      }
+    });
+  }
+
+  /** A body that ends before its length broke off: it is asked for again. */
+  async #received(
+    body: AsyncIterable<Uint8Array> & { destroy(): void },
+    length: number | null,
+    bytesMax: number,
+    key: string,
+  ): Promise<Uint8Array> {
+    const pieces: Uint8Array[] = [];
+    let got = 0;
+    for await (const piece of body) {
+      pieces.push(piece);
+      got += piece.length;
+      this.counts.downBytes += piece.length;
+      if (got <= bytesMax) continue;
+      body.destroy();
+      throw new StoreError({ code: 'STORE_TOO_LARGE', url: this.url, key, bytes: got, bytesMax });
+    }
+    if (length !== null && got !== length) {
+      const text = `its answer broke off after ${got} of ${length} bytes`;
+      const facts = { url: this.url, operation: 'get', key, text };
+      throw new StoreError({ code: 'STORE_UNREACHABLE', ...facts });
+    }
+    return Buffer.concat(pieces, got);
+  }
+
+  #object(key: string): { readonly Bucket: string; readonly Key: string } {
+    checkKey(key);
+    return { Bucket: this.#bucket, Key: this.#prefix + key };
+  }
+
+  #sending = (): { readonly abortSignal: AbortSignal } => ({ abortSignal: this.#stop.signal });
+
+  /** What may be better in a moment is tried again. */
+  async #tries<T>(facts: RequestFacts, work: () => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await work();
+      } catch (cause) {
+        const error = cause instanceof StoreError ? cause : s3Fault(this.url, facts, cause);
+        const again = isStoreTransient(error.fault) && mayRepeat(cause);
+        if (!again || tries === TRIES_MAX || this.#stop.signal.aborted) throw error;
+        await this.#clock.sleep(tries * TRY_AGAIN_MS, this.#stop.signal);
+      }
+    }
+  }
+}
+
+const errorName = (error: unknown): string => (error instanceof Error ? error.name : '');
+
+/** The SDK has tried others as often as it makes sense. */
+const mayRepeat = (cause: unknown): boolean =>
+  cause instanceof StoreError || statusOf(cause) === 409 || statusOf(cause) === null;
