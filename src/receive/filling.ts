@@ -18,6 +18,7 @@ export class Filling {
   readonly #replica: Receiving;
   readonly #begin: Begin;
   readonly #index = indexAccumulator();
+  #undecided = false;
 
   constructor(replica: Receiving, begin: Begin) {
     this.#replica = replica;
@@ -26,6 +27,11 @@ export class Filling {
 
   get frames(): number {
     return this.#index.frames;
+  }
+
+  /** The state began to say that the point is made, and is not known to be durable. */
+  get undecided(): boolean {
+    return this.#undecided;
   }
 
   /** Verifies (C2), writes and records one frame. */
@@ -58,6 +64,7 @@ export class Filling {
     await device.sync();
     await table.finishChange(this.#begin.to);
     const fingerprint = await parts.fingerprints.now();
+    this.#undecided = true;
     await parts.resourceFile.update((state) => {
       const header = {
         kind: 'round' as const,
@@ -74,6 +81,7 @@ export class Filling {
       const next = pointApplied(known, header, { blockBytes: state.sizeBytes });
       return { ...next, replica: { ...next.replica, fingerprint } };
     });
+    this.#undecided = false;
     return { outcome: 'committed' };
   }
 }

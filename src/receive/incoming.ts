@@ -74,7 +74,7 @@ export class Incoming {
 
   /** The commit broke off where nobody can tell what became of it. */
   get undecided(): boolean {
-    return this.#stage?.undecided ?? false;
+    return this.#stage?.undecided ?? this.#filling?.undecided ?? false;
   }
 
   is(round: Uint8Array): boolean {

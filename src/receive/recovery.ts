@@ -61,6 +61,8 @@ export async function recoverCommitted(replica: Recovering): Promise<boolean> {
       continue;
     }
     log.info('finishing the apply of a committed point', { number: header.to.number });
+    // A process that died may have renamed it, and its undo, without making that durable (H26).
+    await files.syncDirectory(replica.directory);
     await replica.ensureSize(header.sizeBytes);
     replica.startApply(header.to, name);
     await replica.applyEnded();

@@ -204,7 +204,8 @@ export class Replica implements Receiving {
     return this.#table;
   }
 
-  /** Step 4 broke off between rename and fsync: a start says what became of the round. */
+  /** Step 4 broke off between rename and fsync, or, of a first copy, between the two copies of the
+   * state: a start says what became of the round. */
   cannotTell(cause: unknown): void {
     const { name: resource } = this.parts.resourceFile.state;
     const fault = { code: 'APPLY_FAILED' as const, resource, text: describeError(cause) };

@@ -100,8 +100,9 @@ async function open(parts: PrimaryParts, opened: Pick<Device, 'close'>[]): Promi
   const found = await openIntent(parts, core, intentPath);
   opened.push(found.handle);
   const belief = found.whole ? await believe(parts) : 'all';
-  // H18: the page cache may hold what the disk does not; what is compared comes from the disk.
-  if (belief === 'all') device.dropCached(0, device.sizeBytes);
+  // H18: the page cache may hold what the disk does not, and a daemon that was killed may not have
+  // got to write that down; what is compared, and sent, comes from the disk.
+  if (belief !== 'exact') device.dropCached(0, device.sizeBytes);
   await recoverDirty(parts, volume, found.intent, belief);
   const dirty = new DirtyKeeper({
     files,

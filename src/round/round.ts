@@ -62,7 +62,9 @@ export async function runRound(
     let sent = await sending.all();
     counts.staged = true;
     done('send');
-    if (!(await hardened)) throw new RoundError({ code: 'ROUND_HARDEN_FAILED', resource: name });
+    // What a guest's fdatasync has failed to write the one after the cut calls clean (H18).
+    const isHard = (await hardened) && !volume.suspect;
+    if (!isHard) throw new RoundError({ code: 'ROUND_HARDEN_FAILED', resource: name });
     if (frozen.failed) throw spillFull(parts);
     done('harden');
     // 6. Ask for commit.
@@ -83,9 +85,10 @@ export async function runRound(
     await parts.table.finishChange(to);
     // 8. Publish.
     await setPoint(parts, to, counts);
-    // 9. Drop.
-    await parts.dirty.drop(parts.slot, frozen);
-    ended = true;
+    // 9. Drop; not once an fdatasync has failed, of whomever: those after it succeed (H18).
+    const isSafe = !volume.suspect;
+    if (isSafe) await parts.dirty.drop(parts.slot, frozen);
+    ended = isSafe;
     done('drop');
     return { point: to, counts, beganMs: frozen.beganMs, endedMs: frozen.endedMs };
   } catch (error) {

@@ -3,6 +3,7 @@
 // H18).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { CHUNK_BYTES } from '../../src/base/units.js';
 import { updateTarget } from '../../src/round/contact.js';
 import { newCounts } from '../../src/round/parts.js';
@@ -33,6 +34,27 @@ test(
     await pair.settle();
     await pair.wholeRound();
     same(pair.replicaNode.bytes(), pair.primaryNode.bytes(), 'what the medium has');
+  },
+);
+
+test(
+  "a guest's fdatasync fails between the cut and the commit: the round is none (H18)",
+  LIMIT,
+  async () => {
+    const pair = await ready(17);
+    const before = pair.replicaNode.replica.point;
+    await pair.guest.some(pair.primaryNode.disk, 3);
+    pair.during = async (call) => {
+      if (call !== 'begin') return;
+      pair.during = null;
+      // The round's own is over by then: it has nothing to say of this one.
+      for (let turns = 0; turns < 20; turns += 1) await turn();
+      pair.senderWorld.failNext({ operation: 'sync', path: DISK }, 'EIO');
+      await assert.rejects(pair.primaryNode.disk.flush());
+    };
+    await assert.rejects(pair.round(), coded('ROUND_HARDEN_FAILED'));
+    assert.deepEqual(pair.replicaNode.replica.point, before);
+    assert.ok(pair.primaryNode.primary.volume.dirtyBytes(0) > 0);
   },
 );
 

@@ -2,12 +2,14 @@
 // of operators, faults. Each act has a number of its own to draw from, so that a run from which
 // acts were left out (shrink.ts) does the others as before. Times are milliseconds.
 import type { Random } from '../../src/base/random.js';
+import type { Role } from '../../src/control/api.js';
 import type { Corruption } from './network.js';
 
 export type Loss = 'none' | 'all' | 'seeded' | 'one';
 
 export type Act = { readonly seed: number; readonly gapMs: number } & (
   | { readonly kind: 'guest'; readonly requests: number }
+  | { readonly kind: 'revert' }
   | { readonly kind: 'sync'; readonly wait: 'applied' | 'commit' | null }
   | { readonly kind: 'order'; readonly what: 'fire' | 'pause' | 'resume' | 'cancel' | 'verify' }
   | { readonly kind: 'rate'; readonly bits: number | null }
@@ -36,9 +38,10 @@ export type Act = { readonly seed: number; readonly gapMs: number } & (
   | { readonly kind: 'clock'; readonly host: number; readonly ms: number }
   | { readonly kind: 'touched'; readonly host: number; readonly downMs: number }
   | { readonly kind: 'rot'; readonly host: number; readonly downMs: number }
+  | { readonly kind: 'drift' }
   | { readonly kind: 'set back'; readonly host: number; readonly what: 'state' | 'disk' | 'both' }
   | { readonly kind: 'promote'; readonly host: number; readonly orderly: boolean }
-  | { readonly kind: 'role'; readonly host: number; readonly role: 'init' | 'primary' }
+  | { readonly kind: 'role'; readonly host: number; readonly role: Role }
   | { readonly kind: 'rejoin'; readonly host: number }
   | { readonly kind: 'left out'; readonly host: number; readonly target: number }
   | { readonly kind: 'grow'; readonly sectors: number }
@@ -50,10 +53,12 @@ export type ActKind = Act['kind'];
 /** What a run is about: how often each kind is drawn. */
 export type Profile = Partial<Record<ActKind, number>>;
 
-const CALM: Profile = { guest: 40, sync: 22, order: 4, wait: 4 };
+const CALM: Profile = { guest: 40, revert: 5, sync: 22, order: 4, wait: 4 };
 const CRASHES: Profile = { crash: 22, stop: 4 };
 const NETWORK: Profile = { net: 16, corrupt: 6 };
 const DISKS: Profile = { fail: 8, full: 3, touched: 2, rot: 2, rate: 1 };
+/** Not where a replica may be promoted: its drift is then its disk. */
+const DRIFT: Profile = { drift: 20 };
 const OPERATORS: Profile = {
   promote: 6,
   role: 4,
@@ -65,6 +70,9 @@ const OPERATORS: Profile = {
   rate: 2,
 };
 
+/** Roles that change more often than anybody can follow. */
+const FAILOVERS: Profile = { promote: 14, role: 14, rejoin: 4 };
+
 export const PROFILES: readonly Profile[] = [
   { ...CALM, ...CRASHES },
   { ...CALM, ...NETWORK },
@@ -73,11 +81,24 @@ export const PROFILES: readonly Profile[] = [
   { ...CALM, ...CRASHES, ...OPERATORS },
   { ...CALM, ...NETWORK, ...OPERATORS },
   { ...CALM, ...CRASHES, ...NETWORK, ...DISKS, ...OPERATORS, 'set back': 2 },
+  { ...CALM, ...NETWORK, ...DRIFT },
+  { ...CALM, ...DRIFT },
+  { ...CALM, fail: 8 },
+  { ...CALM, crash: 22, rot: 4 },
+  { ...CALM, ...FAILOVERS },
+  { ...CALM, stop: 3, 'set back': 20 },
 ];
 
+/** Of a wait: also longer than what a primary does every minute. */
+const WAITS = [3000, 20_000, 70_000];
 const GAPS = [0, 1, 5, 20, 100, 500, 3000];
 const DOWNS = [0, 10, 200, 4000, 30_000];
+/** After a machine was down, mostly until it is there again and rounds go on: else all
+ * that follows would meet nobody. */
+const BACK = [1000, 8000, 20_000];
 const CORRUPTIONS: readonly Corruption[] = ['flip', 'twice', 'swapped', 'missing', 'cut short'];
+
+const ROLES: readonly Role[] = ['init', 'primary', 'secondary', 'secondary'];
 
 const SEEDS = 2 ** 31;
 
@@ -93,7 +114,9 @@ export function drawActs(random: Random, profile: Profile, hosts: number, count:
     });
     const seed = random.below(SEEDS);
     const gapMs = oneOf(GAPS, random);
-    return { seed, gapMs, ...drawOne(found?.[0] ?? 'wait', random, hosts, isRotten) } as Act;
+    const act = { seed, gapMs, ...drawOne(found?.[0] ?? 'wait', random, hosts, isRotten) };
+    const isAwaited = 'downMs' in act && random.below(4) > 0;
+    return (isAwaited ? { ...act, gapMs: Number(act.downMs) + oneOf(BACK, random) } : act) as Act;
   });
 }
 
@@ -131,7 +154,7 @@ function drawOne(kind: ActKind, random: Random, hosts: number, isRotten: boolean
       return { kind, how: oneOf(CORRUPTIONS, random) };
     case 'fail': {
       const operation = oneOf(
-        ['sync', 'read', 'write', 'rename', 'syncDirectory'] as const,
+        ['sync', 'sync', 'read', 'write', 'rename', 'syncDirectory'] as const,
         random,
       );
       const on = operation.startsWith('r') && operation !== 'read' ? 'state' : 'disk';
@@ -143,11 +166,11 @@ function drawOne(kind: ActKind, random: Random, hosts: number, isRotten: boolean
     case 'clock':
       return { kind, host, ms: oneOf([-7_200_000, -1000, 1000, 86_400_000], random) };
     case 'set back':
-      return { kind, host, what: oneOf(['state', 'disk', 'both'] as const, random) };
+      return { kind, host, what: oneOf(['state', 'disk', 'both', 'both'] as const, random) };
     case 'promote':
       return { kind, host, orderly: random.below(2) === 0 };
     case 'role':
-      return { kind, host, role: oneOf(['init', 'primary', 'primary'] as const, random) };
+      return { kind, host, role: oneOf(ROLES, random) };
     case 'rejoin':
       return { kind, host };
     case 'left out':
@@ -155,6 +178,9 @@ function drawOne(kind: ActKind, random: Random, hosts: number, isRotten: boolean
     case 'grow':
       return { kind, sectors: 1 + random.below(300) };
     case 'wait':
+      return { kind, gapMs: oneOf(WAITS, random) };
+    case 'drift':
+    case 'revert':
       return { kind };
   }
 }

@@ -30,6 +30,8 @@ export interface Around {
   readonly log: Log;
   /** Just before `device` changes in the range; `guest`: by a data thread. */
   readonly changes: (daemon: Daemon, guest: boolean, offset: number, length: number) => void;
+  /** Just before a range of the disk is read for a target: by a pass, a round, or settle. */
+  readonly reads: (daemon: Daemon, offset: number, length: number) => void;
   /** A role was taken; of a primary before any guest is there. */
   readonly taken: (daemon: Daemon) => Promise<void> | void;
 }
@@ -258,6 +260,12 @@ export class Daemon {
         if (typeof value !== 'function') return value;
         if (name === 'reserved') return reservedOf(real, tell);
         const bound: (...args: unknown[]) => unknown = value.bind(real);
+        if (name === 'readAside') {
+          return (offset: number, into: Uint8Array) => {
+            this.#around.reads(this, offset, into.length);
+            return bound(offset, into);
+          };
+        }
         if (!CHANGES.has(name)) return bound;
         return (offset: number, what: number | Uint8Array, ...more: unknown[]) => {
           tell(offset, typeof what === 'number' ? what : what.length);

@@ -2,6 +2,7 @@
 // some whose write sections run as generators with other work between any two accesses to
 // shared state (DESIGN.md §5), which real threads do to each other all the time.
 
+import { assert } from '../../src/base/assert.js';
 import type { FileHandle, Files } from '../../src/base/files.js';
 import type { Random } from '../../src/base/random.js';
 import { isPromise, Mutex } from '../../src/base/sync.js';
@@ -82,9 +83,12 @@ export class GuestDisks {
     for (let thread = 0; thread < THREADS; thread += 1) {
       const device = parts.device();
       devices.push(device);
-      const intent = await open(volume.intentPath);
-      const spills: Spill[] = [];
-      for (const path of volume.spillPaths) spills.push(fileSpill(await open(path)));
+      // Threads open them beside each other, and beside what the round thread begins with.
+      const [intent, ...kept] = await Promise.all(
+        [volume.intentPath, ...volume.spillPaths].map(open),
+      );
+      assert(intent !== undefined, 'the first one is the intent map');
+      const spills: Spill[] = kept.map(fileSpill);
       const core = new Core(memory, thread);
       const writing = {
         device,

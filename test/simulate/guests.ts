@@ -14,21 +14,36 @@ export class Guests {
   #writes = 1000;
   requests = 0;
 
-  /** `count` requests, one after another. `older`: content that some of them put back. */
+  /** `count` requests, one after another. `older`: content that some of them put back; `near`: what
+   * they begin in. */
   async some(
     guests: GuestDisks,
     view: Sectors,
     count: number,
     random: Random,
     older: readonly Uint8Array[],
+    near: Range | null = null,
   ): Promise<void> {
     for (let done = 0; done < count && guests.open; done += 1) {
-      try {
-        await guests.request(() => this.#one(guests, view, random, older));
-      } catch (error) {
-        if (error instanceof WorldStopped) return;
-        if (!(error instanceof DiskError)) throw error;
-      }
+      const end = await requested(guests, () => this.#one(guests, view, random, older, near));
+      if (end === 'gone') return;
+    }
+  }
+
+  /** Puts back all of an older content of the disk, chunk by chunk, as a guest does that goes back
+   * to a snapshot of its own (H7: A-B-A, in whole chunks). */
+  async revert(
+    guests: GuestDisks,
+    view: Sectors,
+    image: Uint8Array,
+    random: Random,
+  ): Promise<void> {
+    const end = Math.min(image.length, view.sizeBytes);
+    for (let at = 0; at < end && guests.open; at += CHUNK_BYTES) {
+      const bytes = image.slice(at, Math.min(at + CHUNK_BYTES, end));
+      this.requests += 1;
+      const put = (): Promise<void> => this.#write(guests, view, at, bytes, random);
+      if ((await requested(guests, put)) === 'gone') return;
     }
   }
 
@@ -37,18 +52,27 @@ export class Guests {
     view: Sectors,
     random: Random,
     older: readonly Uint8Array[],
+    near: Range | null,
   ): Promise<void> {
     this.requests += 1;
     const kind = random.below(16);
     if (kind === 0) return this.#flush(guests, view, random);
     if (kind === 1) return this.#read(guests, view, random);
-    const range = rangeOf(view.sizeBytes, random);
+    const range = rangeOf(view.sizeBytes, random, near);
     if (kind === 2) return this.#zero(guests, view, range, random);
     if (kind === 3) return this.#trim(guests, view, range, random);
     const image = older[random.below(older.length + 1)];
-    if (kind < 7 && image !== undefined && image.length >= range.offset + range.length) {
+    if (kind < 5 && image !== undefined && image.length >= range.offset + range.length) {
       const bytes = image.slice(range.offset, range.offset + range.length);
       return this.#write(guests, view, range.offset, bytes, random);
+    }
+    const last = older.at(-1);
+    if (kind < 7 && last !== undefined && last.length >= view.sizeBytes) {
+      const { offset, length } = wholeChunk(range.offset, view.sizeBytes);
+      // What it replaces may be on the medium already.
+      if (random.below(2) === 0) await this.#flush(guests, view, random);
+      const bytes = last.slice(offset, offset + length);
+      return this.#write(guests, view, offset, bytes, random);
     }
     this.#writes += 1;
     const bytes = contentOf(range.offset, range.length, this.#writes);
@@ -108,7 +132,18 @@ export class Guests {
   }
 }
 
-interface Range {
+/** 'gone': the machine is. What the disk cannot do the guest is told, and goes on. */
+async function requested(guests: GuestDisks, work: () => Promise<void>): Promise<'done' | 'gone'> {
+  try {
+    await guests.request(work);
+  } catch (error) {
+    if (error instanceof WorldStopped) return 'gone';
+    if (!(error instanceof DiskError)) throw error;
+  }
+  return 'done';
+}
+
+export interface Range {
   readonly offset: number;
   readonly length: number;
 }
@@ -118,8 +153,14 @@ const oneOf = <T>(threads: readonly T[], random: Random): T =>
 
 const diskOf = (guests: GuestDisks, random: Random) => oneOf(guests.disks, random);
 
+/** All of a chunk that is put back makes it what a target has. */
+function wholeChunk(at: number, sizeBytes: number): Range {
+  const offset = Math.floor(at / CHUNK_BYTES) * CHUNK_BYTES;
+  return { offset, length: Math.min(CHUNK_BYTES, sizeBytes - offset) };
+}
+
 /** Whole blocks mostly; sometimes sectors, sometimes up to three chunks, sometimes the end. */
-function rangeOf(sizeBytes: number, random: Random): Range {
+function rangeOf(sizeBytes: number, random: Random, near: Range | null = null): Range {
   const grain = random.below(4) === 0 ? SECTOR_BYTES : BLOCK_BYTES;
   const many = random.below(8) === 0 ? 200 : 40;
   const wanted = grain * (1 + random.below(random.below(4) === 0 ? many : 3));
@@ -127,6 +168,8 @@ function rangeOf(sizeBytes: number, random: Random): Range {
   const hot = Math.min(last, Math.floor(CHUNK_BYTES / grain));
   // Half of all goes to the first chunk: overlaps and overwrites are what hurts.
   const place = random.below(8);
-  const block = place === 0 ? last : random.below((place < 5 ? hot : last) + 1);
+  const anywhere = place === 0 ? last : random.below((place < 5 ? hot : last) + 1);
+  const aimed = near === null ? 0 : near.offset / grain + random.below(near.length / grain);
+  const block = near === null ? anywhere : Math.min(last, Math.floor(aimed));
   return { offset: grain * block, length: Math.min(wanted, sizeBytes - grain * block) };
 }

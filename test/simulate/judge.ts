@@ -18,10 +18,13 @@ import type { Daemon } from './daemon.js';
 import { DISK, type Machine, STATE } from './machine.js';
 import { type Cut, marksCover, same, type Truth } from './truth.js';
 
-/** The replica's raw disk, as long as the resource is. */
-function replicaDisk(world: CrashWorld, replica: Replica): Uint8Array {
-  const { sizeBytes } = replica.parts.resourceFile.state;
-  return (world.peek(DISK) ?? new Uint8Array(0)).subarray(0, sizeBytes);
+/** The replica's raw disk, as long as the resource is, without what nobody knows of (drift.ts). */
+function replicaDisk(truth: Truth, world: CrashWorld, replica: Replica): Uint8Array {
+  const { parts, record } = replica;
+  const { sizeBytes } = parts.resourceFile.state;
+  const disk = (world.peek(DISK) ?? new Uint8Array(0)).subarray(0, sizeBytes);
+  if (record.point === null) return disk;
+  return truth.drifts.without(parts.node, disk, truth.cut(record.point.id, 'a replica has it'));
 }
 
 /** C1, D2: the replica is at rest, at a point, and at none before `last`. */
@@ -41,16 +44,16 @@ export function atPoint(
   if (last !== null && cut.order < last.order) {
     throw new Broken(`C1: ${name}: at point ${cut.number}, behind ${last.number}, acknowledged`);
   }
-  const disk = replicaDisk(world, replica);
+  const disk = replicaDisk(truth, world, replica);
   truth.damaged(cut, chain.at(-1)?.damaged ?? [], disk);
   same(disk, cut.image, `C1: ${name} at point ${cut.number}`);
   truth.judged += 1;
 }
 
 /** Its own table, all of it, is true for its disk. */
-export function tableTrue(world: CrashWorld, name: string, replica: Replica): void {
+export function tableTrue(truth: Truth, world: CrashWorld, name: string, replica: Replica): void {
   if (replica.record.point === null) return;
-  const disk = replicaDisk(world, replica);
+  const disk = replicaDisk(truth, world, replica);
   for (let chunk = 0; chunk < chunkCount(disk.length); chunk += 1) {
     const start = chunk * CHUNK_BYTES;
     const content = disk.subarray(start, start + chunkLength(chunk, disk.length));
@@ -74,6 +77,16 @@ export function primaryTrue(truth: Truth, machine: Machine, daemon: Daemon): voi
     const { image } = truth.cut(point.id, `${machine.name} knows ${target} at it`);
     marksCover(volume, slot, disk, image, machine.untracked, `${machine.name} for ${target}`);
   }
+}
+
+/** C1: who was promoted begins its epoch at a whole point; no guest has written there yet. */
+export function promotedWhole(truth: Truth, machine: Machine, daemon: Daemon): void {
+  const state = daemon.primary?.parts.resourceFile.state;
+  const epoch = state?.epochs.at(-1);
+  if (state === undefined || state.written || epoch === undefined || epoch.parent === null) return;
+  const { image } = truth.cut(epoch.parent, `${machine.name} was promoted at it`);
+  const disk = (machine.diskBytes ?? new Uint8Array(0)).subarray(0, image.length);
+  same(disk, image, `C1: ${machine.name} was promoted`);
 }
 
 /** D1, H6: the same of what is durable of its disk: no bit was dropped before it was flushed. */
@@ -110,14 +123,18 @@ export async function historyTrue(
   mayBeLost: boolean,
   when: 'at work' | 'at rest',
 ): Promise<void> {
-  let disk: Uint8Array = replicaDisk(world, replica).slice();
+  let disk: Uint8Array = replicaDisk(truth, world, replica).slice();
   const undos: string[] = [];
+  let hasRotted = false;
   for (const { point, undo, lost, damaged } of [...replica.record.chain].reverse()) {
     const cut = truth.cut(point.id, `${name} keeps it`);
     if (undo !== null) {
       undos.push(undo);
-      disk = await undone(world, undo, disk);
+      hasRotted ||= truth.rotted.has(`${replica.parts.node} ${STATE}/${undo}`);
+      if (!hasRotted) disk = await undone(world, undo, disk);
     }
+    // Nobody can read it, nor what lies behind it; the names of the files are still looked at.
+    if (hasRotted) continue;
     if (lost.length > 0 && !mayBeLost) {
       throw new Broken(`Q1: ${name}: chunks ${lost} of point ${cut.number} are lost`);
     }

@@ -2,41 +2,43 @@
 // taken, every point that is applied, every crash. What does not hold breaks the run.
 import { describeError } from '../../src/base/errors.js';
 import type { Log } from '../../src/base/log.js';
-import { hex, type Random, seededRandom } from '../../src/base/random.js';
-import { recordOf } from '../../src/round/contact.js';
-import type { Act, Loss } from './acts.js';
+import type { Replica } from '../../src/receive/replica.js';
+import type { Loss } from './acts.js';
 import { Broken } from './broken.js';
 import type { Daemon } from './daemon.js';
-import { atPoint, droppedIsDurable, ofThisEpoch, primaryTrue, tableTrue } from './judge.js';
+import {
+  atPoint,
+  droppedIsDurable,
+  ofThisEpoch,
+  primaryTrue,
+  promotedWhole,
+  tableTrue,
+} from './judge.js';
 import type { Machine } from './machine.js';
-import { begin, guest } from './perform.js';
+import { Moments } from './moments.js';
 import type { Run } from './run.js';
 import { Sectors } from './sectors.js';
 import { type Cut, mayWrite } from './truth.js';
 
-/** Guests that come when a round is reserved, and again when it is cut, and within how long. */
-const GUESTS_AT_CUT_MAX = 4;
-const AT_CUT_MS = [1, 5, 30, 150, 600];
-
-const DISTURBED_ONE_IN = 4;
-const APPLYING_MS_MAX = 30;
-const DISTURBANCES = ['crash', 'stop', 'promote'] as const;
+/** What a primary says when it finds out that a round whose answer it never got was committed. */
+const ADOPTED = 'a round whose answer was lost is committed';
 
 export class Looks {
   readonly #run: Run;
-  /** Rounds that were reserved, or cut. */
-  readonly #moments = new Set<string>();
-  readonly #random: Random;
+  readonly #moments: Moments;
 
   constructor(run: Run) {
     this.#run = run;
-    this.#random = seededRandom(run.setup.seed + 12);
+    this.#moments = new Moments(run);
   }
 
   /** After every event. */
   look(): void {
     if (this.#run.broken !== null) return;
-    for (const machine of this.#run.machines) this.note(machine);
+    for (const machine of this.#run.machines) {
+      this.note(machine);
+      this.#moments.applies(machine);
+    }
   }
 
   /** Before anything else writes its disk. */
@@ -49,44 +51,12 @@ export class Looks {
     const disk = (): Uint8Array =>
       (machine.diskBytes ?? new Uint8Array(0)).subarray(0, state.sizeBytes);
     this.#run.truth.note(volume, rounds, disk);
-    for (const { slot, resourceFile, target } of rounds) {
-      const { proposed } = recordOf(resourceFile, target);
-      if (proposed === null) continue;
-      const isCut = volume.core.slots[slot]?.active ?? false;
-      const moment = `${hex(proposed.point.id)} ${isCut}`;
-      if (this.#moments.has(moment)) continue;
-      this.#moments.add(moment);
-      this.#busy(daemon);
-    }
+    this.#moments.met(daemon);
   }
 
-  /** Guests write when it matters: from just before a cut until its chunks have been read. */
-  #busy(daemon: Daemon): void {
-    const run = this.#run;
-    if (!run.busy) return;
-    for (let left = this.#random.below(GUESTS_AT_CUT_MAX + 1); left > 0; left -= 1) {
-      const random = seededRandom(this.#random.below(2 ** 31));
-      const withinMs = AT_CUT_MS[random.below(AT_CUT_MS.length)] ?? 0;
-      const begun = run.loop.later((random.below(1000) / 1000) * withinMs, daemon.life);
-      run.beside(begun.then(() => guest(run, daemon, 1 + random.below(4), random)));
-    }
-  }
-
-  /** Something happens to a target that has just committed, and applies now: what a run does to
-   * its machines it also does in this moment. */
-  #disturb(target: string): void {
-    const run = this.#run;
-    if (!run.busy || this.#random.below(DISTURBED_ONE_IN) > 0) return;
-    const kinds = new Set(run.setup.acts.map(({ kind }) => kind));
-    const host = run.machines.findIndex(({ name }) => name === target);
-    const [seed, gapMs] = [this.#random.below(2 ** 31), 0];
-    const soonMs = this.#random.below(APPLYING_MS_MAX);
-    const kind = DISTURBANCES[this.#random.below(DISTURBANCES.length)];
-    if (kind === undefined || !kinds.has(kind)) return;
-    const steps = 1 + this.#random.below(40);
-    const act = { kind, seed, gapMs, host, steps, loss: 'seeded', downMs: 10, quiet: false };
-    const whole = { ...act, orderly: false } as unknown as Act;
-    run.loop.at(soonMs, null, () => begin(run, whole));
+  /** A chunk is read for a target. */
+  reads(daemon: Daemon, offset: number, length: number): void {
+    this.#moments.reads(daemon, offset, length);
   }
 
   /** Just before bytes of its disk change. */
@@ -126,6 +96,8 @@ export class Looks {
     const { machine, secondary } = daemon;
     try {
       if (daemon.primary !== null) primaryTrue(this.#run.truth, machine, daemon);
+      const isSound = !this.#run.troubled && !this.#run.rotten;
+      if (isSound) promotedWhole(this.#run.truth, machine, daemon);
       if (secondary === null) return;
       const { replica } = secondary.parts;
       const failed = await replica.idle().then(
@@ -164,15 +136,36 @@ export class Looks {
   }
 
   /** A log whose lines go into the trace, and some of which are moments to look. */
-  logOf(machine: Machine): Log {
+  logOf(machine: Machine, bound: { readonly target?: unknown } = {}): Log {
     const { life } = machine;
     const line = (sentence: string, fields: object = {}): void => {
       if (life.ended) return;
       this.#run.say(`${machine.name} ${sentence} ${JSON.stringify(fields)}`);
       this.#heard(machine, sentence, fields);
     };
-    const log: Log = { debug: () => {}, info: line, warn: line, error: line, child: () => log };
-    return log;
+    const debug = (_: string, { step }: { readonly step?: unknown } = {}): void => {
+      const { target } = bound;
+      // The next step of the ladder asks the target to commit.
+      if (life.ended || step !== 'harden' || typeof target !== 'string') return;
+      this.#moments.commits(machine, target);
+    };
+    const child = (more: object): Log => this.logOf(machine, { ...bound, ...more });
+    return { debug, info: line, warn: line, error: line, child };
+  }
+
+  /** C1: what is committed is applied, or the machine has gone. */
+  #notApplied({ name }: Machine, fields: object): void {
+    if (this.#run.troubled || this.#run.rotten) return;
+    throw new Broken(`C1: ${name} could not apply: ${JSON.stringify(fields)}`);
+  }
+
+  #applied({ world, name }: Machine, replica: Replica): void {
+    const { truth } = this.#run;
+    atPoint(truth, world, name, replica, truth.lastAcknowledged(name));
+    tableTrue(truth, world, name, replica);
+    ofThisEpoch(truth, name, replica);
+    const { point } = replica.record;
+    if (point !== null) truth.drifts.applied(name, truth.cut(point.id, `${name} applied it`));
   }
 
   #heard(machine: Machine, sentence: string, fields: object): void {
@@ -186,17 +179,25 @@ export class Looks {
         const damaged = 'damagedChunks' in fields && fields.damagedChunks !== 0;
         if (damaged && !this.#run.troubled)
           throw new Broken('H21: a damaged point of a whole disk');
-        this.#disturb(cut.target);
+        this.#moments.disturb(cut.target);
         primaryTrue(this.#run.truth, machine, daemon);
         droppedIsDurable(this.#run.truth, machine, daemon);
       }
+      if (sentence === 'what was in doubt is settled') {
+        primaryTrue(this.#run.truth, machine, daemon);
+        droppedIsDurable(this.#run.truth, machine, daemon);
+      }
+      // Its table names no point now, and still has what the target had before (H7).
+      if (sentence === ADOPTED) this.#moments.adopted(daemon);
+      // Nobody writes a spill but those who keep chunks in it, and it does not outlive a daemon.
+      if (sentence === 'round failed' && /kept chunk/.test(JSON.stringify(fields))) {
+        throw new Broken('H16: what a round has kept of a chunk is something else');
+      }
       const { secondary } = daemon;
+      if (sentence === 'a committed point could not be applied') this.#notApplied(machine, fields);
       if (sentence === 'point applied' && secondary !== null) {
         const { replica } = secondary.parts;
-        const last = this.#run.truth.lastAcknowledged(machine.name);
-        atPoint(this.#run.truth, machine.world, machine.name, replica, last);
-        tableTrue(machine.world, machine.name, replica);
-        ofThisEpoch(this.#run.truth, machine.name, replica);
+        this.#applied(machine, replica);
       }
     } catch (error) {
       this.#run.fail(error);

@@ -24,6 +24,8 @@ export const STATE = `${STATEDIR}/${RESOURCE}`;
 export interface Hardware {
   /** Longest time of an operation of its files and its disk, milliseconds. */
   readonly ioMsMax: number;
+  /** ... and of a read of its disk for a target; default: as any other. */
+  readonly asideMsMax?: number;
   /** Nothing about its disk tells that somebody wrote it, as of a block device after a boot. */
   readonly blind: boolean;
   /** Whether reads of its disk find the page cache filled; a seed: as a coin says. */
@@ -89,9 +91,11 @@ export class Machine {
   /** What a crash of this moment leaves, as a machine of its own: this one is not touched. */
   afterCrash(loss: LossClass, random: Random, life: Life): Machine {
     const left = new Machine(this.name, this.#loop, life, null, this.hardware);
-    left.world = this.world.afterCrash(loss, random);
+    // What a dead process wrote is in the page cache: a power failure may still take it.
+    const killed = loss === 'none';
+    left.world = killed ? this.world.afterKill() : this.world.afterCrash(loss, random);
     left.next(life);
-    left.boots = this.boots + (loss === 'none' ? 0 : 1);
+    left.boots = this.boots + (killed ? 0 : 1);
     left.skewMs = this.skewMs;
     left.diskId = this.diskId;
     return left;
@@ -155,6 +159,7 @@ export class Machine {
   /** What a read has found is handed out some time later. */
   #late(device: Device): Device {
     const { life } = this;
+    const { ioMsMax, asideMsMax = ioMsMax } = this.hardware;
     return new Proxy(device, {
       get: (real, name) => {
         const value: unknown = Reflect.get(real, name, real);
@@ -163,7 +168,7 @@ export class Machine {
         if (name !== 'read' && name !== 'readAside') return bound;
         return async (...args: unknown[]) => {
           await bound(...args);
-          await this.#loop.io(life, this.hardware.ioMsMax);
+          await this.#loop.io(life, name === 'read' ? ioMsMax : asideMsMax);
         };
       },
     });

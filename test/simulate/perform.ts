@@ -6,9 +6,12 @@ import { SECTOR_BYTES } from '../../src/base/units.js';
 import { growDisk } from '../crash/nodes.js';
 import type { CrashWorld } from '../world/memory-files.js';
 import type { Act } from './acts.js';
+import { drift } from './behind.js';
 import { type Daemon, LossNotAccepted } from './daemon.js';
+import type { Range } from './guests.js';
 import { Life } from './loop.js';
 import { DISK, type Machine, STATE } from './machine.js';
+import { olderImages, revert } from './revert.js';
 import type { Run } from './run.js';
 
 /** A crash that met no step of the files comes all the same. */
@@ -44,6 +47,8 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
   switch (act.kind) {
     case 'guest':
       return guest(run, oneServing(run, random), act.requests, random);
+    case 'revert':
+      return revert(run, oneServing(run, random), random);
     case 'sync': {
       const daemon = oneServing(run, random);
       return void (await daemon?.primary?.sync(null, { wait: act.wait }));
@@ -81,6 +86,8 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
         await rot(run, run.machine(act.host), random);
         await run.loop.later(act.downMs, null);
       });
+    case 'drift':
+      return drift(run, random);
     case 'set back':
       return setBack(run, act, random);
     case 'promote':
@@ -102,18 +109,18 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
   }
 }
 
-/** `count` requests of one guest of `daemon`, one after another. */
+/** `count` requests of one guest of `daemon`, one after another; `near`: where they begin. */
 export async function guest(
   run: Run,
   daemon: Daemon | null,
   count: number,
   random: Random,
+  near: Range | null = null,
 ): Promise<void> {
   if (daemon === null || !(await daemon.letsIn())) return;
   const { guests, machine } = daemon;
   if (guests === null || machine.view === null) return;
-  const older = [...run.truth.cuts.values()].slice(-3).map(({ image }) => image);
-  await run.guests.some(guests, machine.view, count, random, older);
+  await run.guests.some(guests, machine.view, count, random, olderImages(run), near);
 }
 
 async function order(
@@ -162,6 +169,8 @@ async function touch(run: Run, machine: Machine, random: Random): Promise<void> 
   if (machine.hardware.blind) return;
   run.counts.faults += 1;
   run.rotten = true;
+  // With an fdatasync, and what a dead process had left in the cache is on the disk too.
+  world.settle();
   for (let left = 1 + random.below(3); left > 0; left -= 1) world.flip(DISK, random.below(size));
   machine.view = null;
 }
@@ -172,7 +181,7 @@ async function rot(run: Run, machine: Machine, random: Random): Promise<void> {
   const files = await world.list(STATE);
   // What is half done is rare, and the most delicate.
   const half = files.filter((name) => /^(committed|undo|stage)-/.test(name));
-  const among = half.length > 0 && random.below(2) === 0 ? half : files;
+  const among = half.length > 0 && random.below(4) > 0 ? half : files;
   const path = `${STATE}/${among[random.below(among.length || 1)]}`;
   const size = world.sizeNow(path) ?? 0;
   if (size === 0) return;
@@ -180,6 +189,7 @@ async function rot(run: Run, machine: Machine, random: Random): Promise<void> {
   run.rotten = true;
   run.say(`${machine.name} ROT in ${path}`);
   run.truth.forget(machine.name);
+  run.truth.rotted.add(`${machine.name} ${path}`);
   world.flip(path, random.below(size));
 }
 

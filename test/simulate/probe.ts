@@ -3,11 +3,13 @@
 // are met than a run could survive.
 import type { Log } from '../../src/base/log.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
+import type { Role } from '../../src/control/api.js';
+import { committedName } from '../../src/receive/stage.js';
 import type { Loss } from './acts.js';
 import { Daemon } from './daemon.js';
-import { historyTrue } from './judge.js';
+import { droppedIsDurable, historyTrue } from './judge.js';
 import { Life } from './loop.js';
-import type { Machine } from './machine.js';
+import { type Machine, RESOURCE, STATE } from './machine.js';
 import { SimNetwork } from './network.js';
 import type { Run } from './run.js';
 import { settingsOf } from './setup.js';
@@ -15,8 +17,12 @@ import { settingsOf } from './setup.js';
 /** A copy at one in so many steps, and no more than so many at the same time. */
 const STEPS = 2;
 const AT_ONCE_MAX = 12;
+/** Of so many copies of a replica that has a committed file, in one that file has rotted. */
+const ROTS = 4;
 /** The whole history of one copy in so many. */
 const HISTORIES = 4;
+/** What of one copy in so many was in doubt, of those whose process died. */
+const SETTLED = 3;
 const LOSSES: readonly Loss[] = ['none', 'all', 'seeded', 'seeded', 'one'];
 
 const quiet = (): void => {};
@@ -27,6 +33,14 @@ const SILENT: Log = {
   error: quiet,
   child: () => SILENT,
 };
+
+/** ... also while it is being taken, or left: of that a crash may leave any part. `excused`: its
+ * state may be made anew just then. */
+function roleOf(daemon: Daemon | null, excused: boolean): Role {
+  const role = daemon?.role ?? 'init';
+  if (daemon === null || role !== 'init' || excused) return role;
+  return daemon.replication.node(RESOURCE).file?.state.role ?? 'init';
+}
 
 export class Probes {
   readonly #run: Run;
@@ -53,7 +67,7 @@ export class Probes {
   /** Up to its first wait in the calling step. */
   async #probe(machine: Machine, loss: Loss): Promise<void> {
     const run = this.#run;
-    const role = run.daemonOf(machine)?.role ?? 'init';
+    const role = roleOf(run.daemonOf(machine), run.excused);
     if (role === 'init') return;
     const what = `copy of ${machine.name} at step ${machine.world.steps}, loss ${loss}`;
     const life = new Life();
@@ -65,11 +79,14 @@ export class Probes {
     const disk = copy.diskBytes;
     if (view !== null && disk !== null && role === 'primary') {
       const now = disk.subarray(0, view.sizeBytes);
-      if (loss === 'none') view.checkNow(now, what);
+      // A role that is being taken may have dropped from the cache what a failed sync gave up.
+      const isSettled = run.daemonOf(machine)?.primary !== null || !run.troubled;
+      if (loss === 'none' && isSettled) view.checkNow(now, what);
       else view.checkDurable(now, what);
     }
     run.counts.probes += 1;
     const random = seededRandom(this.#random.below(2 ** 31));
+    const isLost = this.#rots(machine, copy, random);
     const ghost = new Daemon(copy, {
       loop: run.loop,
       random,
@@ -77,12 +94,15 @@ export class Probes {
       settings: settingsOf(run.setup, machine.name, machine.leftOut),
       log: SILENT,
       changes: quiet,
-      taken: (at) => run.looks.judge(at, what, acknowledged),
+      reads: quiet,
+      taken: (at) => run.looks.judge(at, what, isLost ? null : acknowledged),
     });
     try {
       await ghost.replication.start();
-      if (role === 'primary') await ghost.becomePrimary(false);
-      else {
+      if (role === 'primary') {
+        await ghost.becomePrimary(false);
+        if (loss === 'none') await this.#settled(ghost, copy);
+      } else {
         await ghost.order({ role: 'secondary' });
         await this.#history(ghost, copy, what);
       }
@@ -91,6 +111,25 @@ export class Probes {
     }
     life.end();
     copy.world.stop('probed');
+  }
+
+  /** Sometimes the committed file cannot be read any more: its point is lost, and the one before
+   * stands whole (C1). True: it may be so. */
+  #rots(machine: Machine, { world }: Machine, random: Random): boolean {
+    const point = this.#run.daemonOf(machine)?.secondary?.parts.replica.point ?? null;
+    if (point === null || !this.#run.busy) return false;
+    const path = `${STATE}/${committedName(point.id)}`;
+    const size = world.sizeNow(path) ?? 0;
+    if (size === 0 || random.below(ROTS) > 0) return false;
+    world.flip(path, random.below(size));
+    return true;
+  }
+
+  /** D1, sometimes: what was in doubt is compared, and what is not marked then is durable. */
+  async #settled(ghost: Daemon, copy: Machine): Promise<void> {
+    if (this.#random.below(SETTLED) > 0) return;
+    for (const driver of ghost.primary?.parts.drivers ?? []) await driver.exclusive(async () => {});
+    droppedIsDurable(this.#run.truth, copy, ghost);
   }
 
   /** Q1, sometimes: every point that the copy keeps. */

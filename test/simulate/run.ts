@@ -157,6 +157,7 @@ export class Run {
       settings: settingsOf(setup, machine.name, machine.leftOut),
       log: this.looks.logOf(machine),
       changes: (at, guest, offset, length) => this.looks.changes(at, guest, offset, length),
+      reads: (at, offset, length) => this.looks.reads(at, offset, length),
       taken: (at) => this.looks.taken(at),
     });
     this.daemons.set(machine.name, daemon);

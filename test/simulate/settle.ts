@@ -4,6 +4,7 @@
 import { describeError } from '../../src/base/errors.js';
 import { MIB } from '../../src/base/units.js';
 import type { Replica } from '../../src/receive/replica.js';
+import { mendDrift } from './behind.js';
 import { Broken } from './broken.js';
 import type { Daemon } from './daemon.js';
 import { refusalOf } from './daemon.js';
@@ -44,6 +45,7 @@ export async function settleDown(run: Run): Promise<void> {
     why = (await synced(run, primary)) ?? '';
     run.say(`settling, attempt ${attempt}: ${why || 'all is there'}`);
     if (why !== '') continue;
+    await mendDrift(run, primary);
     allTrue(run, primary);
     bounded(run);
     if (last) return historiesTrue(run, primary);
@@ -132,7 +134,7 @@ async function synced(run: Run, daemon: Daemon): Promise<string | null> {
   const { primary } = daemon;
   if (primary === null) return 'the primary is gone';
   await primary.pause(null, false);
-  await primary.setRate(null, null);
+  await primary.setRate(null, 0);
   const outcomes = await primary.sync(null, { wait: 'applied' });
   const bad = outcomes.filter(({ outcome }) => outcome !== 'applied' && outcome !== 'nothing');
   for (const { target } of bad) {
@@ -159,7 +161,7 @@ function allTrue(run: Run, daemon: Daemon): void {
     same(found, wanted, `D1: ${other.name} at the end`);
     const last = run.truth.lastAcknowledged(other.name);
     atPoint(run.truth, other.world, other.name, replica, last);
-    tableTrue(other.world, other.name, replica);
+    tableTrue(run.truth, other.world, other.name, replica);
   }
 }
 

@@ -19,6 +19,8 @@ export interface Setup {
   readonly hardware?: readonly Hardware[];
   /** Of the disk a day. */
   readonly scrubShare?: number;
+  /** Of every target's link; default: as fast as it can. */
+  readonly bitsPerSecond?: number | null;
   /** Guests write around every cut. */
   readonly busy: boolean;
   readonly acts: readonly Act[];
@@ -29,10 +31,12 @@ const ACTS_MAX = 60;
 
 export function drawSetup(seed: number): Setup {
   const random = seededRandom(seed);
-  const hosts = random.below(3) === 0 ? ['a', 'b', 'c'] : ['a', 'b'];
+  const hosts = random.below(5) < 2 ? ['a', 'b', 'c'] : ['a', 'b'];
   const profile = PROFILES[random.below(PROFILES.length)] ?? {};
   // Some have rounds of several frames, of which a part may be staged when something happens.
-  const chunks = 1 + random.below(random.below(8) === 0 ? 40 : 5);
+  const bitsPerSecond = drawRate(seededRandom(seed + 14));
+  const isLarge = random.below(bitsPerSecond === null ? 8 : 2) === 0;
+  const chunks = 1 + random.below(isLarge ? 40 : 5);
   const tail = random.below(3) === 0 ? 0 : SECTOR_BYTES * random.below(64);
   return {
     seed,
@@ -44,6 +48,7 @@ export function drawSetup(seed: number): Setup {
     retain: 1 + random.below(3),
     metaflush: random.below(3) === 0,
     scrubShare: random.below(6) === 0 ? 1 : 0,
+    bitsPerSecond,
     busy: seededRandom(seed + 13).below(3) > 0,
     hardware: hosts.map(() => drawHardware(random)),
     acts: drawActs(random, profile, hosts.length, 10 + random.below(ACTS_MAX - 10)),
@@ -53,8 +58,14 @@ export function drawSetup(seed: number): Setup {
 function drawHardware(random: Random): Hardware {
   const ioMsMax = [2, 2, 20, 200, 600][random.below(5)] ?? 2;
   const cached = (['always', 'never', 1 + random.below(1000)] as const)[random.below(3)] ?? 'never';
-  return { ioMsMax, blind: random.below(4) === 0, cached };
+  // Rounds read a disk that is busy with its guests.
+  const asideMsMax = Math.max(ioMsMax, [0, 0, 300, 3000][random.below(4)] ?? 0);
+  return { ioMsMax, asideMsMax, blind: random.below(4) === 0, cached };
 }
+
+/** On some links a first copy takes minutes. */
+const drawRate = (random: Random): number | null =>
+  random.below(6) > 0 ? null : ([20_000, 200_000][random.below(2)] ?? null);
 
 const TIMEOUT_SECONDS = 5;
 
@@ -76,7 +87,7 @@ export function settingsOf(
         retain: setup.retain,
         compression,
         timeoutSeconds: TIMEOUT_SECONDS,
-        rateBitsPerSecond: null,
+        rateBitsPerSecond: setup.bitsPerSecond ?? null,
         maxLagSeconds: null,
       }),
     );

@@ -5,9 +5,11 @@ import { hex } from '../../src/base/random.js';
 import { BLOCK_BYTES, BLOCKS_PER_CHUNK, CHUNK_BYTES, chunkLength } from '../../src/base/units.js';
 import { recordOf } from '../../src/round/contact.js';
 import type { RoundParts } from '../../src/round/parts.js';
+import type { Slot } from '../../src/volume/core.js';
 import * as M from '../../src/volume/memory.js';
 import type { Volume } from '../../src/volume/volume.js';
 import { Broken } from './broken.js';
+import { Drifts } from './drift.js';
 
 export interface Cut {
   readonly id: string;
@@ -21,10 +23,15 @@ export interface Cut {
   image: Uint8Array;
   /** Somebody has been told that it is committed. */
   acknowledged: boolean;
+  /** Its target was made anew or set back since: who is told of it later is told too late. */
+  forgotten: boolean;
 }
 
 export class Truth {
   readonly cuts = new Map<string, Cut>();
+  readonly drifts = new Drifts();
+  /** Files of which a byte is not what was written: `NODE FILE`. */
+  readonly rotted = new Set<string>();
   /** Comparisons of a whole replica with its cut. */
   judged = 0;
   #order = 0;
@@ -58,6 +65,7 @@ export class Truth {
         order: this.#order,
         image: disk(),
         acknowledged: false,
+        forgotten: false,
       });
     }
   }
@@ -66,14 +74,14 @@ export class Truth {
   lastAcknowledged(target: string): Cut | null {
     let last: Cut | null = null;
     for (const cut of this.cuts.values()) {
-      if (cut.acknowledged && cut.target === target) last = cut;
+      if (cut.acknowledged && !cut.forgotten && cut.target === target) last = cut;
     }
     return last;
   }
 
   /** The replica of that name was made anew, or set back by an administrator. */
   forget(target: string): void {
-    for (const cut of this.cuts.values()) if (cut.target === target) cut.acknowledged = false;
+    for (const cut of this.cuts.values()) if (cut.target === target) cut.forgotten = true;
   }
 
   /** D2: chunks that could not be read at the primary hold what the target had (H21). */
@@ -125,6 +133,13 @@ export function marksCover(
   }
 }
 
+/** By the maps, each of them: the one that was frozen, and a live one that is not folded yet. */
+function isFrozen({ core }: Volume, slot: Slot, chunk: number): boolean {
+  const frozen = slot.maps[Atomics.load(core.control, slot.base + M.SLOT_FROZEN)];
+  const swapped = core.live[Atomics.load(core.control, slot.base + M.SLOT_SWAPPED)];
+  return [frozen, swapped].some((map) => (map?.chunkMask(chunk) ?? 0) !== 0);
+}
+
 /** W1 and W2, just before a guest's bytes go to the disk: every block is marked, and no chunk of it
  * is still frozen and neither preserved nor released. */
 export function mayWrite(volume: Volume, offset: number, length: number): void {
@@ -145,7 +160,7 @@ export function mayWrite(volume: Volume, offset: number, length: number): void {
     for (let chunk = from; chunk * CHUNK_BYTES < offset + length; chunk += 1) {
       const state = Atomics.load(slot.states, chunk);
       const kept = state === M.PRESERVED_STATE || state === M.RELEASED;
-      if (!kept && slot.frozenByMaps(chunk)) {
+      if (!kept && isFrozen(volume, slot, chunk)) {
         throw new Broken(`W2: chunk ${chunk} is frozen and written`);
       }
     }

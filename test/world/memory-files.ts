@@ -49,6 +49,16 @@ export class CrashWorld extends Story implements Files {
     return new CrashWorld(this.#options, this.#tree.survivor(loss, random));
   }
 
+  /**
+   * The machine as the death of its processes leaves it: all that was written is there, and what
+   * was not durable is so no more than before: a power failure later may still take it.
+   */
+  afterKill(): CrashWorld {
+    const next = new CrashWorld(this.#options, this.#tree.clone());
+    next.#sequence = this.#sequence;
+    return next;
+  }
+
   /** Bit rot: one bit of the byte at `offset`, in the cache and on the disk. */
   flip(path: string, offset: number): void {
     this.#file(path).flip(offset);

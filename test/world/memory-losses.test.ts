@@ -144,3 +144,28 @@ test('one file alone loses its content, others keep theirs', async () => {
   assert.deepEqual([text(next, '/s/a'), text(next, '/s/old')], ['a', 'OLD']);
   assert.deepEqual(next.unsyncedFiles(), [], 'what survived is on the disk');
 });
+
+test('what a dead process wrote is there, and a power failure later takes it', async () => {
+  const w = world();
+  await write(w, '/s/new', 'new');
+  const handle = await w.open('/s/old', 'write');
+  await handle.write(bytes('N'), 0);
+  const killed = w.afterKill();
+  for (const path of ['/s/old', '/s/new']) assert.equal(text(killed, path), text(w, path));
+  const lost = killed.afterCrash('all', RANDOM);
+  assert.deepEqual([text(lost, '/s/old'), text(lost, '/s/new')], ['old', null]);
+  assert.deepEqual(killed.unsynced(), w.unsynced());
+});
+
+test('after the death of a process a sync covers what that had written', async () => {
+  const w = world();
+  await write(w, '/s/new', 'new');
+  await w.rename('/s/old', '/s/older');
+  const killed = w.afterKill();
+  await sync(killed, '/s/new');
+  await killed.syncDirectory('/s');
+  const lost = killed.afterCrash('all', RANDOM);
+  assert.equal(text(lost, '/s/new'), 'new');
+  assert.deepEqual(await lost.list('/s'), ['new', 'older']);
+  assert.deepEqual(await w.afterCrash('all', RANDOM).list('/s'), ['old'], 'a world of its own');
+});

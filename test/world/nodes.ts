@@ -86,6 +86,15 @@ export class FileNode {
     return new FileNode(content);
   }
 
+  /** As it is, with what is not durable yet. */
+  clone(): FileNode {
+    const copy = new FileNode(this.durable.copy());
+    copy.latest = this.latest.copy();
+    copy.unsynced = [...this.unsynced];
+    copy.#gaveUp = this.#gaveUp;
+    return copy;
+  }
+
   /** What a crash leaves of the content that treats each un-synced change as it is told. */
   survivorOf(fates: Fates): FileNode {
     const content = this.durable.copy();

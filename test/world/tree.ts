@@ -181,6 +181,37 @@ export class Tree {
     return new Tree(directoryLeft(this.root));
   }
 
+  /** As it is, with what is not durable yet. */
+  clone(): Tree {
+    const copies = new Map<Node, Node>();
+    const copyOf = (node: Node): Node => {
+      const known = copies.get(node);
+      if (known !== undefined) return known;
+      const copy = node.kind === 'file' ? node.clone() : new DirectoryNode();
+      copies.set(node, copy);
+      if (node.kind === 'directory' && copy.kind === 'directory') {
+        for (const [name, child] of node.latest) copy.latest.set(name, copyOf(child));
+        for (const [name, child] of node.durable) copy.durable.set(name, copyOf(child));
+      }
+      return copy;
+    };
+    const directoryOf = (directory: DirectoryNode): DirectoryNode => {
+      const copy = copyOf(directory);
+      assert(copy.kind === 'directory', 'the copy of a directory is one');
+      return copy;
+    };
+    const tree = new Tree(directoryOf(this.root));
+    tree.#changes = this.#changes.map(({ sequence, entries }) => ({
+      sequence,
+      entries: entries.map(({ directory, name, node }) => ({
+        directory: directoryOf(directory),
+        name,
+        node: node === null ? null : copyOf(node),
+      })),
+    }));
+    return tree;
+  }
+
   /** The files that a crash may leave, each with a name it has, had or was to have. */
   #reachable(directory = this.root, at = '', found = new Map<FileNode, string>()) {
     const changed = this.#changes.flatMap(({ entries }) =>
