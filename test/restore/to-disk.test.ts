@@ -1,0 +1,133 @@
+// Points of an archive restored onto disks: new ones, stale ones, and ones that an interrupted
+// restore has left; each is the image of its cut in the end, and only what differs is fetched.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Archive } from '../../src/archive/archive.js';
+import { PointTrees } from '../../src/archive/tree.js';
+import { equalBytes } from '../../src/base/digest.js';
+import { seededRandom } from '../../src/base/random.js';
+import { CHUNK_BYTES } from '../../src/base/units.js';
+import type { RegionSource } from '../../src/restore/archive-region.js';
+import { type RestoreOptions, restoreToDisk } from '../../src/restore/to-disk.js';
+import { Sender } from '../archive/sender.js';
+import { type MemoryObjects, MemoryStore } from '../store/memory-store.js';
+import { CrashWorld } from '../world/memory-files.js';
+import { openWorldDevice } from '../world/world-device.js';
+
+const DISK = '/disk';
+const never = new AbortController().signal;
+
+interface Made {
+  readonly objects: MemoryObjects;
+  readonly images: readonly Uint8Array[];
+}
+
+async function made(chunks: number): Promise<Made> {
+  const objects: MemoryObjects = new Map();
+  const sender = new Sender(seededRandom(5), objects, null, chunks * CHUNK_BYTES + 512);
+  const images: Uint8Array[] = [];
+  for (let round = 0; round < 5; round += 1) {
+    for (let times = 0; times < 8; times += 1) sender.write();
+    await sender.round();
+    images.push(sender.disk.slice());
+  }
+  return { objects, images };
+}
+
+async function sourceOf(objects: MemoryObjects, sequence: number) {
+  const store = new MemoryStore(objects);
+  const archive = await Archive.open(store, null);
+  const point = await archive?.point({ epoch: 1, sequence });
+  assert.ok(archive && point);
+  const trees = new PointTrees(archive, point.trees);
+  const { sizeBytes } = point;
+  const source: RegionSource = { store, keyOf: archive.keyOf, trees, sizeBytes };
+  return { source, store };
+}
+
+async function restored(
+  { objects }: Made,
+  sequence: number,
+  before: Uint8Array | number,
+  target: RestoreOptions['target'],
+) {
+  const world = new CrashWorld();
+  world.plant(DISK, before);
+  const { source, store } = await sourceOf(objects, sequence);
+  const device = openWorldDevice(world, DISK);
+  const counts = await restoreToDisk(source, device, { target, signal: never });
+  await device.close();
+  const left = world.afterCrash('all', seededRandom(1)).peek(DISK) ?? new Uint8Array(0);
+  return { disk: left, counts, store };
+}
+
+test('every point onto a new disk, durable in the end', async () => {
+  const all = await made(300);
+  for (const [at, image] of all.images.entries()) {
+    const { disk, counts } = await restored(all, at + 1, image.length, 'fresh');
+    assert.ok(equalBytes(disk, image), `point ${at + 1}`);
+    assert.equal(counts.doneBytes, image.length);
+  }
+});
+
+test('onto a stale disk: only what differs is fetched and written', async () => {
+  const all = await made(300);
+  const [older, newer] = [all.images[2], all.images[3]];
+  assert.ok(older && newer);
+  const { disk, counts, store } = await restored(all, 4, older, 'compare');
+  assert.ok(equalBytes(disk, newer));
+  const whole = await restored(all, 4, newer.length, 'fresh');
+  assert.ok(counts.writtenBytes < 0.75 * newer.length);
+  assert.ok(store.counts.downBytes < whole.store.counts.downBytes);
+  const again = await restored(all, 4, newer, 'compare');
+  assert.equal(again.counts.writtenBytes, 0);
+});
+
+test('onto a disk full of something else: zeroes come back, too', async () => {
+  const all = await made(40);
+  const image = all.images[1];
+  assert.ok(image);
+  const { disk } = await restored(all, 2, new Uint8Array(image.length).fill(7), 'compare');
+  assert.ok(equalBytes(disk, image));
+});
+
+test('interrupted, it goes on by being begun again', async () => {
+  const all = await made(600);
+  const image = all.images[4];
+  assert.ok(image);
+  const world = new CrashWorld();
+  world.plant(DISK, image.length);
+  const { source } = await sourceOf(all.objects, 5);
+  const stop = new AbortController();
+  const device = openWorldDevice(world, DISK);
+  const onProgress = (): void => stop.abort(new Error('enough'));
+  const options = { target: 'fresh', signal: stop.signal, onProgress } as const;
+  await assert.rejects(restoreToDisk(source, device, options), /enough/);
+  const half = world.peek(DISK) ?? new Uint8Array(0);
+  assert.ok(!equalBytes(half, image));
+  const { disk } = await restored(all, 5, half, 'compare');
+  assert.ok(equalBytes(disk, image));
+});
+
+test('a pack with one wrong byte is found and named; nothing wrong is written', async () => {
+  const all = await made(40);
+  const image = all.images[4];
+  assert.ok(image);
+  for (const [key, object] of [...all.objects].filter(([name]) => name.startsWith('packs/'))) {
+    const bytes = object.bytes.slice();
+    bytes[60] = (bytes[60] ?? 0) ^ 1;
+    const objects = new Map(all.objects);
+    objects.set(key, { ...object, bytes });
+    const world = new CrashWorld();
+    world.plant(DISK, image.length);
+    const device = openWorldDevice(world, DISK);
+    const { source } = await sourceOf(objects, 5);
+    const restoring = restoreToDisk(source, device, { target: 'fresh', signal: never });
+    const ended = await restoring.then(
+      () => null,
+      (error: unknown) => String(error),
+    );
+    if (ended !== null) assert.match(ended, /memory:\/\/bucket.*(checksum|not the one|not whole)/);
+    else assert.ok(equalBytes(world.peek(DISK) ?? new Uint8Array(0), image), key);
+  }
+});
