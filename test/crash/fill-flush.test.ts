@@ -70,3 +70,38 @@ test(
     same(pair.replicaNode.bytes(), pair.primaryNode.bytes(), 'the first point');
   },
 );
+
+test(
+  'H43: a guest writes what a pass has just read, and a checkpoint comes',
+  limited(20_000),
+  async () => {
+    let read: ((offset: number) => Promise<void>) | null = null;
+    const primaryDevice: NonNullable<Knobs['primaryDevice']> = (inner) =>
+      new Proxy(inner, {
+        get(real, name) {
+          const value: unknown = Reflect.get(real, name, real);
+          if (typeof value !== 'function') return value;
+          if (name !== 'readAside') return value.bind(real);
+          return async (offset: number, into: Uint8Array) => {
+            await real.readAside(offset, into);
+            await read?.(offset);
+          };
+        },
+      });
+    const pair = new Pair(large, 12, { primaryDevice });
+    await started(pair);
+    const { disk, parts } = pair.primaryNode;
+    await disk.write(32 * CHUNK_BYTES, Buffer.alloc(CHUNK_BYTES, 1));
+    let met = 0;
+    read = async (offset) => {
+      met += 1;
+      await disk.write(offset, Buffer.alloc(4096, 100 + met));
+      assert.equal(await parts.dirty.checkpoint(), 'done');
+    };
+    await pair.meet();
+    read = null;
+    assert.ok(met > 0, 'a pass has read something');
+    await pair.wholeRound();
+    same(pair.replicaNode.bytes(), pair.primaryNode.bytes(), 'the first point');
+  },
+);
