@@ -17,6 +17,7 @@ import { parseTcpAddress, showAddress } from '../../../src/net/address.js';
 import { formatSecret, parseSecret, readSecret, SECRET_BYTES } from '../../../src/net/psk.js';
 import { checkCron, nextFiring } from '../../../src/schedule/firing.js';
 import { longestGapSeconds } from '../../../src/schedule/gap.js';
+import { storeUrl } from '../../../src/store/url.js';
 import { confFiles, projectFile } from '../../config/material.js';
 import {
   decided,
@@ -118,6 +119,29 @@ const cron: Target = {
     }
     return 'accepted';
   }),
+};
+
+const URLS = [
+  ...['s3://abc', 's3://my.bucket-1/a/b_c/', 'file:///mnt/usb', 'file:////a//b c', 's3://A', 'x'],
+  ...['s3://k:s@abc', 's3://abc/../x', 's3://abc/x?y#z', 'file:///a/../b'],
+];
+
+/** What is accepted means the same as it is shown. */
+const storeUrls: Target = {
+  name: 'store-url',
+  kind: 'text',
+  inputBytesMax: 700,
+  onceBytesMax: MIB,
+  totalBytesMax: MIB,
+  words: ['s3://', 'file:///', '/', '//', '.', '..', '-', '_', '@', ':', '?', '%', 'bucket'],
+  seeds: () => URLS.map((text) => Buffer.from(text)),
+  open: pure((input) =>
+    decided(
+      'is no archive',
+      () => storeUrl(Buffer.from(input).toString('utf8')),
+      (found) => assert.deepEqual(storeUrl(found.url), found),
+    ),
+  ),
 };
 
 const ADDRESSES = [
@@ -251,4 +275,12 @@ const values: Target = {
   }),
 };
 
-export const TEXT_TARGETS: readonly Target[] = [config, cron, address, dialled, secret, values];
+export const TEXT_TARGETS: readonly Target[] = [
+  config,
+  cron,
+  address,
+  storeUrls,
+  dialled,
+  secret,
+  values,
+];
