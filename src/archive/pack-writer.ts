@@ -39,7 +39,7 @@ export interface PackWriterParts {
   /** Durable before the pack is put. */
   readonly journal: (pack: PutPack) => Promise<void>;
   /** The pack is durable. In any order. */
-  readonly put: (pack: PutPack) => void;
+  readonly put: (pack: PutPack) => Promise<void>;
 }
 
 export class PackWriter {
@@ -155,7 +155,7 @@ export class PackWriter {
       if (this.#failure !== null) return;
       await journal(pack);
       await store.put(packKey(pack.name), bytes, 'replace', storageClass ?? undefined);
-      put(pack);
+      await put(pack);
     } catch (error) {
       this.#failure ??= { error };
     }

@@ -12,6 +12,7 @@ import type { RoundParts } from '../round/parts.js';
 import { openPrimary } from '../round/primary.js';
 import type { ResourceFile } from '../tracking/resource-file.js';
 import type { Machinery } from './machinery.js';
+import { nodeOpener } from './open-target.js';
 import { PrimaryResource } from './primary-resource.js';
 import { RoundLog } from './round-log.js';
 import { ScrubLoop } from './scrub-loop.js';
@@ -160,16 +161,16 @@ function driverOf(
     source: target.source,
     timeoutMs: target.timeoutSeconds * 1000,
   };
-  const link = new TargetLink(options, {
-    round,
+  const pace = new Pace(() => driver.rateBitsPerSecond, clock);
+  const open = nodeOpener({
     facts: () => factsOf(machinery, settings, resourceFile, 'primary', driver.settings),
     security: securityOf,
     dial: machinery.network.dial,
-    pace: new Pace(() => driver.rateBitsPerSecond, clock),
+    pace,
     clock,
     random,
-    log,
   });
+  const link = new TargetLink(options, { round, open, clock, random, log });
   const parts = { round, link, rounds, compute, guestBytes, clock, random, log };
   const driver: TargetDriver = new TargetDriver(parts, target, doubt);
   return driver;

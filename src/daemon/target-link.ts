@@ -7,16 +7,10 @@ import type { Clock } from '../base/clock.js';
 import { codeOf, describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { Random } from '../base/random.js';
-import type { DialSecurity } from '../net/connect.js';
-import { type Pace, paced } from '../net/pace.js';
 import { PeerError } from '../peer/faults.js';
-import { greet } from '../peer/greet.js';
-import type { PeerFacts } from '../peer/messages.js';
 import { type Contact, contact } from '../round/contact.js';
 import type { RoundParts } from '../round/parts.js';
-import { remoteTarget } from '../target/remote.js';
 import { type Target, TargetError } from '../target/target.js';
-import type { Network } from './machinery.js';
 
 const BACK_OFF_MS_MIN = 1000;
 const BACK_OFF_MS_MAX = 60_000;
@@ -29,14 +23,21 @@ export interface LinkOptions {
   readonly timeoutMs: number;
 }
 
+/** What was dialled, and when it has ended; `closed` null: it never ends by itself. */
+export interface OpenEnd {
+  readonly end: Target;
+  readonly closed: Promise<unknown> | null;
+}
+
+/** Opens a target where it is: a session with a node, or an archive. */
+export type OpenTarget = (
+  options: LinkOptions & { readonly remote: string },
+  signal: AbortSignal,
+) => Promise<OpenEnd>;
+
 export interface LinkParts {
   readonly round: RoundParts;
-  /** What this node says of itself at contact. */
-  readonly facts: () => PeerFacts;
-  readonly security: () => DialSecurity;
-  readonly dial: Network['dial'];
-  /** Outlives the sessions. */
-  readonly pace: Pace;
+  readonly open: OpenTarget;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -215,31 +216,22 @@ export class TargetLink {
 
   /** A new session, contacted; `lost` says why it has ended since. */
   async #dial(): Promise<{ readonly linked: Linked; readonly lost: () => unknown }> {
-    const { target, remote, source, timeoutMs } = this.#options;
+    const { target, remote } = this.#options;
     if (remote === null) {
       const text = 'it has no address ("remote none")';
       throw new TargetError({ code: 'TARGET_LOST', target, text });
     }
-    const { clock, random, round, facts } = this.#parts;
-    const { signal } = this.#stop;
-    const security = this.#parts.security();
-    const dialled = await this.#parts.dial(
-      { remote, source, timeoutMs, security },
-      { clock, signal },
-    );
-    const stream = paced(dialled, this.#parts.pace);
-    const session = await greet(stream, facts(), { clock, random });
-    const remoteEnd = remoteTarget(session, target);
+    const { end, closed } = await this.#parts.open({ ...this.#options, remote }, this.#stop.signal);
     let lost: unknown = null;
-    void session.closed.then((reason) => {
+    void closed?.then((reason) => {
       lost = reason;
-      this.#lost(remoteEnd, reason);
+      this.#lost(end, reason);
     });
     try {
-      const found = await contact(round, remoteEnd, this.#running);
-      return { linked: { target: remoteEnd, contact: found }, lost: () => lost };
+      const found = await contact(this.#parts.round, end, this.#running);
+      return { linked: { target: end, contact: found }, lost: () => lost };
     } catch (error) {
-      await remoteEnd.close();
+      await end.close();
       throw error;
     }
   }

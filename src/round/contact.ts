@@ -3,7 +3,14 @@
 import { present } from '../base/assert.js';
 import { hex } from '../base/random.js';
 import { EMPTY_TARGET, KNOWN_POINTS_MAX, type TargetRecord } from '../format/resource-state.js';
-import { mayReplicate, type PointRef, type Relation, relate, sameId } from '../lineage/lineage.js';
+import {
+  type Epoch,
+  mayReplicate,
+  type PointRef,
+  type Relation,
+  relate,
+  sameId,
+} from '../lineage/lineage.js';
 import type { Outcome, Target } from '../target/target.js';
 import type { ResourceFile } from '../tracking/resource-file.js';
 import { type RoundCounts, RoundError, type RoundParts } from './parts.js';
@@ -52,6 +59,10 @@ export async function contact(
     await goBack(parts, present(target.state.point, 'it stands at the point before'));
     return 'ready';
   }
+  if (relation === 'diverged' && mayTakeOver(mine.epochs, target.state)) {
+    await takeOver(parts, present(target.state.point, 'it keeps what it had'));
+    return 'ready';
+  }
   // 'forgotten' cannot be meant of a round proposed after the point at which both stand.
   if (relation === 'same') {
     if (record.proposed) await updateTarget(parts, (old) => ({ ...old, proposed: null }));
@@ -90,6 +101,25 @@ async function goBack(parts: RoundParts, point: PointRef): Promise<void> {
   await parts.dirty.publishAll();
   await updateTarget(parts, (record) => ({ ...record, point, proposed: null }));
   parts.log.warn('the target lost its last point; everything is compared', { point: point.number });
+}
+
+/** An archive keeps what it had as points, so that a primary of a later epoch goes on from wherever
+ * it stands: its newest point is of an epoch that this one descends from, and not of this one. */
+function mayTakeOver(epochs: readonly Epoch[], state: Target['state']): boolean {
+  const last = state.epochs.at(-1);
+  if (!state.keepsPoints || last === undefined || state.point === null) return false;
+  return epochs.slice(0, -1).some(({ id }) => sameId(id, last.id));
+}
+
+/** Everything is compared with where the archive stands; what it has of this lineage is not sent. */
+async function takeOver(parts: RoundParts, point: PointRef): Promise<void> {
+  await parts.table.beginChange();
+  parts.volume.pending(parts.slot).markAll();
+  await parts.dirty.publishAll();
+  await updateTarget(parts, (record) => ({ ...record, point, proposed: null }), point.id);
+  parts.log.warn('the archive is of an earlier epoch; everything is compared', {
+    point: point.number,
+  });
 }
 
 async function outcomeOf(parts: RoundParts, target: Target): Promise<Outcome> {

@@ -110,6 +110,7 @@ export class ArchiveTarget implements Target {
       suspect: false,
       lost: null,
       node: parts.archive?.store.url ?? parts.name,
+      keepsPoints: true,
     };
   }
 
@@ -291,7 +292,7 @@ export class ArchiveTarget implements Target {
       storageClass,
       ...(packBytes === undefined ? {} : { packBytes }),
       journal: (pack: PutPack) => journal.pack(pack),
-      put: (pack) => void journal.put(pack.number),
+      put: (pack) => journal.put(pack.number),
     });
   }
 

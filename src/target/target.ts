@@ -40,6 +40,8 @@ export interface TargetState {
   /** Id of a point it had committed and lost; it went back to `point`. */
   readonly lost: Uint8Array | null;
   readonly node: string;
+  /** An archive: what it had stays, whoever goes on. */
+  readonly keepsPoints?: boolean;
 }
 
 export interface DigestsAnswer {

@@ -53,7 +53,7 @@ function packs(world: World): PackWriter {
     storageClass: null,
     packBytes: PACK_BYTES,
     journal: async () => {},
-    put: () => {},
+    put: async () => {},
   });
 }
 
