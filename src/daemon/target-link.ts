@@ -235,12 +235,17 @@ export class TargetLink {
       lost = reason;
       this.#lost(remoteEnd, reason);
     });
+    // Whoever closes the link does not wait for answers.
+    const leave = (): void => void remoteEnd.close().catch(() => undefined);
+    signal.addEventListener('abort', leave, { once: true });
     try {
       const found = await contact(round, remoteEnd, this.#running);
       return { linked: { target: remoteEnd, contact: found }, lost: () => lost };
     } catch (error) {
       await remoteEnd.close();
       throw error;
+    } finally {
+      signal.removeEventListener('abort', leave);
     }
   }
 
