@@ -108,6 +108,17 @@ async function stateExists(files: Files, directory: string): Promise<boolean> {
   return false;
 }
 
+/** What the disk holds is on it: a guest that has read it may count on that (W3), and nobody knows
+ * who wrote it last. */
+async function flush(files: Files, local: string): Promise<void> {
+  const disk = await files.open(local, 'read');
+  try {
+    await disk.sync();
+  } finally {
+    await disk.close();
+  }
+}
+
 /** Size of the replicated disk; 0: the disk is made at first contact. */
 async function diskSize(files: Files, options: CreateOptions, notes: string[]): Promise<number> {
   const { local, mediaBytes } = options;
@@ -120,6 +131,7 @@ async function diskSize(files: Files, options: CreateOptions, notes: string[]): 
   if (await files.exists(local)) {
     const { sizeBytes } = probeDisk(local);
     if (mediaBytes !== null && mediaBytes > sizeBytes) throw bad(sizeBytes);
+    await flush(files, local);
     return mediaBytes ?? sizeBytes;
   }
   if (mediaBytes === null) return 0;

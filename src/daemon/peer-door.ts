@@ -95,6 +95,8 @@ export class PeerDoor {
         else void resource.serve(session);
         return;
       }
+      // A primary was told that this is a secondary, and the role has been left since.
+      if (theirs.role === 'primary') return void (await session.close());
       // Somebody asked who we are: a replica about to be promoted, a primary that returns (H38).
       session.start(() => undefined);
     } catch (error) {
@@ -149,7 +151,8 @@ export class PeerDoor {
     if (proved && role.kind === 'secondary' && asPrimary) {
       await role.resource.supersede();
     }
-    const facts = factsOf(this.#machinery, settings, file, role.kind);
+    // The role may have been left while its session ended.
+    const facts = factsOf(this.#machinery, settings, file, found.role.kind);
     return { facts: aboutCaller(facts, found, theirs), insecure };
   }
 }

@@ -227,12 +227,17 @@ export class TargetLink {
       lost = reason;
       this.#lost(end, reason);
     });
+    // Whoever closes the link does not wait for answers.
+    const leave = (): void => void remoteEnd.close().catch(() => undefined);
+    signal.addEventListener('abort', leave, { once: true });
     try {
       const found = await contact(this.#parts.round, end, this.#running);
       return { linked: { target: end, contact: found }, lost: () => lost };
     } catch (error) {
       await end.close();
       throw error;
+    } finally {
+      signal.removeEventListener('abort', leave);
     }
   }
 

@@ -9,6 +9,7 @@ import type { Files } from '../base/files.js';
 import type { Log } from '../base/log.js';
 import type { Random } from '../base/random.js';
 import { allEnded } from '../base/sync.js';
+import { MIB } from '../base/units.js';
 import type { Device } from '../disk/device.js';
 import type { Fingerprints } from '../disk/fingerprints.js';
 import type { Compute } from '../format/compute.js';
@@ -28,6 +29,9 @@ import { Doubt, syncFailed } from './doubt.js';
 import type { RoundParts } from './parts.js';
 import { type Belief, believe, openIntent, recoverDirty } from './recover-dirty.js';
 import { withDrained, withPresent } from './target-records.js';
+
+/** Of the page cache, dropped at once. */
+const DROP_BYTES = 256 * MIB;
 
 export interface PrimaryParts {
   readonly files: Files;
@@ -102,7 +106,7 @@ async function open(parts: PrimaryParts, opened: Pick<Device, 'close'>[]): Promi
   const belief = found.whole ? await believe(parts) : 'all';
   // H18: the page cache may hold what the disk does not, and a daemon that was killed may not have
   // got to write that down; what is compared, and sent, comes from the disk.
-  if (belief !== 'exact') device.dropCached(0, device.sizeBytes);
+  if (belief !== 'exact') await dropCached(device, waiter);
   await recoverDirty(parts, volume, found.intent, belief);
   const dirty = new DirtyKeeper({
     files,
@@ -141,6 +145,15 @@ async function open(parts: PrimaryParts, opened: Pick<Device, 'close'>[]): Promi
     await allEnded([volume, ...opened].map((each) => () => each.close()));
   };
   return { memory, volume, dirty, doubt, belief, rounds, intentPath, spillPaths, closeClean };
+}
+
+/** In pieces, with turns between them: 0.1 s for each GiB that is in the page cache, and the round
+ * thread has other resources. */
+async function dropCached(device: Device, waiter: Waiter): Promise<void> {
+  for (let at = 0; at < device.sizeBytes; at += DROP_BYTES) {
+    device.dropCached(at, Math.min(DROP_BYTES, device.sizeBytes - at));
+    await waiter.turn();
+  }
 }
 
 async function openRound(

@@ -8,6 +8,8 @@ export interface RequestFacts {
 }
 
 const TEXT_CHARACTERS_MAX = 300;
+/** What the SDK says when it has nothing to say. */
+const NO_WORDS = new Set(['', 'Error', 'UnknownError']);
 /** Errors before any answer: whose fault it is. */
 const DENIED = /^(CredentialsProviderError|TokenProviderError|InvalidAccessKeyId|ExpiredToken)$/;
 
@@ -52,9 +54,7 @@ function isOfNetwork(cause: unknown): boolean {
 function textOf(cause: unknown, status: number | null): string {
   if (!(cause instanceof Error)) return String(cause);
   const answer = status === null ? (codeOf(cause) ?? '') : `HTTP ${status}`;
-  const words = [answer, cause.name, cause.message].filter(
-    (word) => word !== '' && word !== 'Error',
-  );
+  const words = [answer, cause.name, cause.message].filter((word) => !NO_WORDS.has(word));
   const text = [...new Set(words)].join(': ').replace(/\s+/g, ' ');
   const hint =
     cause.name === 'RequestTimeTooSkewed' ? ' (is the clock of this machine right?)' : '';

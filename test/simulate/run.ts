@@ -144,6 +144,8 @@ export class Run {
       keepdirty,
     });
     await world.syncDirectory(STATEDIR);
+    // `create` flushes the disk that it takes up.
+    world.settle();
     this.truth.forget(machine.name);
     machine.view = null;
   }
