@@ -238,6 +238,7 @@ export class TargetLink {
     // Whoever closes the link does not wait for answers.
     const leave = (): void => void remoteEnd.close().catch(() => undefined);
     signal.addEventListener('abort', leave, { once: true });
+    if (signal.aborted) leave();
     try {
       const found = await contact(round, remoteEnd, this.#running);
       return { linked: { target: remoteEnd, contact: found }, lost: () => lost };
