@@ -86,7 +86,8 @@ export interface CliMachinery {
   readonly createSecret: (path: string) => Promise<void>;
   /** Errors SECRET_UNREADABLE, SECRET_EXPOSED, SECRET_MALFORMED. */
   readonly checkSecret: (path: string) => Promise<void>;
-  /** Tries out what a store honours. Errors STORE_URL, STORE_NO_BUCKET; all else is a finding. */
+  /** Tries out what a store honours. Errors STORE_URL, and what keeps it from trying anything:
+   * STORE_NO_BUCKET, STORE_DENIED, STORE_UNREACHABLE; all else is a finding. */
   readonly probeStore: (request: StoreRequest) => Promise<Probe>;
   /** True while a process of this machine lives. */
   readonly alive: (pid: number) => boolean;

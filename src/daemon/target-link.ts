@@ -230,6 +230,7 @@ export class TargetLink {
     // Whoever closes the link does not wait for answers.
     const leave = (): void => void remoteEnd.close().catch(() => undefined);
     signal.addEventListener('abort', leave, { once: true });
+    if (signal.aborted) leave();
     try {
       const found = await contact(this.#parts.round, end, this.#running);
       return { linked: { target: end, contact: found }, lost: () => lost };

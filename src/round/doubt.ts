@@ -41,7 +41,7 @@ export class Doubt {
 
   /** Tries again where it could not be written down. */
   async write(): Promise<void> {
-    if (this.owed) await this.#orSay(() => this.#file.update((state) => state));
+    await this.#orSay(() => this.#file.pay());
   }
 
   async #orSay(work: () => Promise<void>): Promise<void> {

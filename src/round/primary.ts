@@ -69,6 +69,8 @@ export interface Primary {
 export async function openPrimary(parts: PrimaryParts): Promise<Primary> {
   const opened: Pick<Device, 'close'>[] = [];
   try {
+    // A doubt of the role before, in this process, that could not be written down (doubt.ts).
+    await parts.resourceFile.pay();
     return await open(parts, opened);
   } catch (error) {
     await allEnded([...opened, parts.device].map((each) => () => each.close())).catch(() => {});

@@ -38,6 +38,8 @@ class DirectoryStore implements ObjectStore {
   readonly url: string;
   readonly counts: StoreCounts = newStoreCounts();
   readonly #path: string;
+  /** Directories whose names are durable, or will be. */
+  readonly #durable = new Map<string, Promise<void>>();
 
   constructor(path: string) {
     this.#path = path;
@@ -125,6 +127,7 @@ class DirectoryStore implements ObjectStore {
         for (let up = dirname(key); up !== '.'; up = dirname(up)) {
           // Not empty, or another one was faster.
           if (!(await rmdir(join(this.#path, up)).then(always, never))) break;
+          this.#durable.delete(join(this.#path, up));
         }
       });
     }
@@ -176,14 +179,18 @@ class DirectoryStore implements ObjectStore {
     }
   }
 
-  /** Makes a directory below the top one, durably. */
+  /** Makes a directory below the top one, durably: whoever made it, its name is synced before
+   * anything in it is answered for. */
   async #directory(path: string): Promise<void> {
-    if (path === this.#path || (await isThere(path))) return;
+    if (path === this.#path) return;
     await this.#directory(dirname(path));
-    await mkdir(path, { mode: DIRECTORY_MODE }).catch((error: unknown) => {
-      if (codeOf(error) !== 'EEXIST') throw error;
-    });
-    await syncDirectory(dirname(path));
+    let made = this.#durable.get(path);
+    if (made === undefined || !(await isThere(path))) {
+      made = makeDurably(path);
+      this.#durable.set(path, made);
+      made.catch(() => this.#durable.delete(path));
+    }
+    await made;
   }
 
   async #step<T>(operation: string, key: string, work: () => Promise<T>): Promise<T> {
@@ -236,6 +243,13 @@ async function linkOnce(from: string, to: string): Promise<boolean> {
   if (await isThere(to)) return false;
   await rename(from, to);
   return true;
+}
+
+async function makeDurably(path: string): Promise<void> {
+  await mkdir(path, { mode: DIRECTORY_MODE }).catch((error: unknown) => {
+    if (codeOf(error) !== 'EEXIST') throw error;
+  });
+  await syncDirectory(dirname(path));
 }
 
 async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {

@@ -9,6 +9,7 @@ import { setMaxListeners } from 'node:events';
 import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3';
 import { assert, present } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
+import { type Body, received } from './s3-body.js';
 import { type RequestFacts, s3Fault, statusOf } from './s3-fault.js';
 import type { Pace } from './s3-handler.js';
 import {
@@ -126,7 +127,8 @@ class S3Store implements ObjectStore {
 
   async read(key: string, offset: number, length: number): Promise<Uint8Array> {
     assert(length > 0, 'at least one byte is read');
-    const bytes = await this.#get(key, `bytes=${offset}-${offset + length - 1}`, length);
+    const range = { from: offset, to: offset + length - 1 };
+    const bytes = await this.#get(key, range, length);
     if (bytes === null) throw new StoreError({ code: 'STORE_MISSING', url: this.url, key });
     if (bytes.length === length) return bytes;
     const [wanted, got] = [length, bytes.length];
@@ -141,10 +143,8 @@ class S3Store implements ObjectStore {
     const { HeadObjectCommand } = this.#sdk;
     return this.#tries({ operation: 'head', key }, async () => {
       try {
-        const found = await this.#client.send(
-          new HeadObjectCommand(this.#object(key)),
-          this.#sending(),
-        );
+        const command = new HeadObjectCommand(this.#object(key));
+        const found = await this.#client.send(command, this.#sending());
         return {
           key,
           bytes: found.ContentLength ?? 0,
@@ -203,20 +203,41 @@ class S3Store implements ObjectStore {
   }
 
   /** At most `bytesMax`; null: there is no such object. */
-  #get(key: string, range: string | null, bytesMax: number): Promise<Uint8Array | null> {
+  #get(
+    key: string,
+    range: { readonly from: number; readonly to: number } | null,
+    bytesMax: number,
+  ): Promise<Uint8Array | null> {
     const { GetObjectCommand } = this.#sdk;
-    const input = { ...this.#object(key), ...(range === null ? {} : { Range: range }) };
+    const part = range === null ? {} : { Range: `bytes=${range.from}-${range.to}` };
+    const input = { ...this.#object(key), ...part };
     return this.#tries({ operation: 'get', key }, async () => {
       try {
-        const { Body, ContentLength } = await this.#client.send(
-          new GetObjectCommand(input),
-          this.#sending(),
-        );
-        const body = present(Body, 'a GET answers with a body') as AsyncIterable<Uint8Array> & {
-          destroy(): void;
-        };
+        const {
+          Body: answered,
+          ContentLength,
+          ContentRange,
+        } = await this.#client.send(new GetObjectCommand(input), this.#sending());
+        const body = present(answered, 'a GET answers with a body') as Body;
+        if (range !== null && ContentRange?.startsWith(`bytes ${range.from}-`) !== true) {
+          body.destroy();
+          const text = `it gives ${ContentRange ?? 'all'}, asked from ${range.from}`;
+          throw new StoreError({
+            code: 'STORE_FAILED',
+            url: this.url,
+            operation: 'get',
+            key,
+            text,
+          });
+        }
         if (ContentLength === undefined || ContentLength <= bytesMax) {
-          return await this.#received(body, ContentLength ?? null, bytesMax, key);
+          return await received(
+            body,
+            ContentLength ?? null,
+            bytesMax,
+            { url: this.url, key },
+            this.counts,
+          );
         }
         body.destroy();
         const facts = { url: this.url, key, bytes: ContentLength, bytesMax };
@@ -227,31 +248,6 @@ class S3Store implements ObjectStore {
         throw error;
       }
     });
-  }
-
-  /** A body that ends before its length broke off: it is asked for again. */
-  async #received(
-    body: AsyncIterable<Uint8Array> & { destroy(): void },
-    length: number | null,
-    bytesMax: number,
-    key: string,
-  ): Promise<Uint8Array> {
-    const pieces: Uint8Array[] = [];
-    let got = 0;
-    for await (const piece of body) {
-      pieces.push(piece);
-      got += piece.length;
-      this.counts.downBytes += piece.length;
-      if (got <= bytesMax) continue;
-      body.destroy();
-      throw new StoreError({ code: 'STORE_TOO_LARGE', url: this.url, key, bytes: got, bytesMax });
-    }
-    if (length !== null && got !== length) {
-      const text = `its answer broke off after ${got} of ${length} bytes`;
-      const facts = { url: this.url, operation: 'get', key, text };
-      throw new StoreError({ code: 'STORE_UNREACHABLE', ...facts });
-    }
-    return Buffer.concat(pieces, got);
   }
 
   #object(key: string): { readonly Bucket: string; readonly Key: string } {
@@ -278,6 +274,6 @@ class S3Store implements ObjectStore {
 
 const errorName = (error: unknown): string => (error instanceof Error ? error.name : '');
 
-/** The SDK has tried others as often as it makes sense. */
+/** Bodies that broke off, and 409; others the SDK has tried as often as it makes sense. */
 const mayRepeat = (cause: unknown): boolean =>
-  cause instanceof StoreError || statusOf(cause) === 409 || statusOf(cause) === null;
+  cause instanceof StoreError || statusOf(cause) === 409;

@@ -136,6 +136,11 @@ export class ResourceFile {
   /** As `update`; when it fails, the change comes first in every later update until one stands. */
   owe(change: Change): Promise<void> {
     this.#owed = [...this.#owed, change];
-    return this.update((state) => state);
+    return this.pay();
+  }
+
+  /** What is owed stands when it resolves; nothing is written where nothing is. */
+  async pay(): Promise<void> {
+    if (this.#owed.length > 0) await this.update((state) => state);
   }
 }
