@@ -221,14 +221,15 @@ export class TargetLink {
       const text = 'it has no address ("remote none")';
       throw new TargetError({ code: 'TARGET_LOST', target, text });
     }
-    const { end, closed } = await this.#parts.open({ ...this.#options, remote }, this.#stop.signal);
+    const { signal } = this.#stop;
+    const { end, closed } = await this.#parts.open({ ...this.#options, remote }, signal);
     let lost: unknown = null;
     void closed?.then((reason) => {
       lost = reason;
       this.#lost(end, reason);
     });
     // Whoever closes the link does not wait for answers.
-    const leave = (): void => void remoteEnd.close().catch(() => undefined);
+    const leave = (): void => void end.close().catch(() => undefined);
     signal.addEventListener('abort', leave, { once: true });
     if (signal.aborted) leave();
     try {
