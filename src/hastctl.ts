@@ -52,7 +52,7 @@ async function probe({ storageClass, ...options }: StoreRequest) {
     import('./store/open-store.js'),
     import('./store/probe.js'),
   ]);
-  const store = await openStore({ ...options, pace: null }, systemClock);
+  const store = await openStore({ ...options, below: null, pace: null }, systemClock);
   try {
     return await probeStore(store, { clock: systemClock, random: systemRandom }, storageClass);
   } finally {

@@ -101,33 +101,49 @@ export class Archive {
 
   /** The newest point of the newest epoch; null: there is none. Reads the epochs, too. */
   async last(): Promise<ArchivePoint | null> {
-    const hint = (await this.#hint()) ?? (await this.#listed());
-    for (let number = this.epochs.length + 1; ; number += 1) {
-      const epoch = await this.#epoch(number);
-      if (epoch === null) break;
-      this.epochs.push(epoch);
+    let hint = await this.#hint();
+    for (;;) {
+      const found = await this.#lastBehind(hint ?? (await this.#listed()));
+      if (found !== 'moved') return found;
+      // A prune has removed that point meanwhile, and has written the head before; or the head says
+      // what never was, or is lost.
+      const next = await this.#hint();
+      const isNews = next?.epoch !== hint?.epoch || next?.sequence !== hint?.sequence;
+      if (!isNews && hint === null) {
+        const where = { what: 'archive', place: this.store.url };
+        throw bad(where, 'the newest of its points is not there');
+      }
+      hint = isNews ? next : null;
     }
-    for (let epoch = this.epochs.length; epoch > 0; epoch -= 1) {
-      const start = hint?.epoch === epoch ? hint.sequence : 1;
-      const found = await this.#lastOf(epoch, start);
-      if (found !== null) return found;
-      // An epoch without points goes on from a point that there is.
-      const from = this.epochs[epoch - 1]?.from ?? null;
-      if (from !== null) return this.point(from);
+  }
+
+  /** 'moved': the hint says what is not there. */
+  async #lastBehind(hint: PointPlace | null): Promise<ArchivePoint | null | 'moved'> {
+    for (;;) {
+      for (let number = this.epochs.length + 1; ; number += 1) {
+        const epoch = await this.#epoch(number);
+        if (epoch === null) break;
+        this.epochs.push(epoch);
+      }
+      const number = this.epochs.length;
+      if (number === 0) return null;
+      const isHinted = hint?.epoch === number;
+      const { point, over } = await this.#lastOf(number, isHinted ? hint.sequence : 1);
+      if (over !== null) this.epochs.push(over);
+      else if (point !== null) return point;
+      else if (isHinted) return 'moved';
+      else {
+        // An epoch without points goes on from a point that there is.
+        const from = this.epochs.at(-1)?.from ?? null;
+        return from === null ? null : ((await this.point(from)) ?? 'moved');
+      }
     }
-    return null;
   }
 
   /** Null: it is not there, or not any more. */
   async point(place: PointPlace): Promise<ArchivePoint | null> {
-    const key = pointKey(place);
-    const bytes = await this.store.readWhole(key, POINT_BYTES_MAX);
-    if (bytes === null) return null;
-    const where = `${this.store.url}/${key}`;
-    const point = decodePoint(this.#opened('point', bytes, where), where);
-    const isThere = point.place.epoch === place.epoch && point.place.sequence === place.sequence;
-    if (!isThere) throw bad({ what: 'point of an archive', place: where }, 'it is another one');
-    return point;
+    const found = await this.#at(place);
+    return found !== null && 'to' in found ? found : null;
   }
 
   /** 'exists': another one, or this very one, stands there; who must know reads it (H35). */
@@ -137,14 +153,22 @@ export class Archive {
     return this.store.put(pointKey(point.place), bytes, 'create');
   }
 
-  /** Makes the epoch the next one of the archive; error where another one has come meanwhile. */
+  /** Makes the epoch the next one of the archive. It takes the place behind the last point, so
+   * that the epoch before is over: 'other' where that, or another epoch, was faster. A crash
+   * between the two objects is mended by whoever reads next (`last`). */
   async putEpoch(epoch: ArchiveEpoch): Promise<'stored' | 'other'> {
     const number = this.epochs.length + 1;
-    await this.store.put(
-      epochKey(number),
-      this.#record('epoch', epoch.epoch.id, encodeEpoch(epoch)),
-      'create',
-    );
+    const bytes = this.#record('epoch', epoch.epoch.id, encodeEpoch(epoch));
+    if (number > 1) {
+      const { from } = epoch;
+      const sequence = from?.epoch === number - 1 ? from.sequence + 1 : 1;
+      const behind = { epoch: number - 1, sequence };
+      await this.store.put(pointKey(behind), bytes, 'create');
+      const stands = await this.#at(behind);
+      if (stands === null || !('epoch' in stands)) return 'other';
+      if (!sameId(stands.epoch.id, epoch.epoch.id)) return 'other';
+    }
+    await this.store.put(epochKey(number), bytes, 'create');
     const found = present(await this.#epoch(number), 'it was just made, or there already');
     this.epochs.push(found);
     return sameId(found.epoch.id, epoch.epoch.id) ? 'stored' : 'other';
@@ -174,14 +198,33 @@ export class Archive {
     return decodeEpoch(this.#opened('epoch', bytes, where), where);
   }
 
-  /** The newest point of an epoch, asked for from `start` on. */
-  async #lastOf(epoch: number, start: number): Promise<ArchivePoint | null> {
-    let last: ArchivePoint | null = null;
+  /** The newest point of an epoch, asked for from `start` on, and the epoch that ended it. */
+  async #lastOf(
+    epoch: number,
+    start: number,
+  ): Promise<{ readonly point: ArchivePoint | null; readonly over: ArchiveEpoch | null }> {
+    let point: ArchivePoint | null = null;
     for (let sequence = start; ; sequence += 1) {
-      const point = await this.point({ epoch, sequence });
-      if (point === null) return last;
-      last = point;
+      const found = await this.#at({ epoch, sequence });
+      if (found === null) return { point, over: null };
+      if (!('to' in found)) return { point, over: found };
+      point = found;
     }
+  }
+
+  /** What stands at a place of points: one, or the epoch that follows. */
+  async #at(place: PointPlace): Promise<ArchivePoint | ArchiveEpoch | null> {
+    const key = pointKey(place);
+    const bytes = await this.store.readWhole(key, POINT_BYTES_MAX);
+    if (bytes === null) return null;
+    const where = `${this.store.url}/${key}`;
+    const { header, body } = this.#openRecord(bytes, where);
+    if (header.kind === 'epoch') return decodeEpoch(body, where);
+    if (header.kind !== 'point') throw bad({ what: 'point', place: where }, 'it is something else');
+    const point = decodePoint(body, where);
+    const isThere = point.place.epoch === place.epoch && point.place.sequence === place.sequence;
+    if (!isThere) throw bad({ what: 'point of an archive', place: where }, 'it is another one');
+    return point;
   }
 
   #record(kind: 'point' | 'epoch', id: Uint8Array, body: Uint8Array): Uint8Array {
@@ -190,10 +233,15 @@ export class Archive {
   }
 
   #opened(kind: RecordKind, bytes: Uint8Array, where: string): Uint8Array {
-    assert(bytes.length <= RECORD_BYTES_MAX, 'objects are read within limits');
-    const { header, body } = decodeRecord(bytes, where, this.keyOf);
-    const isSealed = this.#dataKey !== null;
-    if (header.kind === kind && header.sealed === isSealed) return body;
+    const { header, body } = this.#openRecord(bytes, where);
+    if (header.kind === kind) return body;
     throw bad({ what: kind, place: where }, 'it is something else');
+  }
+
+  #openRecord(bytes: Uint8Array, place: string): ReturnType<typeof decodeRecord> {
+    assert(bytes.length <= RECORD_BYTES_MAX, 'objects are read within limits');
+    const record = decodeRecord(bytes, place, this.keyOf);
+    if (record.header.sealed === (this.#dataKey !== null)) return record;
+    throw bad({ what: 'object of an archive', place }, 'it is not sealed as the archive is');
   }
 }

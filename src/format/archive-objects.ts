@@ -3,10 +3,13 @@
 //   head                          a hint: where the newest point was when it was written. Replaced.
 //   epochs/EEEEEEEE               one reign of a primary; numbered by the archive. Made once.
 //   points/EEEEEEEE/SSSSSSSS      a point of that epoch: the one commit point (H35). Made once.
+//                                 Behind the last one, where another epoch has begun: that epoch.
+//   names/NAME, pins/EEEEEEEE/SSSSSSSS   a point that stays (archive-pin.ts). Made once, removed.
 //   packs/HH/HASH                 records; HASH is BLAKE3 of the pack, HH its first two digits.
-// Numbers in keys are 8 hexadecimal digits from 00000001, without gaps. An epoch names the point
-// that it goes on from; points of its parent epoch behind that one are a side branch: shown, never
-// mixed in. Guarantee of what is decoded: its check holds, and its numbers are within limits.
+// Numbers in keys are 8 hexadecimal digits from 00000001, without gaps. An epoch begins by taking
+// the next place of the one before with its own record, so that a primary of that one, which does
+// not know yet, cannot make another point (RULES.md H35 has side branches there: this leaves none).
+// Guarantee of what is decoded: its check holds, and its numbers are within limits.
 // Times are wall milliseconds; lengths are bytes.
 import { assert } from '../base/assert.js';
 import { CHECK_BYTES } from '../base/digest.js';
@@ -40,6 +43,8 @@ const numbered = (number: number): string => number.toString(16).padStart(8, '0'
 export const epochKey = (epoch: number): string => `epochs/${numbered(epoch)}`;
 export const pointKey = ({ epoch, sequence }: PointPlace): string =>
   `points/${numbered(epoch)}/${numbered(sequence)}`;
+export const pinKey = ({ epoch, sequence }: PointPlace): string =>
+  `pins/${numbered(epoch)}/${numbered(sequence)}`;
 export const POINTS_PREFIX = 'points/';
 /** Of the key of a point; null: it is none. */
 export function placeOf(key: string): PointPlace | null {

@@ -31,7 +31,12 @@ export function parseSecret(text: string, path: string): Uint8Array {
 }
 
 /** The 32 bytes in the key file `path`. Errors SECRET_UNREADABLE, _EXPOSED, _MALFORMED. */
-export async function readSecret(path: string): Promise<Uint8Array> {
+export const readSecret = async (path: string): Promise<Uint8Array> =>
+  parseSecret(await readSecretText(path), path);
+
+/** The text of a file that only its owner may read. Errors SECRET_UNREADABLE, _EXPOSED,
+ * _MALFORMED: it is longer than any secret. */
+export async function readSecretText(path: string): Promise<string> {
   const file = await open(path, constants.O_RDONLY).catch((error: unknown) => {
     throw unreadable(path, error);
   });
@@ -49,10 +54,10 @@ export async function readSecret(path: string): Promise<Uint8Array> {
       throw unreadable(path, error);
     });
     if (bytesRead === bytes.length) {
-      const why = `${bytesRead} characters or more, not ${2 * SECRET_BYTES}`;
+      const why = `${bytesRead} characters or more`;
       throw new NetError({ code: 'SECRET_MALFORMED', path, why });
     }
-    return parseSecret(bytes.toString('latin1', 0, bytesRead), path);
+    return bytes.toString('utf8', 0, bytesRead);
   } finally {
     await file.close();
   }

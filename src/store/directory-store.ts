@@ -34,6 +34,18 @@ export async function openDirectoryStore(path: string, nowMs: number): Promise<O
   return store;
 }
 
+/** Makes `path`, one step below `base`, which must be there. Error STORE_NO_BUCKET. */
+export async function makeBelow(base: string, path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: DIRECTORY_MODE });
+    await syncDirectory(base);
+  } catch (cause) {
+    const text = codeOf(cause) ?? 'cannot be made';
+    if (text === 'EEXIST') return;
+    throw new StoreError({ code: 'STORE_NO_BUCKET', url: `file://${base}`, text }, { cause });
+  }
+}
+
 class DirectoryStore implements ObjectStore {
   readonly url: string;
   readonly counts: StoreCounts = newStoreCounts();

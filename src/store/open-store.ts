@@ -1,6 +1,6 @@
 // Opens the store of a url; what S3 needs is loaded only for S3.
 import type { Clock } from '../base/clock.js';
-import { openDirectoryStore } from './directory-store.js';
+import { makeBelow, openDirectoryStore } from './directory-store.js';
 import type { Pace } from './s3-handler.js';
 import { openS3Store } from './s3-store.js';
 import type { ObjectStore } from './store.js';
@@ -9,6 +9,8 @@ import { storeUrl } from './url.js';
 export interface StoreOptions {
   /** s3://… or file:///… */
   readonly url: string;
+  /** A part below it that is made where it is not there, though the rest never is; null: none. */
+  readonly below: string | null;
   /** S3 only; null: AWS. */
   readonly endpoint: string | null;
   /** S3 only; null: of the usual AWS places. */
@@ -21,7 +23,14 @@ export interface StoreOptions {
 
 /** Errors STORE_URL, STORE_NO_BUCKET. S3 is not asked anything yet. */
 export async function openStore(options: StoreOptions, clock: Clock): Promise<ObjectStore> {
-  const url = storeUrl(options.url);
-  if (url.kind === 'directory') return openDirectoryStore(url.path, clock.wallMs());
+  const { below } = options;
+  const url = storeUrl(
+    below === null ? options.url : `${options.url.replace(/\/+$/, '')}/${below}`,
+  );
+  if (url.kind === 'directory') {
+    const base = below === null ? null : storeUrl(options.url);
+    if (base?.kind === 'directory') await makeBelow(base.path, url.path);
+    return openDirectoryStore(url.path, clock.wallMs());
+  }
   return openS3Store({ ...options, url }, clock);
 }
