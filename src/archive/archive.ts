@@ -37,25 +37,20 @@ import {
   type KeyOf,
   RECORD_BYTES_MAX,
   type RecordKind,
-  roundKey,
+  recordKey,
 } from '../format/archive-record.js';
 import { bad } from '../format/layout.js';
 import { sameId } from '../lineage/lineage.js';
 import type { ObjectStore } from '../store/store.js';
 
 const SMALL_BYTES_MAX = 4096;
-/** Record numbers of these objects in their round or epoch; those of packs are far below. */
-const NUMBERS: Readonly<Record<'point' | 'epoch', number>> = {
-  point: 0xffff_ffff,
-  epoch: 0xffff_fffe,
-};
-const ROUND_KEYS_KEPT_MAX = 1024;
+const KEYS_KEPT_MAX = 1024;
 
 export class Archive {
   readonly store: ObjectStore;
   readonly identity: ArchiveIdentity;
   readonly #dataKey: Uint8Array | null;
-  readonly #keys = new Map<string, ReturnType<typeof roundKey>>();
+  readonly #keys = new Map<string, ReturnType<typeof recordKey>>();
   /** Of the epochs that were read, in order. */
   readonly epochs: ArchiveEpoch[] = [];
 
@@ -87,13 +82,13 @@ export class Archive {
     return present(await Archive.open(store, secret), 'it was just made');
   }
 
-  readonly keyOf: KeyOf = (round) => {
+  readonly keyOf: KeyOf = (salt) => {
     if (this.#dataKey === null) return null;
-    const id = hex(round);
+    const id = hex(salt);
     let key = this.#keys.get(id);
     if (key === undefined) {
-      key = roundKey(this.#dataKey, round);
-      if (this.#keys.size >= ROUND_KEYS_KEPT_MAX) this.#keys.clear();
+      key = recordKey(this.#dataKey, salt);
+      if (this.#keys.size >= KEYS_KEPT_MAX) this.#keys.clear();
       this.#keys.set(id, key);
     }
     return key;
@@ -146,9 +141,9 @@ export class Archive {
     return found !== null && 'to' in found ? found : null;
   }
 
-  /** 'exists': another one, or this very one, stands there; who must know reads it (H35). */
-  putPoint(point: ArchivePoint): Promise<'stored' | 'exists'> {
-    const bytes = this.#record('point', point.to.id, encodePoint(point));
+  /** `salt`: 16 random bytes. 'exists': another one, or this very one, stands there; who must know reads it (H35). */
+  putPoint(point: ArchivePoint, salt: Uint8Array): Promise<'stored' | 'exists'> {
+    const bytes = this.#record('point', salt, encodePoint(point));
     assert(bytes.length <= POINT_BYTES_MAX, 'a point is within limits');
     return this.store.put(pointKey(point.place), bytes, 'create');
   }
@@ -156,9 +151,9 @@ export class Archive {
   /** Makes the epoch the next one of the archive. It takes the place behind the last point, so
    * that the epoch before is over: 'other' where that, or another epoch, was faster. A crash
    * between the two objects is mended by whoever reads next (`last`). */
-  async putEpoch(epoch: ArchiveEpoch): Promise<'stored' | 'other'> {
+  async putEpoch(epoch: ArchiveEpoch, salt: Uint8Array): Promise<'stored' | 'other'> {
     const number = this.epochs.length + 1;
-    const bytes = this.#record('epoch', epoch.epoch.id, encodeEpoch(epoch));
+    const bytes = this.#record('epoch', salt, encodeEpoch(epoch));
     if (number > 1) {
       const { from } = epoch;
       const sequence = from?.epoch === number - 1 ? from.sequence + 1 : 1;
@@ -227,9 +222,8 @@ export class Archive {
     return point;
   }
 
-  #record(kind: 'point' | 'epoch', id: Uint8Array, body: Uint8Array): Uint8Array {
-    const facts = { kind, round: id, number: NUMBERS[kind], sizeBytes: 0 };
-    return encodeRecord(facts, body, this.keyOf(id));
+  #record(kind: 'point' | 'epoch', salt: Uint8Array, body: Uint8Array): Uint8Array {
+    return encodeRecord({ kind, salt, number: 0, sizeBytes: 0 }, body, this.keyOf(salt));
   }
 
   #opened(kind: RecordKind, bytes: Uint8Array, where: string): Uint8Array {

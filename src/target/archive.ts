@@ -19,6 +19,7 @@ import { assert, present } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
 import { HastError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
+import type { Random } from '../base/random.js';
 import { Mutex } from '../base/sync.js';
 import {
   BLOCK_BYTES,
@@ -26,6 +27,7 @@ import {
   type ChunkIndex,
   chunkLength,
   DIGEST_BYTES,
+  ID_BYTES,
 } from '../base/units.js';
 import type { Piece } from '../format/archive-leaf.js';
 import type { ArchivePoint, KeptPoint, PointPlace, TreeRef } from '../format/archive-objects.js';
@@ -63,6 +65,7 @@ export interface ArchiveTargetParts {
   readonly storageClass: string | null;
   /** Which of the points there are stay when `next` has been made. */
   readonly keep: (all: readonly KeptPoint[], next: KeptPoint) => readonly KeptPoint[];
+  readonly random: Random;
   readonly log: Log;
   /** Default PACK_BYTES. */
   readonly packBytes?: number;
@@ -162,7 +165,7 @@ export class ArchiveTarget implements Target {
       }
       this.#running = {
         begin,
-        packs: this.#packsOf(archive, begin),
+        packs: this.#packsOf(archive),
         index: indexAccumulator(),
         firstRun: this.#firstRunOf(begin),
         blockBytes: 0,
@@ -251,7 +254,7 @@ export class ArchiveTarget implements Target {
       const place = await this.#orLost(this.#placeOf(archive, begin));
       if (place === null) return this.#overtaken();
       const point = this.#pointOf(commit, running, trees, place);
-      const made = await this.#orLost(archive.putPoint(point));
+      const made = await this.#orLost(archive.putPoint(point, this.#parts.random.bytes(ID_BYTES)));
       if (made === 'exists') {
         const stands = await this.#orLost(archive.point(point.place));
         if (!sameId(stands?.to.id, point.to.id)) return this.#overtaken();
@@ -282,12 +285,13 @@ export class ArchiveTarget implements Target {
     await this.#parts.journal.close();
   }
 
-  #packsOf(archive: Archive, begin: Begin): PackWriter {
-    const { journal, storageClass, packBytes } = this.#parts;
+  #packsOf(archive: Archive): PackWriter {
+    const { journal, storageClass, packBytes, random } = this.#parts;
+    const salt = random.bytes(ID_BYTES);
     return new PackWriter({
       store: archive.store,
-      round: begin.round,
-      key: archive.keyOf(begin.round),
+      salt,
+      key: archive.keyOf(salt),
       firstPack: Math.max(this.#last?.nextPack ?? 0, journal.nextPack),
       storageClass,
       ...(packBytes === undefined ? {} : { packBytes }),
@@ -316,9 +320,11 @@ export class ArchiveTarget implements Target {
   /** Where the point will stand; null: another epoch has come. */
   async #placeOf(archive: Archive, { epoch, from }: Begin): Promise<PointPlace | null> {
     const last = this.#last;
+    const { random } = this.#parts;
     if (!sameId(archive.epochs.at(-1)?.epoch.id, epoch.id)) {
       const place = from === null ? null : (last?.place ?? null);
-      if ((await archive.putEpoch({ epoch, from: place })) === 'other') return null;
+      if ((await archive.putEpoch({ epoch, from: place }, random.bytes(ID_BYTES))) === 'other')
+        return null;
     }
     const number = archive.epochs.length;
     const isFirst = last === null || last.place.epoch !== number;

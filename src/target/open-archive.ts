@@ -61,6 +61,7 @@ export async function openArchiveTarget(order: ArchiveOrder): Promise<ArchiveTar
     pack: order.pack,
     storageClass: order.storageClass,
     keep: order.keep,
+    random,
     log,
     ...(packBytes === undefined ? {} : { packBytes }),
   });

@@ -37,7 +37,7 @@ import {
   packKey,
   pointKey,
 } from '../../src/format/archive-objects.js';
-import { decodeRecord, encodeRecord, roundKey } from '../../src/format/archive-record.js';
+import { decodeRecord, encodeRecord, recordKey } from '../../src/format/archive-record.js';
 import { FormatError } from '../../src/format/changeset.js';
 import { packer, unpack } from '../../src/format/pack.js';
 import { isKey } from '../../src/store/store.js';
@@ -254,15 +254,15 @@ describe('archive', () => {
     assert.match(packKey(seededRandom(1).bytes(32)), /^packs\/[0-9a-f]{2}\/[0-9a-f]{64}$/);
   });
 
-  test('records, open and sealed; a nonce is never used twice in a round', () => {
+  test('records, open and sealed; a nonce is never used twice under a salt', () => {
     const random = seededRandom(5);
-    const [dataKey, round] = [random.bytes(32), random.bytes(16)];
-    const key = roundKey(dataKey, round);
+    const [dataKey, salt] = [random.bytes(32), random.bytes(16)];
+    const key = recordKey(dataKey, salt);
     const body = random.bytes(5000);
     const seen = new Set<string>();
     for (let number = 0; number < 50; number += 1) {
       for (const one of [key, null]) {
-        const record = encodeRecord({ kind: 'frame', round, number, sizeBytes: 512 }, body, one);
+        const record = encodeRecord({ kind: 'frame', salt, number, sizeBytes: 512 }, body, one);
         const opened = decodeRecord(record, 'x', () => key);
         assert.deepEqual(Buffer.from(opened.body), Buffer.from(body));
         assert.equal(opened.header.number, number);
@@ -270,13 +270,13 @@ describe('archive', () => {
       }
     }
     assert.equal(seen.size, 50);
-    const sealed = encodeRecord({ kind: 'node', round, number: 1, sizeBytes: 0 }, body, key);
+    const sealed = encodeRecord({ kind: 'node', salt, number: 1, sizeBytes: 0 }, body, key);
     for (let at = 0; at < sealed.length; at += 7) {
       const bad = sealed.slice();
       bad[at] = (bad[at] ?? 0) ^ 1;
       assert.throws(() => decodeRecord(bad, 'x', () => key), FormatError, `byte ${at}`);
     }
-    const other = roundKey(random.bytes(32), round);
+    const other = recordKey(random.bytes(32), salt);
     assert.throws(() => decodeRecord(sealed, 'x', () => other), /made with another key/);
   });
 

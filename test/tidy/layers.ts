@@ -22,7 +22,7 @@ export const TYPE_ONLY: readonly { from: string; to: string; reason: string }[] 
 /** Folders that run under the simulator: only promises and what is handed in (DESIGN.md §5). */
 export const SIMULATED = [
   ...['volume', 'round', 'receive', 'tracking', 'history', 'peer', 'target', 'lineage', 'format'],
-  'care',
+  ...['care', 'archive', 'retention'],
 ];
 
 /** Ways past the simulator's clock and disks, as they look in a source text. */
