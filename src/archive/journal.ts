@@ -5,9 +5,11 @@ import { assert } from '../base/assert.js';
 import { isZero } from '../base/digest.js';
 import type { FileHandle, Files } from '../base/files.js';
 import { publish } from '../base/publish.js';
+import { hex } from '../base/random.js';
 import {
   decodeJournalHeader,
   encodeJournalHeader,
+  type GarbagePack,
   JOURNAL_HEADER_BYTES,
   JOURNAL_ROW_BYTES,
   type JournalHeader,
@@ -40,8 +42,10 @@ export class Journal {
   #runs: number[] = [];
   /** Chunk of the last piece, by lane; a run has begun when there is any. */
   #last: [number, number] | null = null;
-  /** Packs that no point needs, nor will. */
-  readonly #garbage = new Map<number, NumberedPack>();
+  /** Packs that no point needs, nor will, by name. */
+  readonly #garbage = new Map<string, GarbagePack>();
+  /** Highest number of those of failed rounds: numbers are not used twice. */
+  #highest = -1;
   /** Packs of the present round, and whether they are durable. */
   readonly #packs = new Map<number, { readonly pack: NumberedPack; put: boolean }>();
 
@@ -80,13 +84,13 @@ export class Journal {
   }
 
   /** Packs that nobody needs: a prune may remove them, and tells `forget`. */
-  get garbage(): readonly NumberedPack[] {
+  get garbage(): readonly GarbagePack[] {
     return [...this.#garbage.values()];
   }
 
   /** Highest number of a pack that was ever begun here, plus one; 0: none. */
   get nextPack(): number {
-    return Math.max(-1, ...this.#garbage.keys(), ...this.#packs.keys()) + 1;
+    return Math.max(this.#highest, ...this.#packs.keys()) + 1;
   }
 
   /** Packs of the present round, and of those that it may take over from. */
@@ -154,20 +158,30 @@ export class Journal {
    * further pieces go on from `from`. */
   async committed(from: Uint8Array, needed: ReadonlySet<number>): Promise<void> {
     for (const [number, { pack }] of this.#packs) {
-      if (!needed.has(number)) this.#garbage.set(number, pack);
+      if (!needed.has(number)) this.#discard(pack);
     }
     await this.#anew(from);
   }
 
   /** Nothing of the pieces here can be used any more. */
   async dropped(from: Uint8Array | null): Promise<void> {
-    for (const [number, { pack }] of this.#packs) this.#garbage.set(number, pack);
+    for (const { pack } of this.#packs.values()) this.#discard(pack);
     await this.#anew(from);
   }
 
-  /** These are removed from the store. */
-  async forget(numbers: readonly number[]): Promise<void> {
-    for (const number of numbers) this.#garbage.delete(number);
+  /** No point needs these any more; durable when it resolves. */
+  async addGarbage(packs: readonly GarbagePack[]): Promise<void> {
+    for (const pack of packs) {
+      await this.#add({ kind: 'garbage', ...pack });
+      this.#garbage.set(hex(pack.name), pack);
+    }
+    await this.#flush();
+    await this.#handle.sync();
+  }
+
+  /** These are removed from the store. Found again after a crash, they are removed again. */
+  async forget(packs: readonly GarbagePack[]): Promise<void> {
+    for (const { name } of packs) this.#garbage.delete(hex(name));
     if (this.#packs.size === 0) await this.#anew(this.#header.from);
   }
 
@@ -177,6 +191,7 @@ export class Journal {
   }
 
   async #anew(from: Uint8Array | null): Promise<void> {
+    this.#highest = Math.max(this.#highest, ...this.#packs.keys());
     const garbage = [...this.#garbage.values()];
     const bytes = new Uint8Array(JOURNAL_HEADER_BYTES + garbage.length * JOURNAL_ROW_BYTES);
     const header = { ...this.#header, from };
@@ -198,12 +213,19 @@ export class Journal {
 
   #note(row: JournalRow, end: number): void {
     if (row.kind === 'run') this.#runs.push(end);
-    else if (row.kind === 'garbage') this.#garbage.set(row.number, row);
-    else if (row.kind === 'pack') this.#packs.set(row.number, { pack: row, put: false });
+    else if (row.kind === 'garbage') {
+      this.#garbage.set(hex(row.name), row);
+      // Those of points that were pruned have none.
+      this.#highest = Math.max(this.#highest, row.number);
+    } else if (row.kind === 'pack') this.#packs.set(row.number, { pack: row, put: false });
     else if (row.kind === 'put') {
       const found = this.#packs.get(row.number);
       if (found !== undefined) found.put = true;
     }
+  }
+
+  #discard(pack: NumberedPack): void {
+    this.#garbage.set(hex(pack.name), { ...pack, keepUntilHour: 0 });
   }
 
   async #add(row: JournalRow): Promise<void> {

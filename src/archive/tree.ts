@@ -140,17 +140,24 @@ export class PointTrees {
   /** Error FORMAT_BAD when no table has the pack. */
   nameOf(pack: number): Promise<PackName> {
     return this.#names.get(pack, async () => {
-      for (const { ref } of this.trees) if (ref.place.pack === pack) return ref.pack;
-      for (const tree of this.trees) {
-        const row = await tree.packRow(pack);
-        if (row !== null) return row;
-      }
+      const found = await this.findName(pack);
+      if (found !== null) return found;
       const place = this.trees[0]?.ref.place;
       throw bad(
         { what: 'archive index', place: `root in pack ${place?.pack}` },
         `no table has pack ${pack}`,
       );
     });
+  }
+
+  /** Null: no table has the pack. */
+  async findName(pack: number): Promise<PackName | null> {
+    for (const { ref } of this.trees) if (ref.place.pack === pack) return ref.pack;
+    for (const tree of this.trees) {
+      const row = await tree.packRow(pack);
+      if (row !== null) return row;
+    }
+    return null;
   }
 
   /** All that is known of a region: of each block the newest. */

@@ -5,7 +5,9 @@
 //   now      no guest can feel it: schedules, limits, addresses of targets, keys
 //   role     the resource's role must be left and taken again: disks, maps, threads, export names
 //   restart  hastd must be started again: its sockets, folders, name, and threads of devices
+import { retainText } from './retain.js';
 import type {
+  ArchiveSettings,
   NodeSettings,
   ResourceSettings,
   ScheduleSetting,
@@ -49,6 +51,13 @@ const orNone = (text: string | null): string => text ?? 'none';
 /** The order of addresses has no meaning. */
 const list = (addresses: readonly string[]): string => addresses.toSorted().join(' ');
 const seconds = (value: number): string => durationText(value);
+function archiveText(archive: ArchiveSettings | null): string {
+  if (archive === null) return 'none';
+  const { endpoint, region, checksums, storageClass, keyPath, timezone } = archive;
+  const words = Object.entries({ endpoint, region, checksums, class: storageClass, key: keyPath });
+  const given = words.flatMap(([word, value]) => (value === null ? [] : [`${word} ${value}`]));
+  return [...given, ...(timezone === null ? [] : [`timezone ${timezone}`])].join(' ');
+}
 
 const NODE: Table<Omit<NodeSettings, 'path' | 'resources'>> = {
   node: { setting: 'node', needs: 'restart', text: orNone },
@@ -67,7 +76,7 @@ const RESOURCE: Table<Omit<ResourceSettings, 'name' | 'targets'>> = {
   compression: { setting: 'compression', needs: 'now', text: compressionText },
   timeoutSeconds: { setting: 'timeout', needs: 'now', text: seconds },
   metaflush: { setting: 'metaflush', needs: 'role', text: onOff },
-  retain: { setting: 'retain', needs: 'now', text: String },
+  retain: { setting: 'retain', needs: 'now', text: retainText },
   remember: { setting: 'remember', needs: 'now', text: onOff },
   startAlone: { setting: 'start-alone', needs: 'now', text: orNone },
   scrubShare: { setting: 'scrub', needs: 'now', text: shareText },
@@ -82,8 +91,10 @@ const RESOURCE: Table<Omit<ResourceSettings, 'name' | 'targets'>> = {
 
 const TARGET: Table<Omit<TargetSettings, 'name' | 'schedule'>> = {
   remote: { setting: 'remote', needs: 'now', text: orNone },
+  // Where it is, is `remote` too.
+  archive: { setting: 'archive', needs: 'now', text: archiveText },
   source: { setting: 'source', needs: 'now', text: orNone },
-  retain: { setting: 'retain', needs: 'now', text: String },
+  retain: { setting: 'retain', needs: 'now', text: retainText },
   compression: { setting: 'compression', needs: 'now', text: compressionText },
   timeoutSeconds: { setting: 'timeout', needs: 'now', text: seconds },
   rateBitsPerSecond: { setting: 'rate', needs: 'now', text: rateText },

@@ -10,7 +10,8 @@
 //   2 pack    1 zero 3 | 4 pack 4 | 8 bytes 4 | 12 zero 4 | 16 name 32       before its PUT
 //   3 put     1 zero 3 | 4 pack 4 | 8 zero 40                                the pack is durable
 //   4 run     1 zero 47       the chunks of both lanes ascend anew; lane 0: sent, 1: taken over
-//   5 garbage as 2: a pack of a round that is over; no point needs it
+//   5 garbage as 2, at 12 instead the hour (since 1970 UTC) before which it is not removed, 4: no
+//             point needs it
 import { assert } from '../base/assert.js';
 import { CHECK_BYTES, checkOf, equalBytes, isZero } from '../base/digest.js';
 import { type ChunkIndex, DIGEST_BYTES, ID_BYTES } from '../base/units.js';
@@ -44,9 +45,18 @@ export type JournalRow =
       readonly digest: Uint8Array;
       readonly piece: Piece;
     }
-  | ({ readonly kind: 'pack' | 'garbage'; readonly number: number } & PackName)
+  | ({ readonly kind: 'pack'; readonly number: number } & PackName)
+  | ({ readonly kind: 'garbage' } & GarbagePack)
   | { readonly kind: 'put'; readonly number: number }
   | { readonly kind: 'run' };
+
+/** A pack that no point needs. Packs of points that a prune has removed may have the numbers of
+ * others: they are told apart by their names. */
+export interface GarbagePack extends PackName {
+  readonly number: number;
+  /** Hours since 1970 UTC; before, its class is paid for anyway. 0: at any time. */
+  readonly keepUntilHour: number;
+}
 
 const KINDS: Readonly<Record<JournalRow['kind'], number>> = {
   piece: 1,
@@ -115,6 +125,7 @@ export function putJournalRow(bytes: Uint8Array, at: number, row: JournalRow): v
   } else if (row.kind === 'pack' || row.kind === 'garbage') {
     view.setUint32(4, row.number);
     view.setUint32(8, row.bytes);
+    if (row.kind === 'garbage') view.setUint32(12, row.keepUntilHour);
     own.set(row.name, 16);
   } else if (row.kind === 'put') view.setUint32(4, row.number);
   own.set(checkOf(own.subarray(0, CHECK_AT)), CHECK_AT);
@@ -131,11 +142,12 @@ export function takeJournalRow(bytes: Uint8Array, at: number): JournalRow | null
       return takePiece(own, view);
     case KINDS.pack:
     case KINDS.garbage: {
-      const kind = own[0] === KINDS.pack ? 'pack' : 'garbage';
       const stored = view.getUint32(8);
       if (stored === 0 || stored > PACK_BYTES_MAX) return null;
       const name = copyOf(own, 16, 16 + PACK_NAME_BYTES);
-      return { kind, number: view.getUint32(4), name, bytes: stored };
+      const pack = { number: view.getUint32(4), name, bytes: stored };
+      if (own[0] === KINDS.pack) return { kind: 'pack', ...pack };
+      return { kind: 'garbage', ...pack, keepUntilHour: view.getUint32(12) };
     }
     case KINDS.put:
       return { kind: 'put', number: view.getUint32(4) };

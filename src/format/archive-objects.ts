@@ -93,6 +93,8 @@ export interface ArchivePoint {
   readonly trees: readonly TreeRef[];
   /** Points of this archive that are kept beside this one, newest first: readers need no list. */
   readonly kept: readonly KeptPoint[];
+  /** Points that are not kept any more and perhaps still there: a prune removes them. */
+  readonly going: readonly KeptPoint[];
 }
 
 export interface KeptPoint {
@@ -109,8 +111,9 @@ export interface ArchiveEpoch {
 
 /** Trees that a reader lays over each other, at most. */
 export const TREES_MAX = 64;
-/** Points that an archive keeps, at most. */
+/** Points that a point names, kept and going, at most. */
 export const KEPT_POINTS_MAX = 4096;
+export const GOING_POINTS_MAX = 1024;
 export const POINT_BYTES_MAX = 256 * 1024;
 const POINT_HEADER_BYTES = 144;
 const TREE_BYTES = PACK_NAME_BYTES + 20 + CHECK_BYTES;
@@ -136,19 +139,22 @@ const POINT = layout(POINT_HEADER_BYTES, {
   block: 4, //        116   4096
   chunk: 4, //        120   65536
   kept: 4, //         124   points that are kept beside, 0..4096
-  spare: 16, //       128   zero
+  going: 4, //        128   points that are going, 0..1024
+  spare: 12, //       132   zero
 });
 const POINT_MAGIC = 'HASTPNT0';
 
-/** Then trees: pack name 32, pack bytes 4, pack 4, offset 4, bytes 4, leaves 4, check 8; then points kept:
- * epoch 4, sequence 4, number 8, time 8; then a check. */
+/** Then trees: pack name 32, pack bytes 4, pack 4, offset 4, bytes 4, leaves 4, check 8; then points kept,
+ * then points going: epoch 4, sequence 4, number 8, time 8; then a check. */
 export function encodePoint(point: ArchivePoint): Uint8Array {
   const { trees, place, sizeBytes } = point;
-  const { kept } = point;
+  const { kept, going } = point;
+  const named = [...kept, ...going];
   assert(trees.length >= 1 && trees.length <= TREES_MAX, 'a point has a tree');
   assert(kept.length <= KEPT_POINTS_MAX, 'no more points are kept than may be');
+  assert(going.length <= GOING_POINTS_MAX, 'no more points are going than may be');
   const rows = POINT_HEADER_BYTES + trees.length * TREE_BYTES;
-  const bytes = new Uint8Array(rows + kept.length * KEPT_BYTES + CHECK_BYTES);
+  const bytes = new Uint8Array(rows + named.length * KEPT_BYTES + CHECK_BYTES);
   const view = dataView(bytes);
   putMagic(bytes, POINT_MAGIC);
   putPoint(bytes, POINT.to, point.to);
@@ -176,7 +182,8 @@ export function encodePoint(point: ArchivePoint): Uint8Array {
     bytes.set(check, row + 52);
   });
   view.setUint32(POINT.kept, kept.length);
-  kept.forEach(({ place: where, number, timeMs }, i) => {
+  view.setUint32(POINT.going, going.length);
+  named.forEach(({ place: where, number, timeMs }, i) => {
     const row = rows + i * KEPT_BYTES;
     view.setUint32(row, where.epoch);
     view.setUint32(row + 4, where.sequence);
@@ -196,9 +203,11 @@ export function decodePoint(bytes: Uint8Array, place: string): ArchivePoint {
   const count = view.getUint16(POINT.trees);
   expect(count >= 1 && count <= TREES_MAX, where, `${count} trees`);
   const kept = view.getUint32(POINT.kept);
+  const going = view.getUint32(POINT.going);
   expect(kept <= KEPT_POINTS_MAX, where, `${kept} points are kept`);
+  expect(going <= GOING_POINTS_MAX, where, `${going} points are going`);
   const rows = POINT_HEADER_BYTES + count * TREE_BYTES;
-  const wanted = rows + kept * KEPT_BYTES + CHECK_BYTES;
+  const wanted = rows + (kept + going) * KEPT_BYTES + CHECK_BYTES;
   expect(bytes.length === wanted, where, `${bytes.length} bytes, it tells of ${wanted}`);
   expectCheck(bytes, bytes.length - CHECK_BYTES, where);
   const hasFrom = view.getUint8(POINT.hasFrom);
@@ -227,6 +236,9 @@ export function decodePoint(bytes: Uint8Array, place: string): ArchivePoint {
     nextPack,
     trees: Array.from({ length: count }, (_, i) => takeTree(bytes, i, nextPack, where)),
     kept: Array.from({ length: kept }, (_, i) => takeKept(bytes, rows + i * KEPT_BYTES, where)),
+    going: Array.from({ length: going }, (_, i) =>
+      takeKept(bytes, rows + (kept + i) * KEPT_BYTES, where),
+    ),
   };
 }
 

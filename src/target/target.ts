@@ -42,6 +42,8 @@ export interface TargetState {
   readonly node: string;
   /** An archive: what it had stays, whoever goes on. */
   readonly keepsPoints?: boolean;
+  /** Raw bytes of the blocks of a frame, at most; default FRAME_BLOCK_BYTES_MAX. */
+  readonly frameBytes?: number;
 }
 
 export interface DigestsAnswer {

@@ -10,12 +10,14 @@ import {
   chunkLength,
   chunkMask,
 } from '../../src/base/units.js';
+import { retainLast } from '../../src/config/retain.js';
 import type { Secret } from '../../src/format/archive-identity.js';
 import { inlineCompute } from '../../src/format/compute.js';
 import { packer } from '../../src/format/pack.js';
 import type { Epoch, PointRef } from '../../src/lineage/lineage.js';
 import { isUnchanged, Outflow } from '../../src/round/outflow.js';
 import type { ArchiveTarget } from '../../src/target/archive.js';
+import { ArchiveKeep } from '../../src/target/archive-keep.js';
 import { openArchiveTarget } from '../../src/target/open-archive.js';
 import type { Begin } from '../../src/target/target.js';
 import { type MemoryObjects, MemoryStore } from '../store/memory-store.js';
@@ -32,6 +34,7 @@ export class Sender {
   readonly secret: Secret | null;
   world = new CrashWorld();
   target: ArchiveTarget | null = null;
+  store: MemoryStore | null = null;
   disk: Uint8Array;
   /** Masks by chunk. */
   dirty = new Map<number, number>();
@@ -40,6 +43,8 @@ export class Sender {
   packBytes = 128 * 1024;
   /** One request in so many fails. */
   stormy = 0;
+  rule = retainLast(1000);
+  nowMs = 1000;
 
   constructor(random: Random, objects: MemoryObjects, secret: Secret | null, sizeBytes: number) {
     this.random = random;
@@ -79,6 +84,7 @@ export class Sender {
           : ('after' as const)
         : null;
     const store = new MemoryStore(this.objects, { fails });
+    if (this.target === null) this.store = store;
     this.target ??= await openArchiveTarget({
       name: 'offsite',
       resource: { id: RESOURCE, name: 'vm1' },
@@ -88,8 +94,11 @@ export class Sender {
       files: this.world,
       journalPath: '/state/offsite.journal',
       pack: packer({ codec: 'zstd' }),
-      keep: (all) => all,
-      nowMs: () => 1000,
+      keep: new ArchiveKeep(
+        () => ({ rule: this.rule, timezone: 'UTC' }),
+        () => this.nowMs,
+      ),
+      nowMs: () => this.nowMs,
       random: this.random,
       log: LOG,
       packBytes: this.packBytes,

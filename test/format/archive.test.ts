@@ -113,6 +113,14 @@ const pointRef = record({
   number: fc.nat(),
   timeMs: fc.nat(),
 });
+const keptPoint = record({
+  place: record({
+    epoch: fc.integer({ min: 1, max: 9 }),
+    sequence: fc.integer({ min: 1, max: 99_999 }),
+  }),
+  number: fc.nat(),
+  timeMs: fc.nat(),
+});
 const point: fc.Arbitrary<ArchivePoint> = record({
   to: pointRef,
   from: fc.option(pointRef),
@@ -135,17 +143,8 @@ const point: fc.Arbitrary<ArchivePoint> = record({
     }),
     { minLength: 1, maxLength: 64 },
   ),
-  kept: fc.array(
-    record({
-      place: record({
-        epoch: fc.integer({ min: 1, max: 9 }),
-        sequence: fc.integer({ min: 1, max: 99_999 }),
-      }),
-      number: fc.nat(),
-      timeMs: fc.nat(),
-    }),
-    { maxLength: 50 },
-  ),
+  kept: fc.array(keptPoint, { maxLength: 50 }),
+  going: fc.array(keptPoint, { maxLength: 50 }),
 });
 
 describe('archive', () => {
