@@ -1,7 +1,8 @@
 // An archive in a store: what it is, its epochs, its points (format/archive-objects.ts). Reading
 // needs no list: `head` hints where a point is that no prune has removed (it is written before any
 // is), and from there on is asked until there is none. Only where the hint is lost the points are
-// listed. Guarantee: the newest point is found; objects that are not whole are errors, but the hint.
+// listed. Guarantee: the newest point is found; objects that are not whole are errors, but for the
+// hint.
 import { assert, present } from '../base/assert.js';
 import { hex, type Random } from '../base/random.js';
 import {
@@ -60,7 +61,8 @@ export class Archive {
     this.#dataKey = dataKey;
   }
 
-  /** Null: there is none yet. Errors ARCHIVE_SEALED, ARCHIVE_WRONG_KEY, FORMAT_BAD, of the store. */
+  /** Null: there is none yet. Errors ARCHIVE_SEALED, ARCHIVE_WRONG_KEY, FORMAT_BAD, and of the
+   * store. */
   static async open(store: ObjectStore, secret: Secret | null): Promise<Archive | null> {
     const bytes = await store.readWhole(ARCHIVE_KEY, IDENTITY_BYTES);
     if (bytes === null) return null;
@@ -141,7 +143,8 @@ export class Archive {
     return found !== null && 'to' in found ? found : null;
   }
 
-  /** `salt`: 16 random bytes. 'exists': another one, or this very one, stands there; who must know reads it (H35). */
+  /** `salt`: 16 random bytes. 'exists': another one, or this very one, stands there; who must know
+   * reads it (H35). */
   putPoint(point: ArchivePoint, salt: Uint8Array): Promise<'stored' | 'exists'> {
     const bytes = this.#record('point', salt, encodePoint(point));
     assert(bytes.length <= POINT_BYTES_MAX, 'a point is within limits');

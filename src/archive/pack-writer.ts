@@ -95,8 +95,8 @@ export class PackWriter {
     return this.#parts.store.read(packKey(present(found, 'it is closed').name), offset, bytes);
   }
 
-  /** Adds a record, of a frame with the size of its disk; waits while too many packs are on their way. Rejects with the first error of a
-   * put. */
+  /** Adds a record, of a frame with the size of its disk; waits while too many packs are on their
+   * way. Rejects with the first error of a put. */
   async add(kind: RecordKind, body: Uint8Array, sizeBytes = 0): Promise<RecordPlace> {
     this.#throwFailure();
     const wanted = this.bytesOf(body.length);

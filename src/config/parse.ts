@@ -1,8 +1,9 @@
 // Tokens to blocks: HAST's grammar (parse.y) and target blocks. Statements are `KEYWORD VALUE`;
 // blocks are `on NODE {}` at the top level or in a resource, `resource NAME {}`, and
-// `target NAME {}` and `archive NAME {}` in a resource or an on block of it. Guarantee: never throws and reads each token
-// a bounded number of times; after an error it goes on at the next statement, so that one run finds
-// all errors. The grammar fixes nesting: too deep a block is taken for a missing `}`.
+// `target NAME {}` and `archive NAME {}` in a resource or an on block of it. Guarantee: never
+// throws and reads each token a bounded number of times; after an error it goes on at the next
+// statement, so that one run finds all errors. The grammar fixes nesting: too deep a block is taken
+// for a missing `}`.
 import { present } from '../base/assert.js';
 import { Cursor, isText } from './cursor.js';
 import { type Findings, shown } from './finding.js';

@@ -67,16 +67,15 @@ function checkTargetNames(resource: ResourceBlock, findings: Findings): void {
     // A name with a blank is none: the parser said so.
     const key = `${around} ${name}`;
     const first = seen.get(key);
-    if (first === undefined) seen.set(key, place);
+    const before = kinds.get(name);
+    if (before === undefined) kinds.set(name, target);
+    if (before !== undefined && before.scope !== target.scope) {
+      const what = `${name} is already the ${before.scope} of line ${before.place.line}`;
+      findings.error(place, target.scope, `${what}; give this one another name`);
+    } else if (first === undefined) seen.set(key, place);
     else {
       const what = `${name} is already the ${target.scope} of line ${first.line} of the same scope`;
       findings.error(place, target.scope, `${what}; put both together`);
-    }
-    const before = kinds.get(name);
-    if (before === undefined) kinds.set(name, target);
-    else if (before.scope !== target.scope) {
-      const what = `${name} is already the ${before.scope} of line ${before.place.line}`;
-      findings.error(place, target.scope, `${what}; give this one another name`);
     }
     if (name !== '' && name === around) {
       const what = `${name} is the node around it, and no node is its own target`;

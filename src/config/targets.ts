@@ -1,9 +1,9 @@
 // The targets of a resource on one node (DESIGN.md §5): its target blocks, and the peer of a short
-// `remote`, and its archive blocks. One file serves all nodes: a block named after the node that reads it is that node's
-// own and no target; the peer is the one other `on` block that no target block names. A block
-// inside the node's `on` block adds to the one of the same name outside it, or overrides it,
-// statement by statement; what neither sets is inherited from the `on` block, the resource and the
-// top level, but for `remote`.
+// `remote`, and its archive blocks. One file serves all nodes: a block named after the node that
+// reads it is that node's own and no target; the peer is the one other `on` block that no target
+// block names. A block inside the node's `on` block adds to the one of the same name outside it, or
+// overrides it, statement by statement; what neither sets is inherited from the `on` block, the
+// resource and the top level, but for `remote`.
 import { present } from '../base/assert.js';
 import type { Findings, Place } from './finding.js';
 import { type Levels, pick, pickSchedule, pickText } from './levels.js';
@@ -47,7 +47,8 @@ export interface ResourceView {
 
 type Side = 'inner' | 'outer';
 
-/** One name's target or archive blocks as this node reads them: within its on block, then outside. */
+/** One name's target or archive blocks as this node reads them: within its on block, then outside
+ * it. */
 interface Written {
   readonly name: string;
   readonly kind: 'target' | 'archive';

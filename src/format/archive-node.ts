@@ -6,9 +6,10 @@
 //   root  up to 65,536 pages, 256 TiB  page 4, reference 20; and the pages of the pack table
 //   pack page  1,024 packs            number in the page 4, name 32, bytes 4, live parts 4
 // The root names the packs of its pack pages, since the table of names is what they are; zeroes
-// stand for the pack that the root itself is in. A node stands in a pack as a record; its body is a codec byte, 4 bytes of raw length, and the
-// bytes. A reference is the place of that record and the check of its body as it stands there,
-// unsealed. Guarantee of an opened node: it is the one that was referred to.
+// stand for the pack that the root itself is in. A node stands in a pack as a record; its
+// body is a codec byte, 4 bytes of raw length, and the bytes. A reference is the place of that
+// record and the check of its body as it stands there, unsealed. Guarantee of an opened node: it is
+// the one that was referred to.
 import { assert } from '../base/assert.js';
 import { CHECK_BYTES, checkOf, equalBytes } from '../base/digest.js';
 import { LEAF_BYTES_MAX, PACK_BYTES_MAX, type RecordPlace } from './archive-leaf.js';

@@ -10,7 +10,8 @@
 // the next place of the one before with its own record, so that a primary of that one, which does
 // not know yet, cannot make another point (RULES.md H35 has side branches there: this leaves none).
 // Guarantee of what is decoded: its check holds, and its numbers are within limits.
-// Times are wall milliseconds; lengths are bytes.
+// Times are wall milliseconds; lengths are bytes. The file is longer than 300 lines because these
+// objects and their keys are one page of hast-archive(5).
 import { assert } from '../base/assert.js';
 import { CHECK_BYTES } from '../base/digest.js';
 import { hex } from '../base/random.js';
@@ -144,8 +145,8 @@ const POINT = layout(POINT_HEADER_BYTES, {
 });
 const POINT_MAGIC = 'HASTPNT0';
 
-/** Then trees: pack name 32, pack bytes 4, pack 4, offset 4, bytes 4, leaves 4, check 8; then points kept,
- * then points going: epoch 4, sequence 4, number 8, time 8; then a check. */
+/** Then trees: pack name 32, pack bytes 4, pack 4, offset 4, bytes 4, leaves 4, check 8; then
+ * points kept, then points going: epoch 4, sequence 4, number 8, time 8; then a check. */
 export function encodePoint(point: ArchivePoint): Uint8Array {
   const { trees, place, sizeBytes } = point;
   const { kept, going } = point;

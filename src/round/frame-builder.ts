@@ -1,6 +1,6 @@
-// Packs dirty blocks into frames of at most 1 MiB of blocks, or less where a target says so, in the order they are added. Blocks
-// that are all zeroes carry no bytes. The bytes that were hashed are the bytes that are packed:
-// `add` copies them from the caller's buffer (H1).
+// Packs dirty blocks into frames of at most 1 MiB of blocks, or less where a target says so, in the
+// order they are added. Blocks that are all zeroes carry no bytes. The bytes that were hashed are
+// the bytes that are packed: `add` copies them from the caller's buffer (H1).
 import { assert } from '../base/assert.js';
 import { isZero } from '../base/digest.js';
 import { BLOCK_BYTES, BLOCKS_PER_CHUNK, CHUNK_BYTES, type ChunkIndex } from '../base/units.js';

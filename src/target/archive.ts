@@ -8,6 +8,7 @@
 // Chunks are released when their frame is in a pack, durable or not: a put that fails fails the
 // round, whose bits are then merged (D1).
 // Chunks that are wholly zero and never were anything else have no entry: absent is zeroes.
+// The file is longer than 300 lines because all that a target is asked stands here.
 import type { Archive } from '../archive/archive.js';
 import { ChunkReader } from '../archive/chunk-reader.js';
 import { HeldPieces } from '../archive/held-pieces.js';
@@ -61,7 +62,6 @@ export interface ArchiveTargetParts {
   readonly nowMs: () => number;
   readonly random: Random;
   readonly log: Log;
-  /** Default PACK_BYTES. */
   readonly packBytes?: number;
 }
 
@@ -388,9 +388,7 @@ export class ArchiveTarget implements Target {
     throw this.#no('gone', 'no round has begun');
   }
 
-  #orLost<T>(work: Promise<T>): Promise<T> {
-    return orLost(this.name, work);
-  }
+  readonly #orLost = <T>(work: Promise<T>): Promise<T> => orLost(this.name, work);
 
   #no(reason: RefusalReason, text: string) {
     return refused(this.name, reason, text);

@@ -68,8 +68,8 @@ export async function openArchiveTarget(order: ArchiveOrder): Promise<ArchiveTar
   });
 }
 
-/** Packs that were on their way when the node died: named by what they hold, they are there whole or
- * not at all. */
+/** Packs that were on their way when the node died: named by what they hold, they are there whole
+ * or not at all. */
 async function lookForPacks(journal: Journal, store: ObjectStore): Promise<void> {
   for (const number of journal.packNumbers) {
     const pack = journal.packOf(number);

@@ -1,5 +1,5 @@
-// A node that sends a disk of its own to an archive, as a round does, with a store in bad weather and
-// a state directory that may crash.
+// A node that sends a disk of its own to an archive, as a round does, with a store in bad weather
+// and a state directory that may crash.
 import assert from 'node:assert/strict';
 import { digestOf, equalBytes } from '../../src/base/digest.js';
 import { type Random, seededRandom } from '../../src/base/random.js';

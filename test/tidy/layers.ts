@@ -16,6 +16,7 @@ export const ROWS: readonly (readonly string[])[] = [
 /** Imports within a row: types only. */
 export const TYPE_ONLY: readonly { from: string; to: string; reason: string }[] = [
   { from: 'format', to: 'lineage', reason: 'files carry points and epochs; lineage knows no file' },
+  { from: 'config', to: 'retention', reason: 'a setting is a rule of retention' },
   { from: 'retention', to: 'lineage', reason: 'what is kept is chosen among points' },
 ];
 
