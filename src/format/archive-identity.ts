@@ -18,7 +18,9 @@ import {
   putCheck,
   putMagic,
   putU64,
+  takeText,
   takeTime,
+  textBytes,
 } from './layout.js';
 
 export type SealFault =
@@ -86,7 +88,7 @@ const AT = layout(IDENTITY_BYTES, {
 
 export function encodeIdentity(identity: ArchiveIdentity): Uint8Array {
   const { wrapped } = identity;
-  const name = Buffer.from(identity.name).subarray(0, NAME_BYTES_MAX);
+  const name = textBytes(identity.name, NAME_BYTES_MAX);
   const bytes = new Uint8Array(IDENTITY_BYTES);
   putMagic(bytes, MAGIC);
   bytes.set(identity.resource, AT.resource);
@@ -121,7 +123,7 @@ export function decodeIdentity(bytes: Uint8Array, place: string): ArchiveIdentit
   const kind = KINDS[sealed - 1];
   return {
     resource: part(AT.resource, ID_BYTES),
-    name: Buffer.from(part(AT.name, length)).toString(),
+    name: takeText(bytes, AT.name, AT.name + length, where),
     createdMs: takeTime(view, AT.created, where),
     wrapped:
       kind === undefined

@@ -5,17 +5,19 @@
 // check, and what follows the first row that is not whole was never synced.
 //
 //   row: kind 1 | ...                                                        | check 8 at 48
-//   1 piece   1 lane 1 | 2 mask 2 | 4 zero 2 | 6 zero 2 | 8 chunk 4 | 12 pack 4 | 16 offset 4
-//             | 20 record bytes 4 | 24 digest 16 | 40 zero 8     pack 0xffffffff: all zeroes
-//   2 pack    1 zero 3 | 4 pack 4 | 8 bytes 4 | 12 zero 4 | 16 name 32       before its PUT
-//   3 put     1 zero 3 | 4 pack 4 | 8 zero 40                                the pack is durable
-//   4 run     1 zero 47       the chunks of both lanes ascend anew; lane 0: sent, 1: taken over
+//   1 piece   1 lane 1 | 2 mask 2 | 4 zero 2 | 6 spare 2 | 8 chunk 4 | 12 pack 4 | 16 offset 4
+//             | 20 record bytes 4 | 24 digest 16 | 40 spare 8    pack 0xffffffff: all zeroes
+//   2 pack    1 spare 3 | 4 pack 4 | 8 bytes 4 | 12 spare 4 | 16 name 32     before its PUT
+//   3 put     1 spare 3 | 4 pack 4 | 8 spare 40                              the pack is durable
+//   4 run     1 spare 47      the chunks of both lanes ascend anew; lane 0: sent, 1: taken over
 //   5 garbage as 2: a pack of a round that is over; no point needs it
+// Spare bytes are zero; a row with others is not whole.
 import { assert } from '../base/assert.js';
 import { CHECK_BYTES, checkOf, equalBytes, isZero } from '../base/digest.js';
 import { type ChunkIndex, DIGEST_BYTES, ID_BYTES } from '../base/units.js';
 import { PACK_BYTES_MAX, type Piece } from './archive-leaf.js';
 import { PACK_NAME_BYTES, type PackName } from './archive-node.js';
+import { RECORD_BYTES_MAX, RECORD_HEADER_BYTES } from './archive-record.js';
 import {
   copyOf,
   dataView,
@@ -126,21 +128,24 @@ export function takeJournalRow(bytes: Uint8Array, at: number): JournalRow | null
   if (own.length < JOURNAL_ROW_BYTES) return null;
   if (!equalBytes(checkOf(own.subarray(0, CHECK_AT)), own.subarray(CHECK_AT))) return null;
   const view = dataView(own);
+  const isSpare = (from: number, to: number): boolean => isZero(own.subarray(from, to));
   switch (own[0]) {
     case KINDS.piece:
-      return takePiece(own, view);
+      return isSpare(6, 8) && isSpare(40, CHECK_AT) ? takePiece(own, view) : null;
     case KINDS.pack:
     case KINDS.garbage: {
       const kind = own[0] === KINDS.pack ? 'pack' : 'garbage';
       const stored = view.getUint32(8);
       if (stored === 0 || stored > PACK_BYTES_MAX) return null;
+      if (!isSpare(1, 4) || !isSpare(12, 16)) return null;
       const name = copyOf(own, 16, 16 + PACK_NAME_BYTES);
       return { kind, number: view.getUint32(4), name, bytes: stored };
     }
     case KINDS.put:
+      if (!isSpare(1, 4) || !isSpare(8, CHECK_AT)) return null;
       return { kind: 'put', number: view.getUint32(4) };
     case KINDS.run:
-      return { kind: 'run' };
+      return isSpare(1, CHECK_AT) ? { kind: 'run' } : null;
     default:
       return null;
   }
@@ -150,12 +155,15 @@ function takePiece(own: Uint8Array, view: DataView): JournalRow | null {
   const [mask, zero, pack] = [view.getUint16(2), view.getUint16(4), view.getUint32(12)];
   const isNowhere = pack === NOWHERE;
   if (mask === 0 || (zero & ~mask) !== 0 || isNowhere !== (mask === zero)) return null;
-  const place = { pack, offset: view.getUint32(16), bytes: view.getUint32(20) };
+  const [lane, offset, bytes] = [own[1], view.getUint32(16), view.getUint32(20)];
+  const isRecord = bytes > RECORD_HEADER_BYTES && bytes <= RECORD_BYTES_MAX;
+  if (lane !== 0 && lane !== 1) return null;
+  if (isNowhere ? offset + bytes > 0 : !isRecord || offset + bytes > PACK_BYTES_MAX) return null;
   return {
     kind: 'piece',
-    lane: own[1] === 0 ? 0 : 1,
+    lane,
     chunk: view.getUint32(8),
     digest: copyOf(own, 24, 24 + DIGEST_BYTES),
-    piece: { mask, zero, place: isNowhere ? null : place },
+    piece: { mask, zero, place: isNowhere ? null : { pack, offset, bytes } },
   };
 }

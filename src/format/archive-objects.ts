@@ -18,7 +18,7 @@ import { BLOCK_BYTES, CHUNK_BYTES, DISK_BYTES_MAX, ID_BYTES, SECTOR_BYTES } from
 import type { Epoch, PointRef } from '../lineage/lineage.js';
 import { PACK_BYTES_MAX, type RecordPlace } from './archive-leaf.js';
 import { PACK_NAME_BYTES, type PackName } from './archive-node.js';
-import { RECORD_HEADER_BYTES } from './archive-record.js';
+import { RECORD_BYTES_MAX, RECORD_HEADER_BYTES } from './archive-record.js';
 import type { Consistency } from './changeset.js';
 import { putPoint, takePoint } from './changeset-file.js';
 import {
@@ -32,8 +32,10 @@ import {
   putCheck,
   putMagic,
   putU64,
+  takeText,
   takeTime,
   takeU64,
+  textBytes,
   type Where,
 } from './layout.js';
 
@@ -251,7 +253,8 @@ function takeTree(bytes: Uint8Array, i: number, nextPack: number, where: Where):
   }
   expect(packBytes > 0 && packBytes <= PACK_BYTES_MAX, where, `a pack of ${packBytes} bytes`);
   expect(pack < nextPack, where, `pack ${pack} of ${nextPack}`);
-  expect(length > RECORD_HEADER_BYTES, where, `a record of ${length} bytes`);
+  const isRecord = length > RECORD_HEADER_BYTES && length <= RECORD_BYTES_MAX;
+  expect(isRecord, where, `a record of ${length} bytes`);
   expect(offset + length <= packBytes, where, `a record at ${offset} of a pack`);
   return {
     pack: { name: copyOf(bytes, row, row + PACK_NAME_BYTES), bytes: packBytes },
@@ -278,7 +281,7 @@ const EPOCH = layout(EPOCH_HEADER_BYTES, {
 });
 
 export function encodeEpoch({ epoch, from }: ArchiveEpoch): Uint8Array {
-  const node = Buffer.from(epoch.node).subarray(0, NODE_NAME_BYTES_MAX);
+  const node = textBytes(epoch.node, NODE_NAME_BYTES_MAX);
   const bytes = new Uint8Array(EPOCH_HEADER_BYTES + node.length + CHECK_BYTES);
   const view = dataView(bytes);
   putMagic(bytes, EPOCH_MAGIC);
@@ -319,7 +322,7 @@ export function decodeEpoch(bytes: Uint8Array, place: string): ArchiveEpoch {
       id: copyOf(bytes, EPOCH.id, EPOCH.id + ID_BYTES),
       number: takeU64(view, EPOCH.number, where),
       parent: hasParent === 1 ? parent : null,
-      node: Buffer.from(bytes.subarray(EPOCH_HEADER_BYTES, bytes.length - CHECK_BYTES)).toString(),
+      node: takeText(bytes, EPOCH_HEADER_BYTES, bytes.length - CHECK_BYTES, where),
     },
     from: fromEpoch === 0 ? null : { epoch: fromEpoch, sequence },
   };
@@ -350,7 +353,7 @@ export function decodeHead(bytes: Uint8Array): PointPlace | null {
   }
   const view = dataView(bytes);
   const place = { epoch: view.getUint32(8), sequence: view.getUint32(12) };
-  return place.epoch > 0 ? place : null;
+  return place.epoch > 0 && place.sequence > 0 ? place : null;
 }
 
 const isDiskSize = (bytes: number): boolean =>
