@@ -29,7 +29,7 @@ import {
 } from './review-world.js';
 import { Sender } from './sender.js';
 
-test('H31: pieces of a pack that was never closed are not those of the next of its number', async () => {
+test('H31: pieces of a pack that was never closed are not those of its successor', async () => {
   const objects: MemoryObjects = new Map();
   const random = seededRandom(103);
   const sender = senderOf(random, objects, 24);

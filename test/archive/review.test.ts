@@ -65,7 +65,7 @@ test('D1: a pack of a pass that could not be put is not passed over', async () =
   await reads(objects, await lastOf(objects), sender.disk);
 });
 
-test('a pack that the new point needs is never garbage, though its table cannot be read', async () => {
+test('what the new point needs is never garbage, though its table cannot be read', async () => {
   const objects: MemoryObjects = new Map();
   const random = seededRandom(106);
   const sender = senderOf(random, objects, 12);
@@ -166,7 +166,7 @@ async function twoEpochs(objects: MemoryObjects, random: Random, crashed: boolea
   return { a, b };
 }
 
-test('C3: an epoch whose second object a crash prevented is found, whatever was pruned', async () => {
+test('C3: an epoch whose second object a crash prevented is found behind a prune', async () => {
   const objects: MemoryObjects = new Map();
   const { b } = await twoEpochs(objects, seededRandom(109), true);
   // A prune: the first point of the first epoch is kept no more.
