@@ -186,7 +186,9 @@ const secret: Target = {
       else assert.ok(found.text.length >= 12 && found.text === found.text.trim());
       return 'accepted';
     } catch (error) {
-      assert.ok(!String(error).includes(text) || text.length < 12, 'is not repeated');
+      // A sentence of ours may have a short word of it.
+      const words = text.replace(/^passphrase[ \t]+/, '').trim();
+      assert.ok(words.length < 12 || !String(error).includes(words), 'is not repeated');
       return refusal(error, PLACE);
     }
   }),
