@@ -171,3 +171,19 @@ test('W5: a journal does not grow with every round that fails', async () => {
   const [, first = 0] = sizes;
   assert.ok((sizes.at(-1) ?? 0) <= 3 * first, `the journal has ${sizes.join(', ')} bytes`);
 });
+
+test('D3: what a round has put is held for the next one of the same session', async () => {
+  const objects: MemoryObjects = new Map();
+  const random = seededRandom(119);
+  const sender = senderOf(random, objects, 12);
+  await sender.round();
+  sender.disk.set(random.bytes(12 * MIB), 0);
+  const target = await sender.open();
+  await sent(sender, begun(sender, pointTo(sender)), 0, 12 * MIB_CHUNKS);
+  // The round is given up, its spill is full, say; the link to an archive stays.
+  await target.abandon();
+  await target.begin(begun(sender, pointTo(sender)));
+  const held = await target.held(0, 12 * MIB_CHUNKS);
+  assert.ok(held.length >= 6 * MIB_CHUNKS, `${held.length} chunks are held`);
+  await sender.close();
+});

@@ -231,3 +231,44 @@ test('what could not be read for a moment is read when it is asked for again', a
   const leaf = await point.leaf(0);
   assert.equal(leaf.length, chunkCount(sender.disk.length));
 });
+
+test('H23: a round that was told as never committed does not commit later by itself', async () => {
+  const objects: MemoryObjects = new Map();
+  const sender = senderOf(seededRandom(117), objects, 1);
+  await sender.round();
+  sender.write();
+  const target = await sender.open();
+  const begin = begun(sender, pointTo(sender));
+  const totals = await sent(sender, begin, 0, 1);
+  // The request that makes the point times out here, and is still on its way.
+  const store = present(target.store, 'there is an archive');
+  const put = store.put.bind(store);
+  let land = async (): Promise<unknown> => assert.fail('the point is put');
+  store.put = (key, bytes, how) => {
+    if (!key.startsWith('points/')) return put(key, bytes, how);
+    const copy = new Uint8Array(bytes);
+    land = () => new MemoryStore(objects).put(key, copy, how);
+    return store.read('nowhere', 0, 1).then(() => 'stored' as const);
+  };
+  await assert.rejects(committed(target, begin, totals));
+  await sender.close();
+  const next = await sender.open();
+  const told = await next.outcome(begin.round);
+  await land();
+  const { to } = await lastOf(objects);
+  assert.equal(told === 'none' && hex(to.id) === hex(begin.to.id), false, `told ${told}`);
+  await sender.close();
+});
+
+test('a copy of an epoch under another number does not empty the archive', async () => {
+  const objects: MemoryObjects = new Map();
+  const sender = senderOf(seededRandom(118), objects, 1);
+  const { number } = await sender.round();
+  // Who may only add objects, to a bucket that keeps what there is, adds this one.
+  const copy = present(objects.get(epochKey(1)), 'it was made');
+  objects.set(epochKey(2), copy);
+  const archive = await archiveOf(objects);
+  const last = await archive.last().catch(() => 'refused');
+  const isKnown = last === 'refused' || (last !== null && typeof last === 'object');
+  assert.ok(isKnown, `point ${number} is found, or the copy is refused, and not an empty archive`);
+});
