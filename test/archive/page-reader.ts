@@ -1,5 +1,5 @@
 // A reader of archives written from hast-archive(5) and hast-changeset(5) alone: offsets are the
-// numbers of those pages, nothing of src/format but zstd is used. What it reads of an archive that
+// numbers of those pages, nothing of src/format but zstd is used. What it reads of archives that
 // the program has written is what the pages promise to anybody.
 import assert from 'node:assert/strict';
 import { createDecipheriv, hkdfSync, scryptSync } from 'node:crypto';
