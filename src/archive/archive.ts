@@ -4,7 +4,9 @@
 // listed. Guarantee: the newest point is found; objects that are not whole are errors, but for the
 // hint.
 import { assert, present } from '../base/assert.js';
+import { codeOf } from '../base/errors.js';
 import { hex, type Random } from '../base/random.js';
+import { ID_BYTES } from '../base/units.js';
 import {
   type ArchiveIdentity,
   dataKeyOf,
@@ -45,6 +47,9 @@ import { sameId } from '../lineage/lineage.js';
 import type { ObjectStore } from '../store/store.js';
 
 const SMALL_BYTES_MAX = 4096;
+/** Points younger than this are never removed (prune.ts), so that behind one there is no gap that a
+ * head written late could hide; behind an older one the points are listed once. */
+export const GRACE_MS = 24 * 3_600_000;
 const KEYS_KEPT_MAX = 1024;
 
 export class Archive {
@@ -52,6 +57,8 @@ export class Archive {
   readonly identity: ArchiveIdentity;
   readonly #dataKey: Uint8Array | null;
   readonly #keys = new Map<string, ReturnType<typeof recordKey>>();
+  /** Epochs whose own objects are there. */
+  #epochsMade = 0;
   /** Of the epochs that were read, in order. */
   readonly epochs: ArchiveEpoch[] = [];
 
@@ -78,7 +85,8 @@ export class Archive {
     random: Random,
   ): Promise<Archive> {
     const own = secret === null ? null : wrapNewKey(secret, facts.resource, random);
-    const identity: ArchiveIdentity = { ...facts, wrapped: own?.wrapped ?? null };
+    const id = random.bytes(ID_BYTES);
+    const identity: ArchiveIdentity = { ...facts, id, wrapped: own?.wrapped ?? null };
     await store.put(ARCHIVE_KEY, encodeIdentity(identity), 'create');
     // Whoever was first made it: also we, when our answer was lost.
     return present(await Archive.open(store, secret), 'it was just made');
@@ -96,44 +104,47 @@ export class Archive {
     return key;
   };
 
-  /** The newest point of the newest epoch; null: there is none. Reads the epochs, too. */
-  async last(): Promise<ArchivePoint | null> {
+  /** The newest point of the newest epoch; null: there is none. Reads the epochs, too. `nowMs`:
+   * wall time, where the caller has it; see GRACE_MS. */
+  async last(nowMs: number | null = null): Promise<ArchivePoint | null> {
     let hint = await this.#hint();
     for (;;) {
-      const found = await this.#lastBehind(hint ?? (await this.#listed()));
-      if (found !== 'moved') return found;
-      // A prune has removed that point meanwhile, and has written the head before; or the head says
-      // what never was, or is lost.
-      const next = await this.#hint();
-      const isNews = next?.epoch !== hint?.epoch || next?.sequence !== hint?.sequence;
-      if (!isNews && hint === null) {
-        const where = { what: 'archive', place: this.store.url };
-        throw bad(where, 'the newest of its points is not there');
+      const found = await this.#lastBehind(hint);
+      const isSure = found !== null && nowMs !== null && nowMs - found.to.timeMs < GRACE_MS;
+      const isFresh = this.epochs.length === 0 || isSure;
+      const listed = isFresh ? null : await this.#listed();
+      if (listed === null || (found !== null && !isBehind(found.place, listed))) return found;
+      // What is listed behind it is the epoch that has begun, and has no point yet.
+      if (found !== null && listed.epoch < this.epochs.length) return found;
+      // The head was written late, or is lost, and what is between was pruned.
+      if (hint !== null && !isBehind(hint, listed)) {
+        const where = { what: 'archive', place: `${this.store.url}/${pointKey(listed)}` };
+        throw bad(where, 'it is listed and cannot be read');
       }
-      hint = isNews ? next : null;
+      hint = listed;
     }
   }
 
-  /** 'moved': the hint says what is not there. */
-  async #lastBehind(hint: PointPlace | null): Promise<ArchivePoint | null | 'moved'> {
+  /** As far as it goes without a gap. */
+  async #lastBehind(hint: PointPlace | null): Promise<ArchivePoint | null> {
     for (;;) {
       for (let number = this.epochs.length + 1; ; number += 1) {
         const epoch = await this.#epoch(number);
         if (epoch === null) break;
         this.epochs.push(epoch);
+        this.#epochsMade = number;
       }
       const number = this.epochs.length;
       if (number === 0) return null;
-      const isHinted = hint?.epoch === number;
-      const { point, over } = await this.#lastOf(number, isHinted ? hint.sequence : 1);
-      if (over !== null) this.epochs.push(over);
-      else if (point !== null) return point;
-      else if (isHinted) return 'moved';
-      else {
+      const start = hint?.epoch === number ? hint.sequence : 1;
+      const { point, over } = await this.#lastOf(number, start);
+      if (over === null && point !== null) return point;
+      if (over === null) {
         // An epoch without points goes on from a point that there is.
         const from = this.epochs.at(-1)?.from ?? null;
-        return from === null ? null : ((await this.point(from)) ?? 'moved');
+        return from === null ? null : this.point(from);
       }
+      this.epochs.push(over);
     }
   }
 
@@ -169,7 +180,18 @@ export class Archive {
     await this.store.put(epochKey(number), bytes, 'create');
     const found = present(await this.#epoch(number), 'it was just made, or there already');
     this.epochs.push(found);
+    this.#epochsMade = number;
     return sameId(found.epoch.id, epoch.epoch.id) ? 'stored' : 'other';
+  }
+
+  /** Makes the object of an epoch that a crash has left without: before it has any point, for those
+   * may be pruned, and then nothing else would lead to it. */
+  async mendEpochs(salt: Uint8Array): Promise<void> {
+    for (const epoch of this.epochs.slice(this.#epochsMade)) {
+      const bytes = this.#record('epoch', salt, encodeEpoch(epoch));
+      await this.store.put(epochKey(epoch.place), bytes, 'create');
+      this.#epochsMade = epoch.place;
+    }
   }
 
   async putHead(place: PointPlace): Promise<void> {
@@ -181,10 +203,14 @@ export class Archive {
     return bytes === null ? null : decodeHead(bytes);
   }
 
-  /** The newest point by its key; null: there is none. */
+  /** The newest place that is taken; null: none, or it may not be asked for here. */
   async #listed(): Promise<PointPlace | null> {
     let last: PointPlace | null = null;
-    for await (const { key } of this.store.list(POINTS_PREFIX)) last = placeOf(key) ?? last;
+    try {
+      for await (const { key } of this.store.list(POINTS_PREFIX)) last = placeOf(key) ?? last;
+    } catch (error) {
+      if (codeOf(error) !== 'STORE_DENIED') throw error;
+    }
     return last;
   }
 
@@ -193,7 +219,7 @@ export class Archive {
     const bytes = await this.store.readWhole(key, SMALL_BYTES_MAX);
     if (bytes === null) return null;
     const where = `${this.store.url}/${key}`;
-    return decodeEpoch(this.#opened('epoch', bytes, where), where);
+    return this.#epochOf(this.#opened('epoch', bytes, where), number, where);
   }
 
   /** The newest point of an epoch, asked for from `start` on, and the epoch that ended it. */
@@ -217,12 +243,19 @@ export class Archive {
     if (bytes === null) return null;
     const where = `${this.store.url}/${key}`;
     const { header, body } = this.#openRecord(bytes, where);
-    if (header.kind === 'epoch') return decodeEpoch(body, where);
+    if (header.kind === 'epoch') return this.#epochOf(body, place.epoch + 1, where);
     if (header.kind !== 'point') throw bad({ what: 'point', place: where }, 'it is something else');
     const point = decodePoint(body, where);
     const isThere = point.place.epoch === place.epoch && point.place.sequence === place.sequence;
     if (!isThere) throw bad({ what: 'point of an archive', place: where }, 'it is another one');
     return point;
+  }
+
+  /** It says itself which one it is: a copy under another number is none. */
+  #epochOf(body: Uint8Array, number: number, where: string): ArchiveEpoch {
+    const epoch = decodeEpoch(body, where);
+    if (epoch.place === number) return epoch;
+    throw bad({ what: 'epoch of an archive', place: where }, `it is number ${epoch.place}`);
   }
 
   #record(kind: 'point' | 'epoch', salt: Uint8Array, body: Uint8Array): Uint8Array {
@@ -242,3 +275,6 @@ export class Archive {
     throw bad({ what: 'object of an archive', place }, 'it is not sealed as the archive is');
   }
 }
+
+const isBehind = (one: PointPlace, other: PointPlace): boolean =>
+  other.epoch > one.epoch || (other.epoch === one.epoch && other.sequence > one.sequence);

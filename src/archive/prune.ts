@@ -4,6 +4,8 @@
 // (each index is made of the one before). So a pack of a point that goes is needed by another one
 // only if the nearest kept point before it or behind it needs it.
 //
+// No point goes that is younger than GRACE_MS (archive.ts).
+//
 // Order, each step a crash point: head written (readers without a list begin there) | pins looked
 // for (pins.ts says why that is in time) | packs noted in the journal as garbage, durably | the
 // point removed | its packs removed | forgotten in the journal. So at every moment a point that is
@@ -12,7 +14,7 @@
 import { hex } from '../base/random.js';
 import type { GarbagePack } from '../format/archive-journal.js';
 import { type ArchivePoint, type KeptPoint, packKey, pointKey } from '../format/archive-objects.js';
-import type { Archive } from './archive.js';
+import { type Archive, GRACE_MS } from './archive.js';
 import type { Journal } from './journal.js';
 import { PackTables } from './pack-tables.js';
 import { pinAt } from './pins.js';
@@ -58,6 +60,7 @@ export async function prune(
   if (!dryRun) await archive.putHead(last.place);
   for (const { point, before, behind } of prunePlan(last)) {
     if (stopped()) break;
+    if (nowMs - point.timeMs < GRACE_MS) continue;
     if ((await pinAt(archive, point.place)) !== null) {
       pinned.push(point);
       continue;

@@ -2,7 +2,7 @@
 // recently used first out. And the trees of one point laid over each other: for a region, where
 // each block of it stands; for a pack number, its name.
 // Guarantee: nodes are those that the point refers to (checks of references, or seals); memory is
-// bounded by NODES_KEPT_MAX of each tree.
+// bounded by NODES_KEPT_MAX.
 import { present } from '../base/assert.js';
 import {
   decodeLeaf,
@@ -30,7 +30,9 @@ import { unpack } from '../format/pack.js';
 import { Kept } from './kept.js';
 import { type RecordReader, readRecord } from './records.js';
 
-const NODES_KEPT_MAX = 256;
+/** Of all trees of a point together, of 4 GiB of the disk each. */
+const NODES_KEPT_MAX = 512;
+const NODES_KEPT_MIN = 16;
 const PACK_PAGES_KEPT_MAX = 64;
 export const REGION_BYTES = LEAF_CHUNKS * 65_536;
 
@@ -42,20 +44,26 @@ export class Tree {
   readonly #reader: RecordReader;
   readonly #nameOf: NameOf;
   #root: Promise<Root> | null = null;
-  readonly #pages = new Kept<number, Promise<Page | null>>(NODES_KEPT_MAX);
+  readonly #pages: Kept<number, Promise<Page | null>>;
   readonly #packPages = new Kept<number, Promise<ReadonlyMap<number, PackRow> | null>>(
     PACK_PAGES_KEPT_MAX,
   );
 
-  /** `nameOf`: of the packs that nodes of this tree are in. */
-  constructor(reader: RecordReader, ref: TreeRef, nameOf: NameOf) {
+  /** `nameOf`: of the packs that nodes of this tree are in; `among`: so many trees. */
+  constructor(reader: RecordReader, ref: TreeRef, nameOf: NameOf, among = 1) {
+    const kept = Math.max(NODES_KEPT_MIN, Math.floor(NODES_KEPT_MAX / among));
+    this.#pages = new Kept(kept);
     this.#reader = reader;
     this.ref = ref;
     this.#nameOf = nameOf;
   }
 
   root(): Promise<Root> {
-    this.#root ??= this.#loadRoot();
+    // A failure is not kept.
+    this.#root ??= this.#loadRoot().catch((error: unknown) => {
+      this.#root = null;
+      throw error;
+    });
     return this.#root;
   }
 
@@ -134,7 +142,7 @@ export class PointTrees {
 
   constructor(reader: RecordReader, refs: readonly TreeRef[]) {
     const nameOf: NameOf = (pack) => this.nameOf(pack);
-    this.trees = refs.map((ref) => new Tree(reader, ref, nameOf));
+    this.trees = refs.map((ref) => new Tree(reader, ref, nameOf, refs.length));
   }
 
   /** Error FORMAT_BAD when no table has the pack. */

@@ -19,7 +19,7 @@ import { BLOCK_BYTES, CHUNK_BYTES, DISK_BYTES_MAX, ID_BYTES, SECTOR_BYTES } from
 import type { Epoch, PointRef } from '../lineage/lineage.js';
 import { PACK_BYTES_MAX, type RecordPlace } from './archive-leaf.js';
 import { PACK_NAME_BYTES, type PackName } from './archive-node.js';
-import { RECORD_HEADER_BYTES } from './archive-record.js';
+import { RECORD_BYTES_MAX, RECORD_HEADER_BYTES } from './archive-record.js';
 import type { Consistency } from './changeset.js';
 import { putPoint, takePoint } from './changeset-file.js';
 import {
@@ -33,8 +33,10 @@ import {
   putCheck,
   putMagic,
   putU64,
+  takeText,
   takeTime,
   takeU64,
+  textBytes,
   type Where,
 } from './layout.js';
 
@@ -106,6 +108,8 @@ export interface KeptPoint {
 
 export interface ArchiveEpoch {
   readonly epoch: Epoch;
+  /** Its number in the archive, from 1. */
+  readonly place: number;
   /** Where it goes on from; null: the first of the archive. */
   readonly from: PointPlace | null;
 }
@@ -264,7 +268,8 @@ function takeTree(bytes: Uint8Array, i: number, nextPack: number, where: Where):
   }
   expect(packBytes > 0 && packBytes <= PACK_BYTES_MAX, where, `a pack of ${packBytes} bytes`);
   expect(pack < nextPack, where, `pack ${pack} of ${nextPack}`);
-  expect(length > RECORD_HEADER_BYTES, where, `a record of ${length} bytes`);
+  const isRecord = length > RECORD_HEADER_BYTES && length <= RECORD_BYTES_MAX;
+  expect(isRecord, where, `a record of ${length} bytes`);
   expect(offset + length <= packBytes, where, `a record at ${offset} of a pack`);
   return {
     pack: { name: copyOf(bytes, row, row + PACK_NAME_BYTES), bytes: packBytes },
@@ -287,11 +292,13 @@ const EPOCH = layout(EPOCH_HEADER_BYTES, {
   fromSequence: 4, // 52
   hasParent: 1, //    56
   node: 1, //         57   bytes of the name, which follows
-  spare: 22, //       58   zero
+  spare: 2, //        58   zero
+  place: 4, //        60   its number in the archive, from 1
+  spareToo: 16, //    64   zero
 });
 
-export function encodeEpoch({ epoch, from }: ArchiveEpoch): Uint8Array {
-  const node = Buffer.from(epoch.node).subarray(0, NODE_NAME_BYTES_MAX);
+export function encodeEpoch({ epoch, place, from }: ArchiveEpoch): Uint8Array {
+  const node = textBytes(epoch.node, NODE_NAME_BYTES_MAX);
   const bytes = new Uint8Array(EPOCH_HEADER_BYTES + node.length + CHECK_BYTES);
   const view = dataView(bytes);
   putMagic(bytes, EPOCH_MAGIC);
@@ -299,6 +306,7 @@ export function encodeEpoch({ epoch, from }: ArchiveEpoch): Uint8Array {
   putU64(view, EPOCH.number, epoch.number);
   if (epoch.parent !== null) bytes.set(epoch.parent, EPOCH.parent);
   bytes[EPOCH.hasParent] = epoch.parent === null ? 0 : 1;
+  view.setUint32(EPOCH.place, place);
   view.setUint32(EPOCH.fromEpoch, from?.epoch ?? 0);
   view.setUint32(EPOCH.fromSequence, from?.sequence ?? 0);
   bytes[EPOCH.node] = node.length;
@@ -308,8 +316,8 @@ export function encodeEpoch({ epoch, from }: ArchiveEpoch): Uint8Array {
 }
 
 /** Errors FORMAT_BAD with `place`, FORMAT_VERSION. */
-export function decodeEpoch(bytes: Uint8Array, place: string): ArchiveEpoch {
-  const where = { what: 'epoch of an archive', place };
+export function decodeEpoch(bytes: Uint8Array, name: string): ArchiveEpoch {
+  const where = { what: 'epoch of an archive', place: name };
   expectMagic(bytes, EPOCH_MAGIC, where);
   expect(bytes.length >= EPOCH_HEADER_BYTES + CHECK_BYTES, where, 'cut short');
   const view = dataView(bytes);
@@ -325,15 +333,19 @@ export function decodeEpoch(bytes: Uint8Array, place: string): ArchiveEpoch {
   expect(hasParent <= 1, where, 'neither with nor without a parent');
   if (hasParent === 0) expectZero(bytes, EPOCH.parent, EPOCH.fromEpoch, where);
   expect((fromEpoch === 0) === (sequence === 0), where, 'half a place');
-  expectZero(bytes, EPOCH.spare, EPOCH_HEADER_BYTES, where);
+  expectZero(bytes, EPOCH.spare, EPOCH.place, where);
+  expectZero(bytes, EPOCH.spareToo, EPOCH_HEADER_BYTES, where);
+  const place = view.getUint32(EPOCH.place);
+  expect(place > fromEpoch, where, `number ${place}, from ${fromEpoch}`);
   const parent = copyOf(bytes, EPOCH.parent, EPOCH.parent + ID_BYTES);
   return {
     epoch: {
       id: copyOf(bytes, EPOCH.id, EPOCH.id + ID_BYTES),
       number: takeU64(view, EPOCH.number, where),
       parent: hasParent === 1 ? parent : null,
-      node: Buffer.from(bytes.subarray(EPOCH_HEADER_BYTES, bytes.length - CHECK_BYTES)).toString(),
+      node: takeText(bytes, EPOCH_HEADER_BYTES, bytes.length - CHECK_BYTES, where),
     },
+    place,
     from: fromEpoch === 0 ? null : { epoch: fromEpoch, sequence },
   };
 }
@@ -363,7 +375,7 @@ export function decodeHead(bytes: Uint8Array): PointPlace | null {
   }
   const view = dataView(bytes);
   const place = { epoch: view.getUint32(8), sequence: view.getUint32(12) };
-  return place.epoch > 0 ? place : null;
+  return place.epoch > 0 && place.sequence > 0 ? place : null;
 }
 
 const isDiskSize = (bytes: number): boolean =>

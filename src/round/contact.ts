@@ -59,7 +59,8 @@ export async function contact(
     await goBack(parts, present(target.state.point, 'it stands at the point before'));
     return 'ready';
   }
-  if (relation === 'diverged' && mayTakeOver(mine.epochs, target.state)) {
+  const goesOn = target.state.late === true || mayTakeOver(mine.epochs, target.state);
+  if (relation === 'diverged' && goesOn) {
     await takeOver(parts, present(target.state.point, 'it keeps what it had'));
     return 'ready';
   }
@@ -122,7 +123,7 @@ async function takeOver(parts: RoundParts, point: PointRef): Promise<void> {
     nextPoint: Math.max(state.nextPoint, point.number + 1),
   }));
   await updateTarget(parts, (record) => ({ ...record, point, proposed: null }), point.id);
-  parts.log.warn('the archive is of an earlier epoch; everything is compared', {
+  parts.log.warn('the archive has gone on without this node; everything is compared', {
     point: point.number,
   });
 }

@@ -16,10 +16,12 @@ import type { Journal } from '../archive/journal.js';
 import { PackWriter, type PutPack } from '../archive/pack-writer.js';
 import { type PruneResult, prune } from '../archive/prune.js';
 import { writeIndex } from '../archive/round-index.js';
+import { newestRuns } from '../archive/runs.js';
 import { settleJournal } from '../archive/settle.js';
 import { PointTrees } from '../archive/tree.js';
 import { assert, present } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
+import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { Random } from '../base/random.js';
 import { Mutex } from '../base/sync.js';
@@ -54,6 +56,8 @@ export interface ArchiveTargetParts {
   /** Its newest point, as was just found. */
   readonly last: ArchivePoint | null;
   readonly journal: Journal;
+  /** Others have made points, or an answer was lost, since this node was here last. */
+  readonly moved: boolean;
   /** Of nodes of the index. */
   readonly pack: Pack;
   readonly storageClass: string | null;
@@ -87,8 +91,8 @@ export class ArchiveTarget implements Target {
   #prunedMs = Number.NEGATIVE_INFINITY;
   #closed = false;
   #isClosed = false;
-  /** Of the first copy under way: its id, and the first run of its pieces. */
-  #fill: { readonly id: Uint8Array; readonly firstRun: number } | null = null;
+  /** Id of the first copy under way. */
+  #fill: Uint8Array | null = null;
 
   constructor(parts: ArchiveTargetParts) {
     const { archive, last, journal } = parts;
@@ -109,6 +113,7 @@ export class ArchiveTarget implements Target {
       lost: null,
       node: parts.store.url,
       keepsPoints: true,
+      late: last !== null && journal.attempted(last.to.id),
       frameBytes: FRAME_BYTES,
     };
   }
@@ -131,16 +136,20 @@ export class ArchiveTarget implements Target {
     return { at: last.to, first, digests };
   }
 
+  /** A round whose point was followed by others is not told from one that never was. */
   async outcome(round: Uint8Array): Promise<Outcome> {
-    return sameId(this.#last?.to.id, round) ? 'committed' : 'none';
+    const ids = [this.#last?.to.id, this.#last?.from?.id];
+    if (ids.some((id) => sameId(id, round))) return 'committed';
+    return this.#parts.moved ? 'forgotten' : 'none';
   }
 
   begin(begin: Begin): Promise<void> {
     return this.#one.run(async () => {
-      await this.#end();
+      await this.#endBefore(begin);
       this.#archive ??= await this.#orLost(this.#parts.make(begin.resource));
       const archive = this.#archive;
       const { journal } = this.#parts;
+      await journal.bind(archive.identity.id);
       if (!sameId(archive.identity.resource, begin.resource)) {
         throw this.#no('wrong-from', `${archive.store.url} is of another resource`);
       }
@@ -151,8 +160,9 @@ export class ArchiveTarget implements Target {
       if (begin.resumeAt > 0) throw this.#no('gone', 'a store keeps no round of a session');
       if (!sameId(journal.from, begin.from?.id)) {
         await this.#orLost(settleJournal(journal, archive, this.#last));
-        this.#held = new HeldPieces(journal, true);
       }
+      if (journal.isLong) await journal.compact(newestRuns(journal, journal.runs));
+      this.#held = new HeldPieces(journal, true);
       const firstRun = this.#firstRunOf(begin);
       const packs = this.#packsOf(archive);
       this.#running = new ArchiveRound(this.name, begin, packs, journal, firstRun);
@@ -209,6 +219,7 @@ export class ArchiveTarget implements Target {
       const next = { place, number: commit.to.number, timeMs: commit.to.timeMs };
       const named = await this.#orLost(this.#parts.keep.beside(archive, this.#last, next));
       const point = this.#pointOf(commit, running, trees, place, named);
+      await this.#parts.journal.attempt(commit.round);
       const made = await this.#orLost(archive.putPoint(point, this.#parts.random.bytes(ID_BYTES)));
       if (made === 'exists') {
         const stands = await this.#orLost(archive.point(point.place));
@@ -225,7 +236,7 @@ export class ArchiveTarget implements Target {
   }
 
   async abandon(): Promise<void> {
-    await this.#end();
+    await this.#one.run(() => this.#end());
   }
 
   wireBytes(): { readonly up: number; readonly down: number } {
@@ -259,15 +270,37 @@ export class ArchiveTarget implements Target {
     });
   }
 
-  /** The passes of a first copy, and what an interrupted one has left, are one with its round. */
-  #firstRunOf({ fill, kind }: Begin): number {
+  /** The passes of a first copy, and what an interrupted one has left, are one with its round. What
+   * was sent of it on an earlier session is known to be durable only by the digests that a new copy
+   * asks for. */
+  #firstRunOf({ fill, round }: Begin): number {
     const { journal } = this.#parts;
     const next = journal.newRun();
     if (fill === null) return next;
-    if (this.#fill !== null && sameId(this.#fill.id, fill)) return this.#fill.firstRun;
-    if (kind === 'round') throw this.#no('gone', 'what belongs to its first copy is not here');
-    this.#fill = { id: fill, firstRun: 0 };
+    if (this.#fill !== null && sameId(this.#fill, fill)) return 0;
+    if (!sameId(fill, round)) throw this.#no('gone', 'what belongs to its first copy is not here');
+    this.#fill = fill;
     return 0;
+  }
+
+  /** Ends what runs. Of a first copy that goes on all that was put has to be durable. */
+  async #endBefore({ fill }: Begin): Promise<void> {
+    const running = this.#running;
+    const goesOn = fill !== null && sameId(this.#fill, fill);
+    if (goesOn && running !== null) {
+      try {
+        await running.packs.flush();
+      } catch (error) {
+        this.#fill = null;
+        await this.#end();
+        throw this.#no(
+          'gone',
+          `a pack of its first copy could not be put: ${describeError(error)}`,
+        );
+      }
+    }
+    await this.#end();
+    if (!goesOn) this.#fill = null;
   }
 
   #index(archive: Archive, { packs, firstRun }: ArchiveRound): Promise<readonly TreeRef[]> {
@@ -280,10 +313,11 @@ export class ArchiveTarget implements Target {
   async #placeOf(archive: Archive, { epoch, from }: Begin): Promise<PointPlace | null> {
     const last = this.#last;
     const { random } = this.#parts;
+    await archive.mendEpochs(random.bytes(ID_BYTES));
     if (!sameId(archive.epochs.at(-1)?.epoch.id, epoch.id)) {
-      const place = from === null ? null : (last?.place ?? null);
-      if ((await archive.putEpoch({ epoch, from: place }, random.bytes(ID_BYTES))) === 'other')
-        return null;
+      const at = from === null ? null : (last?.place ?? null);
+      const next = { epoch, place: archive.epochs.length + 1, from: at };
+      if ((await archive.putEpoch(next, random.bytes(ID_BYTES))) === 'other') return null;
     }
     const number = archive.epochs.length;
     const isFirst = last === null || last.place.epoch !== number;

@@ -34,12 +34,14 @@ export interface ArchiveOrder {
 export async function openArchiveTarget(order: ArchiveOrder): Promise<ArchiveTarget> {
   const { store, secret, resource, random, log } = order;
   const archive = await Archive.open(store, secret);
-  const last = archive === null ? null : await archive.last();
-  const wanted = { resource: resource.id, from: last?.to.id ?? null };
+  const last = archive === null ? null : await archive.last(order.nowMs());
+  const id = archive?.identity.id ?? null;
+  const wanted = { resource: resource.id, from: last?.to.id ?? null, archive: id };
   const { journal, lost } = await Journal.open(order.files, order.journalPath, wanted);
   if (lost)
     log.warn('the journal of the archive is lost; garbage may stay there', { store: store.url });
-  if (!sameId(journal.from, wanted.from)) {
+  const moved = !sameId(journal.from, wanted.from);
+  if (moved) {
     if (archive === null) await journal.dropped(null);
     else await settleJournal(journal, archive, last);
   } else await lookForPacks(journal, store);
@@ -57,6 +59,7 @@ export async function openArchiveTarget(order: ArchiveOrder): Promise<ArchiveTar
     archive,
     last,
     journal,
+    moved,
     pack: order.pack,
     store,
     nowMs: order.nowMs,

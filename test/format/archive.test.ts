@@ -246,7 +246,8 @@ describe('archive', () => {
     fc.assert(
       fc.property(epoch, fc.boolean(), (one, first) => {
         const from = first ? null : { epoch: 3, sequence: 9 };
-        assert.deepEqual(decodeEpoch(encodeEpoch({ epoch: one, from }), 'x'), { epoch: one, from });
+        const own = { epoch: one, place: 4, from };
+        assert.deepEqual(decodeEpoch(encodeEpoch(own), 'x'), own);
       }),
       RUNS,
     );
@@ -291,6 +292,7 @@ describe('archive', () => {
       encodeHead({ epoch: 1, sequence: 2 }),
       encodeEpoch({
         epoch: { id: random.bytes(16), number: 1, parent: null, node: 'a' },
+        place: 1,
         from: null,
       }),
     ];
