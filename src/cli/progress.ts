@@ -1,6 +1,7 @@
-// Progress on standard error: a bar on a terminal, else a plain line when something changed. Of what
-// is done here (restore, verify of an archive), and of `sync --wait`, per target: that only looks (GET status once a second); its failures are silent, since
-// the held sync request itself tells what went wrong.
+// Progress on standard error: a bar on a terminal, else a plain line when something changed. Of
+// what is done here (restore, verify of an archive), and of `sync --wait`, a bar per target: that
+// only looks (GET status once a second); its failures are silent, since the held sync request
+// itself tells what went wrong.
 import { MultiBar, SingleBar } from 'cli-progress';
 import type { RoundProgress, TargetStatus } from '../control/api.js';
 import type { ControlClient } from '../control/client.js';

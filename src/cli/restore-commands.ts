@@ -3,6 +3,7 @@
 // it is sealed, the key.
 import type { Command } from 'commander';
 import { isoTime } from '../base/clock.js';
+import { codeOf } from '../base/errors.js';
 import { hex } from '../base/random.js';
 import { EXIT } from '../control/exit-status.js';
 import type { ArchivePoint } from '../format/archive-objects.js';
@@ -25,6 +26,9 @@ import type { Run, Session } from './session.js';
 /** Named one by one; the others are only counted. */
 const RANGES_MAX = 1_000_000;
 const ARCHIVE_POINT = 's3://BUCKET/PREFIX/NAME@POINT or file:///DIRECTORY/NAME@POINT';
+
+/** Another point may be without it. */
+const DAMAGE: ReadonlySet<string> = new Set(['FORMAT_BAD', 'STORE_MISSING', 'STORE_SHORT']);
 
 interface RestoreFlags extends ArchiveFlags {
   readonly delta?: boolean;
@@ -118,6 +122,9 @@ async function restore(
     const stopped = new CliError({ code: 'RESTORE_STOPPED', path, percent });
     if (signal.aborted) throw stopped;
     session.note(stopped.message);
+    if (DAMAGE.has(codeOf(error) ?? '')) {
+      session.note(`which points are whole, says: hastctl verify ${request.url}`);
+    }
     throw error;
   }
 }

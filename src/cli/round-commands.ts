@@ -1,4 +1,5 @@
-// sync and rounds: what is carried, what was carried. sync --wait returns 0 only when every target committed (and applied) or had nothing.
+// sync and rounds: what is carried, what was carried. sync --wait returns 0 only when every target
+// committed (and applied) or had nothing.
 import { type Command, InvalidArgumentError } from 'commander';
 import { humanSeconds } from '../base/units.js';
 import { ControlError, type SyncAnswer, type SyncRequest } from '../control/api.js';

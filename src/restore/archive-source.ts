@@ -101,17 +101,13 @@ export function sourceOf(
 
 /** What there is to choose from: the newest, and all names. Newest first. */
 function knownText(points: readonly ShownPoint[]): string {
-  const shown = points.slice(0, POINTS_SHOWN_MAX);
-  const list = shown.map(({ number, timeMs }) => `${number} (${shortTime(timeMs)})`).join(', ');
+  const text = ({ number, timeMs }: ShownPoint): string => `${number} (${shortTime(timeMs)})`;
+  const shown = points.slice(0, POINTS_SHOWN_MAX).map(text).join(', ');
+  const left = points.length - POINTS_SHOWN_MAX;
   const oldest = points.at(-1);
-  const more =
-    oldest === undefined || points.length === shown.length
-      ? ''
-      : ` and ${points.length - shown.length} older, down to ${oldest.number} (${shortTime(oldest.timeMs)})`;
-  const names = points.flatMap(({ name, number }) =>
-    name === null ? [] : [`${name} is ${number}`],
-  );
-  return `${list}${more}${names.length === 0 ? '' : `; ${names.join(', ')}`}`;
+  const more = left > 0 && oldest ? ` and ${left} older, down to ${text(oldest)}` : '';
+  const names = points.flatMap(({ name, number }) => (name === null ? [] : `${name} is ${number}`));
+  return `${shown}${more}${names.length === 0 ? '' : `; ${names.join(', ')}`}`;
 }
 
 const shortTime = (timeMs: number): string => isoTime(timeMs).replace(/:\d\d\.\d+Z$/, 'Z');

@@ -71,7 +71,7 @@ test('any two points: the ranges that their images differ in', async () => {
 });
 
 test('what is the same node in both is not read', async () => {
-  const shape = { sizeBytes: 200 * MIB, rounds: 2, blocks: 1 };
+  const shape = { sizeBytes: 100 * MIB, rounds: 2, blocks: 1 };
   const { objects } = await makeArchive(4, shape);
   const same = await compared(objects, 2, 2);
   assert.deepEqual([same.ranges.length, same.gets], [0, same.trees], 'only the roots');
