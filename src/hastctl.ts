@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // hastctl(8): entry point. Hands the real world (clock, files, daemon, keys) to the commands of
-// src/cli and exits with their status. What only `create`, `dump` and `recover` need is loaded
+// src/cli and exits with their status. What only some of them need (disks, archives) is loaded
 // only there.
 import { readFile } from 'node:fs/promises';
 import { systemClock } from './base/clock.js';
@@ -8,7 +8,13 @@ import { codeOf } from './base/errors.js';
 import { nodeFiles } from './base/node-files.js';
 import { systemRandom } from './base/random.js';
 import { runHastctl } from './cli/program.js';
-import type { DirectCreate, OfflineRecovery, Screen, StoreRequest } from './cli/session.js';
+import type {
+  ArchiveRequest,
+  DirectCreate,
+  OfflineRecovery,
+  Screen,
+  StoreRequest,
+} from './cli/session.js';
 import { loadConfig } from './config/load.js';
 import { nodeNames } from './config/node.js';
 import type { NodeSettings } from './config/settings.js';
@@ -16,6 +22,7 @@ import { controlClient } from './control/client.js';
 import { EXIT } from './control/exit-status.js';
 import { machineFacts } from './control/machine-facts.js';
 import { createSecretFile, readSecret } from './net/psk.js';
+import type { ArchiveReader } from './restore/archive-reader.js';
 import { checkCron } from './schedule/firing.js';
 import { longestGapSeconds } from './schedule/gap.js';
 
@@ -57,6 +64,27 @@ async function probe({ storageClass, ...options }: StoreRequest) {
     return await probeStore(store, { clock: systemClock, random: systemRandom }, storageClass);
   } finally {
     await store.close();
+  }
+}
+
+async function openArchive({ keyPath, ...options }: ArchiveRequest): Promise<ArchiveReader> {
+  const [reader, { openStore }, { readArchiveSecret }, { reserveSpace }] = await Promise.all([
+    import('./restore/archive-reader.js'),
+    import('./store/open-store.js'),
+    import('./archive/secret.js'),
+    import('./disk/syscalls.js'),
+  ]);
+  const secret = keyPath === null ? null : await readArchiveSecret(keyPath);
+  const store = await openStore({ ...options, below: null, pace: null }, systemClock).catch(
+    async (error: unknown) => {
+      throw codeOf(error) === 'STORE_NO_BUCKET' ? await reader.missing(options.url) : error;
+    },
+  );
+  try {
+    return await reader.ArchiveReader.open(store, secret, nodeFiles(reserveSpace), systemRandom);
+  } catch (error) {
+    await store.close();
+    throw error;
   }
 }
 
@@ -113,6 +141,7 @@ process.exitCode = await runHastctl(
     createSecret: (path) => createSecretFile(path, systemRandom),
     checkSecret: async (path) => void (await readSecret(path)),
     probeStore: probe,
+    openArchive,
     alive,
   },
 );

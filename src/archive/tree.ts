@@ -4,6 +4,7 @@
 // Guarantee: nodes are those that the point refers to (checks of references, or seals); memory is
 // bounded by NODES_KEPT_MAX.
 import { present } from '../base/assert.js';
+import { hex } from '../base/random.js';
 import {
   decodeLeaf,
   LEAF_CHUNKS,
@@ -81,7 +82,11 @@ export class Tree {
   async leaf(region: number): Promise<LeafEntry[] | null> {
     const page = await this.page(Math.floor(region / PAGE_LEAVES));
     const ref = page?.get(region % PAGE_LEAVES);
-    if (ref === undefined) return null;
+    return ref === undefined ? null : this.leafOf(ref, region);
+  }
+
+  /** Of a reference that a page of this tree has. */
+  async leafOf(ref: NodeRef, region: number): Promise<LeafEntry[]> {
     const { packs } = await this.root();
     return decodeLeaf(await this.#node(ref), region, packs, this.#place(ref));
   }
@@ -135,14 +140,23 @@ export class Tree {
   }
 }
 
+/** By the place of their root. */
+export type SharedTrees = Map<string, Tree>;
+
 /** The trees of a point, newest first. */
 export class PointTrees {
   readonly trees: readonly Tree[];
   readonly #names = new Kept<number, Promise<PackName>>(PACKS_IN_PAGE);
 
-  constructor(reader: RecordReader, refs: readonly TreeRef[]) {
+  /** `shared`: trees of other points of this archive, so that what several have is read once. */
+  constructor(reader: RecordReader, refs: readonly TreeRef[], shared: SharedTrees | null = null) {
     const nameOf: NameOf = (pack) => this.nameOf(pack);
-    this.trees = refs.map((ref) => new Tree(reader, ref, nameOf, refs.length));
+    this.trees = refs.map((ref) => {
+      const id = `${hex(ref.pack.name)} ${ref.place.offset}`;
+      const tree = shared?.get(id) ?? new Tree(reader, ref, nameOf, refs.length);
+      shared?.set(id, tree);
+      return tree;
+    });
   }
 
   /** Error FORMAT_BAD when no table has the pack. */

@@ -13,6 +13,9 @@ export type CliFault =
   | { code: 'NO_WHOLE_POINT'; name: string }
   | { code: 'ARCHIVE_ONE_WRITER'; url: string; missing: string }
   | { code: 'ARCHIVE_UNSAFE'; url: string; missing: string }
+  | { code: 'ARCHIVE_DAMAGED'; url: string; damaged: string }
+  | { code: 'RESTORE_STOPPED'; path: string; percent: number }
+  | { code: 'VERIFY_STOPPED'; url: string }
   | { code: 'STATUS_TIMEOUT'; seconds: number }
   | { code: 'STOP_TIMEOUT'; pid: number; seconds: number };
 
@@ -29,6 +32,10 @@ export const CliError = errorClass<CliFault>('CliError', {
   NO_WHOLE_POINT: (f) => `${f.name}: the first copy was never complete; this disk is of no use`,
   ARCHIVE_ONE_WRITER: (f) => `${f.url}: good for one writer only (not honoured: ${f.missing})`,
   ARCHIVE_UNSAFE: (f) => `${f.url}: unfit for an archive (not honoured: ${f.missing})`,
+  ARCHIVE_DAMAGED: (f) => `${f.url}: ${f.damaged}`,
+  RESTORE_STOPPED: (f) =>
+    `${f.path} is not finished, ${f.percent} % are done; the same command goes on with it`,
+  VERIFY_STOPPED: (f) => `${f.url}: interrupted before all was checked`,
   STATUS_TIMEOUT: (f) => `hastd has not answered for ${f.seconds} seconds`,
   STOP_TIMEOUT: (f) => `hastd (pid ${f.pid}) still runs after ${f.seconds} seconds`,
 });

@@ -7,7 +7,9 @@ import { addCompletionCommand } from './completion.js';
 import { addDaemonCommands } from './daemon-commands.js';
 import { CliError } from './fault.js';
 import { addLocalCommands } from './local-commands.js';
+import { addPointCommands } from './point-commands.js';
 import { addResourceCommands } from './resource-commands.js';
+import { addRestoreCommands } from './restore-commands.js';
 import { addRoundCommands } from './round-commands.js';
 import { type CliMachinery, type GlobalOptions, type Run, Session } from './session.js';
 import { addStatusCommands } from './status-commands.js';
@@ -39,6 +41,8 @@ export async function runHastctl(
   addStatusCommands(program, run);
   addResourceCommands(program, run);
   addRoundCommands(program, run);
+  addPointCommands(program, run);
+  addRestoreCommands(program, run);
   addTargetCommands(program, run);
   addLocalCommands(program, run);
   addArchiveCommands(program, run);

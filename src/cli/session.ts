@@ -10,6 +10,7 @@ import type { NotesAnswer, PointStatus, StatusAnswer } from '../control/api.js';
 import { type ControlClient, RemoteError } from '../control/client.js';
 import { errorBody, jsonText } from '../control/error-body.js';
 import { exitStatusOf } from '../control/exit-status.js';
+import type { ArchiveReader } from '../restore/archive-reader.js';
 import type { Probe } from '../store/probe.js';
 import { CliError } from './fault.js';
 
@@ -31,6 +32,11 @@ export interface StoreRequest {
   readonly region: string | null;
   readonly checksums: 'supported' | 'required';
   readonly storageClass: string | null;
+}
+
+/** An archive that is to be read; null: it is not sealed. */
+export interface ArchiveRequest extends Omit<StoreRequest, 'storageClass'> {
+  readonly keyPath: string | null;
 }
 
 /** Arguments of `createResource` (care), without the files it works on. */
@@ -89,6 +95,8 @@ export interface CliMachinery {
   /** Tries out what a store honours. Errors STORE_URL, and what keeps it from trying anything:
    * STORE_NO_BUCKET, STORE_DENIED, STORE_UNREACHABLE; all else is a finding. */
   readonly probeStore: (request: StoreRequest) => Promise<Probe>;
+  /** Errors of `ArchiveReader.open`, SECRET_UNREADABLE and its kin, those of the store. */
+  readonly openArchive: (request: ArchiveRequest) => Promise<ArchiveReader>;
   /** True while a process of this machine lives. */
   readonly alive: (pid: number) => boolean;
 }

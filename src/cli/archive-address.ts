@@ -1,0 +1,101 @@
+// An archive as people write it on the command line, with what is needed to open it: everything
+// that takes one asks here, so that another way of naming one is added in one place.
+//   s3://BUCKET/PREFIX/vm1[@POINT], file:///DIRECTORY/vm1[@POINT]
+// How it is reached stands beside it in options; credentials come from the usual AWS places.
+import type { Command } from 'commander';
+import { pointSpec, splitAtPoint } from '../lineage/point-spec.js';
+import type { WrittenPoint } from '../restore/archive-reader.js';
+import { CliError } from './fault.js';
+import type { ArchiveRequest, Session, StoreRequest } from './session.js';
+
+/** Options of every command that may take an archive. */
+export interface StoreFlags {
+  readonly endpoint?: string;
+  readonly region?: string;
+  readonly checksums?: string;
+}
+
+export interface ArchiveFlags extends StoreFlags {
+  readonly key?: string;
+}
+
+export interface ArchiveAddress {
+  readonly request: ArchiveRequest;
+  /** Behind the @; null: there was none. */
+  readonly point: WrittenPoint | null;
+}
+
+export const withStoreOptions = (command: Command): Command =>
+  command
+    .option('--endpoint <url>', 'of an S3 server that is not AWS')
+    .option('--region <name>', 'of the bucket; default: of the usual AWS places')
+    .option('--checksums <when>', 'supported, or required: for servers without them');
+
+export const withArchiveOptions = (command: Command): Command =>
+  withStoreOptions(command).option('--key <path>', 'that the archive is sealed with');
+
+/** What was written, as an archive; null: it names none, but a resource of the daemon. Errors
+ * CLI_BAD_VALUE, CLI_USAGE. */
+export async function archiveAddress(
+  _session: Session,
+  written: string,
+  flags: ArchiveFlags,
+): Promise<ArchiveAddress | null> {
+  if (!written.includes('://')) {
+    const [flag] = Object.keys(flags).filter((name) => OF_ARCHIVES.has(name));
+    if (flag === undefined) return null;
+    const text = `--${flag} is for an archive, and ${written} is no url of one`;
+    throw new CliError({ code: 'CLI_USAGE', text });
+  }
+  const { what, point } = splitAtPoint(written);
+  const request = { ...storeRequest(what, flags), keyPath: flags.key ?? null };
+  return { request, point: point === null ? null : writtenPoint(point) };
+}
+
+const OF_ARCHIVES: ReadonlySet<string> = new Set(['endpoint', 'region', 'checksums', 'key']);
+
+/** As `archiveAddress`, where nothing else can stand. */
+export async function demandArchive(
+  session: Session,
+  written: string,
+  flags: ArchiveFlags,
+): Promise<ArchiveAddress> {
+  const address = await archiveAddress(session, written, flags);
+  if (address !== null) return address;
+  const text = `${written} is no archive; write s3://BUCKET/PREFIX/NAME or file:///DIRECTORY/NAME`;
+  throw new CliError({ code: 'CLI_USAGE', text });
+}
+
+/** As `demandArchive`, with a point behind an @. */
+export async function demandPoint(
+  session: Session,
+  written: string,
+  flags: ArchiveFlags,
+): Promise<ArchiveAddress & { readonly point: WrittenPoint }> {
+  const address = await demandArchive(session, written, flags);
+  const { point } = address;
+  if (point !== null) return { ...address, point };
+  const text = `${written} names no point; add one, ${written}@latest for the newest`;
+  throw new CliError({ code: 'CLI_USAGE', text });
+}
+
+/** What stands behind an @. Error CLI_BAD_VALUE. */
+export function writtenPoint(text: string): WrittenPoint {
+  const spec = pointSpec(text);
+  if (typeof spec !== 'string') return { text, spec };
+  throw new CliError({ code: 'CLI_BAD_VALUE', option: 'point', value: text, text: spec });
+}
+
+/** Error CLI_BAD_VALUE. */
+export function storeRequest(url: string, flags: StoreFlags): Omit<StoreRequest, 'storageClass'> {
+  const { endpoint = null, region = null, checksums = 'supported' } = flags;
+  if (checksums !== 'supported' && checksums !== 'required') {
+    const text = 'it is supported or required';
+    throw new CliError({ code: 'CLI_BAD_VALUE', option: '--checksums', value: checksums, text });
+  }
+  if (endpoint !== null && !/^https?:\/\/[^/?#@]+\/?$/.test(endpoint)) {
+    const text = 'it is written http://host[:port] or https://host[:port]';
+    throw new CliError({ code: 'CLI_BAD_VALUE', option: '--endpoint', value: endpoint, text });
+  }
+  return { url, endpoint, region, checksums };
+}

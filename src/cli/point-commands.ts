@@ -1,0 +1,156 @@
+// points and verify: of a resource of the daemon, or of an archive by its url. Of an archive all is
+// done here, without the daemon: what its points need is read and checked against their digests.
+import type { Command } from 'commander';
+import { isoTime } from '../base/clock.js';
+import { hex } from '../base/random.js';
+import type { ControlClient } from '../control/client.js';
+import { EXIT, exitStatusOf } from '../control/exit-status.js';
+import type { PointRow } from '../restore/point-table.js';
+import {
+  type ArchiveAddress,
+  type ArchiveFlags,
+  archiveAddress,
+  withArchiveOptions,
+} from './archive-address.js';
+import { CliError } from './fault.js';
+import { showWork } from './progress.js';
+import {
+  type ArchivePointRecord,
+  type Checked,
+  damageText,
+  renderArchivePoints,
+  renderChecked,
+} from './render-archive.js';
+import { renderPoints, renderVerify } from './render-tables.js';
+import { reading } from './restore-commands.js';
+import type { Run, Session } from './session.js';
+
+interface VerifyFlags extends ArchiveFlags {
+  readonly deep?: boolean;
+  readonly quick?: boolean;
+  readonly sample?: string;
+}
+
+export function addPointCommands(program: Command, run: Run): void {
+  const points = program
+    .command('points')
+    .description('restore points: of a resource here, or of an archive by its url')
+    .argument('<name>', 'resource, or url of an archive');
+  withArchiveOptions(points).action((name: string, flags: ArchiveFlags) =>
+    run((session) => listPoints(session, name, flags)),
+  );
+  const verify = program
+    .command('verify')
+    .description('compare a resource with its targets, or read an archive and check it')
+    .argument('<name>', 'resource, or url of an archive or a point of it')
+    .option('--deep', 'of a resource: read both disks past the page cache')
+    .option('--quick', 'of an archive: only that every pack is there')
+    .option('--sample <share>', 'of an archive: only so much of it, drawn anew each time: 5%');
+  withArchiveOptions(verify).action((name: string, flags: VerifyFlags) =>
+    run((session) => verifyAny(session, name, flags)),
+  );
+}
+
+async function listPoints(session: Session, name: string, flags: ArchiveFlags): Promise<number> {
+  const nowMs = session.machinery.clock.wallMs();
+  const address = await archiveAddress(session, name, flags);
+  if (address === null) {
+    const answer = await (await session.client()).points(name);
+    session.print(answer, renderPoints(name, answer.points, nowMs));
+    return EXIT.ok;
+  }
+  if (address.point !== null) {
+    const text = `points lists all of an archive; leave out @${address.point.text}`;
+    throw new CliError({ code: 'CLI_USAGE', text });
+  }
+  return await reading(await session.machinery.openArchive(address.request), async (archive) => {
+    const rows = (await archive.points()).map(pointRecord).reverse();
+    const answer = { archive: archive.url, points: rows };
+    session.print(answer, renderArchivePoints(answer, nowMs));
+    return EXIT.ok;
+  });
+}
+
+const pointRecord = ({ name, place, point }: PointRow): ArchivePointRecord => ({
+  id: hex(point.to.id),
+  number: point.to.number,
+  time: isoTime(point.to.timeMs),
+  name,
+  epoch: place.epoch,
+  sequence: place.sequence,
+  consistency: point.consistency,
+  damagedChunks: point.damagedChunks,
+  sizeBytes: point.sizeBytes,
+  changedBytes: point.blockBytes,
+  storedBytes: point.storedBytes,
+});
+
+async function verifyAny(session: Session, name: string, flags: VerifyFlags): Promise<number> {
+  const { deep = false, quick = false, sample, ...others } = flags;
+  const address = await archiveAddress(session, name, others);
+  const wrong =
+    address === null ? (quick && '--quick') || (sample && '--sample') : deep && '--deep';
+  if (wrong) {
+    const what = address === null ? 'an archive, and not of a resource' : 'a resource';
+    throw new CliError({ code: 'CLI_USAGE', text: `${wrong} is of ${what}` });
+  }
+  if (address === null) return await verifyResource(session, name, deep);
+  if (quick && sample !== undefined) {
+    throw new CliError({ code: 'CLI_USAGE', text: '--quick reads nothing to be sampled' });
+  }
+  return await verifyArchive(session, address, quick, sample === undefined ? 1 : shareOf(sample));
+}
+
+/** `5%`, `0.5%`. */
+function shareOf(text: string): number {
+  const percent = /^\d+(\.\d+)?%?$/.test(text) ? Number.parseFloat(text) : Number.NaN;
+  if (percent > 0 && percent <= 100) return percent / 100;
+  const why = 'it is a share such as 5%, above 0 and at most 100%';
+  throw new CliError({ code: 'CLI_BAD_VALUE', option: '--sample', value: text, text: why });
+}
+
+async function verifyArchive(
+  session: Session,
+  { request, point }: ArchiveAddress,
+  quick: boolean,
+  share: number,
+): Promise<number> {
+  const signal = session.machinery.interrupted();
+  const work = showWork(session, request.url);
+  const watch = {
+    signal,
+    onProgress: (done: number, total: number) => work.show(done, total, !quick),
+  };
+  return await reading(await session.machinery.openArchive(request), async (archive) => {
+    let checked: Checked;
+    try {
+      checked = quick
+        ? { archive: archive.url, checked: 'packs', ...(await archive.checkPacks(point, watch)) }
+        : {
+            archive: archive.url,
+            checked: 'chunks',
+            share,
+            ...(await archive.check(point, share, watch)),
+          };
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      throw new CliError({ code: 'VERIFY_STOPPED', url: archive.url });
+    } finally {
+      work.end();
+    }
+    session.print(checked, renderChecked(checked));
+    const damaged = damageText(checked);
+    if (damaged === null) return EXIT.ok;
+    return session.fail(new CliError({ code: 'ARCHIVE_DAMAGED', url: archive.url, damaged }));
+  });
+}
+
+async function verifyResource(session: Session, name: string, deep: boolean): Promise<number> {
+  const client: ControlClient = await session.client();
+  const answer = await client.verify(name, deep, new AbortController().signal);
+  session.print(answer, renderVerify(name, answer));
+  const chunks = answer.results.reduce((sum, result) => sum + result.differing, 0);
+  if (chunks === 0) return EXIT.ok;
+  session.fail(new CliError({ code: 'VERIFY_DIFFERS', name, chunks }));
+  return exitStatusOf('VERIFY_DIFFERS');
+}
