@@ -42,10 +42,8 @@ export class Tree {
   readonly #reader: RecordReader;
   readonly #nameOf: NameOf;
   #root: Promise<Root> | null = null;
-  readonly #pages = new Kept<number, Promise<Page | null>>(NODES_KEPT_MAX);
-  readonly #packPages = new Kept<number, Promise<ReadonlyMap<number, PackRow> | null>>(
-    PACK_PAGES_KEPT_MAX,
-  );
+  readonly #pages = new Kept<number, Page | null>(NODES_KEPT_MAX);
+  readonly #packPages = new Kept<number, ReadonlyMap<number, PackRow> | null>(PACK_PAGES_KEPT_MAX);
 
   /** `nameOf`: of the packs that nodes of this tree are in. */
   constructor(reader: RecordReader, ref: TreeRef, nameOf: NameOf) {
@@ -130,7 +128,7 @@ export class Tree {
 /** The trees of a point, newest first. */
 export class PointTrees {
   readonly trees: readonly Tree[];
-  readonly #names = new Kept<number, Promise<PackName>>(PACKS_IN_PAGE);
+  readonly #names = new Kept<number, PackName>(PACKS_IN_PAGE);
 
   constructor(reader: RecordReader, refs: readonly TreeRef[]) {
     const nameOf: NameOf = (pack) => this.nameOf(pack);
