@@ -3,7 +3,7 @@
 // Guarantee (Q1): what is handed out has the digest that the point says, or an error names the chunk
 // and where it stands. Memory: FRAMES_KEPT_BYTES_MAX of frames, and MIBS_UNDER_WAY_MAX of what is
 // being read, as frames and as chunks.
-import { assert } from '../base/assert.js';
+import { assert, present } from '../base/assert.js';
 import { Semaphore } from '../base/sync.js';
 import { type ChunkIndex, chunkLength, MIB } from '../base/units.js';
 import { type LeafEntry, type RecordPlace, regionOf } from '../format/archive-leaf.js';
@@ -18,7 +18,15 @@ import {
   recordsOf,
 } from './frame-ranges.js';
 import { Kept } from './kept.js';
-import { Laying, type SizedFrame } from './laying.js';
+import {
+  isWhole,
+  layFrame,
+  notWhole,
+  type RecordUses,
+  type SizedFrame,
+  usesOf,
+  type Wanted,
+} from './laying.js';
 import type { RecordReader } from './records.js';
 import type { PointTrees } from './tree.js';
 
@@ -133,61 +141,53 @@ export class ChunkReader {
       const others = [...all.values()].filter(
         (entry) => !asked.has(entry.chunk) && isHere(entry) && taker.wants(entry.chunk),
       );
-      const entries = [...batch, ...others];
-      const laying = new Laying(entries, (chunk) => this.#zeroes(chunk));
-      const laid = new Map<string, unknown>();
-      for (const entry of entries) {
-        const failure = await this.#layAll(entry, frames, laying, laid);
-        this.#give(entry, failure, laying, asked, taker);
+      const wanted = [...batch, ...others].map((entry) => ({
+        entry,
+        bytes: this.#zeroes(entry.chunk),
+      }));
+      const laid = this.#layEach(usesOf(wanted), frames);
+      for (const one of wanted) {
+        const found = await this.#whole(one, laid);
+        if (found.error === null) taker.put(one.entry.chunk, one.bytes);
+        else if (asked.has(one.entry.chunk)) taker.fail(one.entry.chunk, found.error);
       }
     } finally {
       this.#room.give(mibs);
     }
   }
 
-  #give(
-    { chunk }: LeafEntry,
-    failure: unknown,
-    laying: Laying,
-    asked: ReadonlySet<ChunkIndex>,
-    taker: ChunkTaker,
-  ): void {
-    let bytes: Uint8Array;
-    try {
-      if (failure !== null) throw failure;
-      bytes = laying.verified(chunk, this.#reader.store.url);
-    } catch (error) {
-      if (asked.has(chunk)) taker.fail(chunk, error);
-      return;
+  /** Lays each frame when it comes; by record, the error of one that cannot be had, or null. */
+  #layEach(
+    uses: ReadonlyMap<string, RecordUses>,
+    frames: ReadonlyMap<string, Promise<SizedFrame>>,
+  ): ReadonlyMap<string, Promise<unknown>> {
+    const laid = new Map<string, Promise<unknown>>();
+    for (const [id, { uses: own }] of uses) {
+      const frame = present(frames.get(id), 'frames of all pieces were asked for');
+      laid.set(
+        id,
+        frame.then(
+          (opened) => {
+            layFrame(opened, own);
+            return null;
+          },
+          (error: unknown) => error,
+        ),
+      );
     }
-    taker.put(chunk, bytes);
+    return laid;
   }
 
-  /** Lays the frames of the entry that have not been; null, or why one of them cannot be had.
-   * `laid`: those that have, by their ids, and the failure of each or null. */
-  async #layAll(
-    { pieces }: LeafEntry,
-    frames: ReadonlyMap<string, Promise<SizedFrame>>,
-    laying: Laying,
-    laid: Map<string, unknown>,
-  ): Promise<unknown> {
-    let failure: unknown = null;
-    for (const { place } of pieces) {
-      if (place === null) continue;
-      const id = recordId(place);
-      if (!laid.has(id)) {
-        try {
-          const frame = await frames.get(id);
-          assert(frame !== undefined, 'frames of all pieces were asked for');
-          laying.lay(place, frame);
-          laid.set(id, null);
-        } catch (error) {
-          laid.set(id, error);
-        }
-      }
-      failure ??= laid.get(id) ?? null;
+  async #whole(
+    wanted: Wanted,
+    laid: ReadonlyMap<string, Promise<unknown>>,
+  ): Promise<{ readonly error: unknown }> {
+    for (const { place } of wanted.entry.pieces) {
+      const error = place === null ? null : await laid.get(recordId(place));
+      if (error !== null) return { error };
     }
-    return failure;
+    if (isWhole(wanted)) return { error: null };
+    return { error: notWhole(this.#reader.store.url, wanted.entry) };
   }
 
   #framesAt(records: readonly RecordPlace[]): ReadonlyMap<string, Promise<SizedFrame>> {

@@ -1,13 +1,13 @@
-// Chunks laid together from the blocks that frames have: of each frame those that the index takes
-// from it. Guarantee (Q1): a chunk is given away only with the digest that the index says; else the
-// error names it and where it stands.
-import { assert, present } from '../base/assert.js';
+// Chunks laid together from the frames that have their blocks, of each frame those that the index
+// takes from it (H34). Whether a chunk is whole its digest says (Q1). One chunk may be wanted in
+// several versions, of several points. Offsets and lengths are bytes.
 import { digestOf, equalBytes } from '../base/digest.js';
-import { BLOCK_BYTES, BLOCKS_PER_CHUNK, type ChunkIndex } from '../base/units.js';
-import type { LeafEntry, RecordPlace } from '../format/archive-leaf.js';
+import { BLOCK_BYTES, CHUNK_BYTES, type ChunkIndex, MASK_ALL } from '../base/units.js';
+import type { LeafEntry, Piece, RecordPlace } from '../format/archive-leaf.js';
 import type { Frame } from '../format/changeset.js';
 import { blockSpans } from '../format/frame-spans.js';
 import { bad } from '../format/layout.js';
+import { recordId } from './frame-ranges.js';
 
 /** A frame, and the size that the disk had then: its very last block may be short. */
 export interface SizedFrame {
@@ -15,61 +15,80 @@ export interface SizedFrame {
   readonly sizeBytes: number;
 }
 
-interface Laid {
+/** A chunk as an index has it, and where its content goes. */
+export interface Wanted {
   readonly entry: LeafEntry;
+  /** Zeroes, as long as the chunk is. */
   readonly bytes: Uint8Array;
-  /** Blocks that stand in frames and have not been laid. */
-  missing: number;
 }
 
-export class Laying {
-  readonly #chunks = new Map<ChunkIndex, Laid>();
+/** What of a chunk stands in one frame. */
+export interface Use extends Wanted {
+  readonly piece: Piece;
+}
 
-  /** `into`: memory for a chunk, as long as it is and zero. */
-  constructor(entries: readonly LeafEntry[], into: (chunk: ChunkIndex) => Uint8Array) {
-    for (const entry of entries) {
-      const { chunk, pieces } = entry;
-      const missing = pieces.reduce((all, { mask, zero }) => all | (mask & ~zero), 0);
-      this.#chunks.set(chunk, { entry, bytes: into(chunk), missing });
+export interface RecordUses {
+  readonly record: RecordPlace;
+  readonly uses: readonly Use[];
+}
+
+/** What is taken from each record, by its id, in the order of what is wanted. */
+export function usesOf(wanted: readonly Wanted[]): ReadonlyMap<string, RecordUses> {
+  const all = new Map<string, { readonly record: RecordPlace; readonly uses: Use[] }>();
+  for (const one of wanted) {
+    for (const piece of one.entry.pieces) {
+      if (piece.place === null) continue;
+      const id = recordId(piece.place);
+      const use = { ...one, piece };
+      const found = all.get(id);
+      if (found === undefined) all.set(id, { record: piece.place, uses: [use] });
+      else found.uses.push(use);
     }
   }
+  return all;
+}
 
-  /** Takes from the frame that stands at `from` what the index says is there. */
-  lay(from: RecordPlace, { frame, sizeBytes }: SizedFrame): void {
-    for (const { offset, bytes } of blockSpans(frame, sizeBytes)) {
-      if (bytes === null) continue;
-      for (let at = 0; at < bytes.length; at += BLOCK_BYTES) {
-        const block = (offset + at) / BLOCK_BYTES;
-        assert(Number.isInteger(block), 'spans begin at blocks');
-        this.#block(from, block, bytes.subarray(at, at + BLOCK_BYTES));
-      }
+/** Puts what `uses` take from the frame in its places. */
+export function layFrame({ frame, sizeBytes }: SizedFrame, uses: readonly Use[]): void {
+  const byChunk = new Map<ChunkIndex, Use[]>();
+  for (const use of uses) {
+    const others = byChunk.get(use.entry.chunk);
+    if (others === undefined) byChunk.set(use.entry.chunk, [use]);
+    else others.push(use);
+  }
+  for (const { offset, bytes } of blockSpans(frame, sizeBytes)) {
+    if (bytes === null) continue;
+    for (let at = 0; at < bytes.length; ) {
+      const chunk = Math.floor((offset + at) / CHUNK_BYTES);
+      const end = Math.min(bytes.length, (chunk + 1) * CHUNK_BYTES - offset);
+      const part = bytes.subarray(at, end);
+      for (const use of byChunk.get(chunk) ?? []) put(use, offset + at - chunk * CHUNK_BYTES, part);
+      at = end;
     }
-  }
-
-  #block(from: RecordPlace, block: number, content: Uint8Array): void {
-    const laid = this.#chunks.get(Math.floor(block / BLOCKS_PER_CHUNK));
-    if (laid === undefined) return;
-    const inChunk = block % BLOCKS_PER_CHUNK;
-    const bit = 1 << inChunk;
-    const isWanted = laid.entry.pieces.some(
-      ({ mask, zero, place }) => (mask & ~zero & bit) !== 0 && isSame(place, from),
-    );
-    const at = inChunk * BLOCK_BYTES;
-    if (!isWanted || at + content.length > laid.bytes.length) return;
-    laid.bytes.set(content, at);
-    laid.missing &= ~bit;
-  }
-
-  /** The chunk whole; `url` is for the error, FORMAT_BAD. */
-  verified(chunk: ChunkIndex, url: string): Uint8Array {
-    const { entry, bytes, missing } = present(this.#chunks.get(chunk), 'it was laid');
-    if (missing === 0 && equalBytes(digestOf(bytes), entry.digest)) return bytes;
-    const packs = entry.pieces.map(({ place }) => place?.pack ?? '-').join(', ');
-    const where = { what: 'chunk of an archive', place: `${url} chunk ${chunk}` };
-    if (missing === 0) throw bad(where, `its content in packs ${packs} has another digest`);
-    throw bad(where, `frames in packs ${packs} have not the blocks that the index says`);
   }
 }
 
-const isSame = (one: RecordPlace | null, other: RecordPlace): boolean =>
-  one !== null && one.pack === other.pack && one.offset === other.offset;
+/** Blocks of the chunk, from `start` of it on; what lies behind its end is no content of it. */
+function put({ bytes: into, piece }: Use, start: number, content: Uint8Array): void {
+  const mask = piece.mask & ~piece.zero;
+  const part = content.subarray(0, Math.max(0, into.length - start));
+  if (mask === MASK_ALL) {
+    into.set(part, start);
+    return;
+  }
+  for (let at = 0; at < part.length; at += BLOCK_BYTES) {
+    if ((mask & (1 << ((start + at) / BLOCK_BYTES))) === 0) continue;
+    into.set(part.subarray(at, at + BLOCK_BYTES), start + at);
+  }
+}
+
+/** It has the digest that the index says. */
+export const isWhole = ({ entry, bytes }: Wanted): boolean =>
+  equalBytes(digestOf(bytes), entry.digest);
+
+/** The error for a chunk that is not whole, FORMAT_BAD: where it stands. */
+export function notWhole(url: string, { chunk, pieces }: LeafEntry) {
+  const packs = pieces.map(({ place }) => place?.pack ?? '-').join(', ');
+  const where = { what: 'chunk of an archive', place: `${url} chunk ${chunk}` };
+  return bad(where, `its content in packs ${packs} has another digest`);
+}

@@ -8,6 +8,7 @@ import { errorClass } from '../base/errors.js';
 import type { ArchivePoint, KeptPoint } from '../format/archive-objects.js';
 import { type PointSpec, pickPoint } from '../lineage/point-spec.js';
 import type { RegionSource } from './archive-region.js';
+import { Frames } from './frames.js';
 
 export type RestoreFault =
   | { code: 'ARCHIVE_MISSING'; url: string }
@@ -69,7 +70,8 @@ export async function findPoint(
 export function sourceOf(archive: Archive, point: ArchivePoint): RegionSource {
   const { store, keyOf } = archive;
   const trees = new PointTrees(archive, point.trees);
-  return { store, keyOf, trees, sizeBytes: point.sizeBytes };
+  const frames = new Frames(store, keyOf);
+  return { url: store.url, frames, trees, sizeBytes: point.sizeBytes };
 }
 
 function range(points: readonly KeptPoint[]): string {
