@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 // hastctl(8): entry point. Hands the real world (clock, files, daemon, keys) to the commands of
-// src/cli and exits with their status. What only `create`, `dump` and `recover` need is loaded
-// only there.
+// src/cli and exits with their status. What only some commands need is loaded only there.
 import { readFile } from 'node:fs/promises';
 import { systemClock } from './base/clock.js';
 import { codeOf } from './base/errors.js';
+import type { Log } from './base/log.js';
 import { nodeFiles } from './base/node-files.js';
 import { systemRandom } from './base/random.js';
 import { runHastctl } from './cli/program.js';
+import type { ServeRequest } from './cli/serve-point.js';
 import type { DirectCreate, OfflineRecovery, Screen, StoreRequest } from './cli/session.js';
 import { loadConfig } from './config/load.js';
 import { nodeNames } from './config/node.js';
@@ -58,6 +59,11 @@ async function probe({ storageClass, ...options }: StoreRequest) {
   } finally {
     await store.close();
   }
+}
+
+async function serve(request: ServeRequest, log: Log) {
+  const { servePoint } = await import('./cli/serve-point.js');
+  return servePoint(request, log);
 }
 
 /** Size of the terminal; a pseudo terminal that nobody has sized says 0. */
@@ -113,6 +119,7 @@ process.exitCode = await runHastctl(
     createSecret: (path) => createSecretFile(path, systemRandom),
     checkSecret: async (path) => void (await readSecret(path)),
     probeStore: probe,
+    servePoint: serve,
     alive,
   },
 );

@@ -1,12 +1,12 @@
 // Content of chunks as of a point of an archive: the frames that have their blocks are read, those
 // that stand together in one request, each once while it is kept or on its way, and laid together.
 // Guarantee (Q1): what is handed out has the digest that the point says, or an error names the chunk
-// and where it stands. Memory: FRAMES_KEPT_BYTES_MAX of frames, and MIBS_UNDER_WAY_MAX of what is
-// being read, as frames and as chunks.
+// and where it stands. Memory: FRAMES_KEPT_BYTES_MAX of frames, and FRAMES_UNDER_WAY_MAX that are
+// being read, stored and as they are.
 import { assert, present } from '../base/assert.js';
 import { Semaphore } from '../base/sync.js';
-import { type ChunkIndex, chunkLength, MIB } from '../base/units.js';
-import { type LeafEntry, type RecordPlace, regionOf } from '../format/archive-leaf.js';
+import { CHUNK_BYTES, type ChunkIndex, chunkLength, MIB } from '../base/units.js';
+import { type LeafEntry, type Piece, type RecordPlace, regionOf } from '../format/archive-leaf.js';
 import { copyOf } from '../format/layout.js';
 import { unpack } from '../format/pack.js';
 import {
@@ -18,32 +18,22 @@ import {
   recordsOf,
 } from './frame-ranges.js';
 import { Kept } from './kept.js';
-import {
-  isWhole,
-  layFrame,
-  notWhole,
-  type RecordUses,
-  type SizedFrame,
-  usesOf,
-  type Wanted,
-} from './laying.js';
+import { isWhole, layFrame, notWhole, type SizedFrame } from './laying.js';
 import type { RecordReader } from './records.js';
 import type { PointTrees } from './tree.js';
 
-const FRAMES_KEPT_BYTES_MAX = 16 * MIB;
+const FRAMES_KEPT_BYTES_MAX = 12 * MIB;
 /** Leaves as objects: some 80 KiB each. */
 const LEAVES_KEPT_MAX = 64;
-const RANGE_BYTES_MAX = 2 * MIB;
-/** Of frames, which have a MiB at most, or of chunks, whichever is more. */
-const MIBS_UNDER_WAY_MAX = 24;
-/** Laid together at once; a chunk has 16 at most. */
-const FRAMES_TOGETHER_MAX = 8;
-const CHUNKS_TOGETHER_MAX = 64;
-const CHUNKS_OF_MIB = 16;
+const RANGE_BYTES_MAX = MIB;
+/** A MiB at most each. */
+const FRAMES_UNDER_WAY_MAX = 10;
+/** Waited for together. */
+const FRAMES_TOGETHER_MAX = 4;
 
 /** Takes what is read, as soon as it is there. */
 export interface ChunkTaker {
-  /** The whole chunk, verified; the memory is the taker's. */
+  /** The whole chunk, verified; the memory is used again when this returns. */
   put(chunk: ChunkIndex, bytes: Uint8Array): void;
   fail(chunk: ChunkIndex, error: unknown): void;
   /** Of one that nobody asked for, but which is whole in what was read. */
@@ -62,7 +52,8 @@ export class ChunkReader {
     ({ frame }) => frame.blocks.length,
   );
   readonly #leaves = new Kept<number, RegionEntries>(LEAVES_KEPT_MAX);
-  readonly #room = new Semaphore(MIBS_UNDER_WAY_MAX);
+  readonly #room = new Semaphore(FRAMES_UNDER_WAY_MAX);
+  readonly #scratch = new Uint8Array(CHUNK_BYTES);
 
   constructor(reader: RecordReader, trees: PointTrees, sizeBytes: number) {
     this.#reader = reader;
@@ -89,7 +80,7 @@ export class ChunkReader {
     let read: Uint8Array | { readonly error: unknown } | null = null;
     await this.read([chunk], {
       put: (_chunk, bytes) => {
-        read = bytes;
+        read = copyOf(bytes);
       },
       fail: (_chunk, error) => {
         read = { error };
@@ -116,7 +107,8 @@ export class ChunkReader {
     for (const chunk of chunks) {
       assert(regionOf(chunk) === regionOf(first), 'chunks of one region are read together');
       const entry = entries.get(chunk);
-      if (entry === undefined) taker.put(chunk, this.#zeroes(chunk));
+      if (entry === undefined)
+        taker.put(chunk, this.#scratch.subarray(0, chunkLength(chunk, this.#sizeBytes)).fill(0));
       else wanted.push(entry);
     }
     const asked = new Set(chunks);
@@ -131,8 +123,7 @@ export class ChunkReader {
     taker: ChunkTaker,
   ): Promise<void> {
     const records = recordsOf(batch);
-    const mibs = Math.max(records.length, Math.ceil(batch.length / CHUNKS_OF_MIB));
-    await this.#room.take(mibs);
+    await this.#room.take(records.length);
     try {
       const frames = this.#framesAt(records);
       // A frame that is here is laid into all that it makes whole.
@@ -141,53 +132,37 @@ export class ChunkReader {
       const others = [...all.values()].filter(
         (entry) => !asked.has(entry.chunk) && isHere(entry) && taker.wants(entry.chunk),
       );
-      const wanted = [...batch, ...others].map((entry) => ({
-        entry,
-        bytes: this.#zeroes(entry.chunk),
-      }));
-      const laid = this.#layEach(usesOf(wanted), frames);
-      for (const one of wanted) {
-        const found = await this.#whole(one, laid);
-        if (found.error === null) taker.put(one.entry.chunk, one.bytes);
-        else if (asked.has(one.entry.chunk)) taker.fail(one.entry.chunk, found.error);
+      for (const entry of [...batch, ...others]) {
+        const failure = await this.#give(entry, frames, taker);
+        if (failure !== null && asked.has(entry.chunk)) taker.fail(entry.chunk, failure.error);
       }
     } finally {
-      this.#room.give(mibs);
+      this.#room.give(records.length);
     }
   }
 
-  /** Lays each frame when it comes; by record, the error of one that cannot be had, or null. */
-  #layEach(
-    uses: ReadonlyMap<string, RecordUses>,
+  /** Puts the chunk; or says why it cannot be had. */
+  async #give(
+    entry: LeafEntry,
     frames: ReadonlyMap<string, Promise<SizedFrame>>,
-  ): ReadonlyMap<string, Promise<unknown>> {
-    const laid = new Map<string, Promise<unknown>>();
-    for (const [id, { uses: own }] of uses) {
-      const frame = present(frames.get(id), 'frames of all pieces were asked for');
-      laid.set(
-        id,
-        frame.then(
-          (opened) => {
-            layFrame(opened, own);
-            return null;
-          },
-          (error: unknown) => error,
-        ),
-      );
+    taker: ChunkTaker,
+  ): Promise<{ readonly error: unknown } | null> {
+    const found: { readonly piece: Piece; readonly frame: SizedFrame }[] = [];
+    for (const piece of entry.pieces) {
+      if (piece.place === null) continue;
+      const coming = present(frames.get(recordId(piece.place)), 'all frames were asked for');
+      try {
+        found.push({ piece, frame: await coming });
+      } catch (error) {
+        return { error };
+      }
     }
-    return laid;
-  }
-
-  async #whole(
-    wanted: Wanted,
-    laid: ReadonlyMap<string, Promise<unknown>>,
-  ): Promise<{ readonly error: unknown }> {
-    for (const { place } of wanted.entry.pieces) {
-      const error = place === null ? null : await laid.get(recordId(place));
-      if (error !== null) return { error };
-    }
-    if (isWhole(wanted)) return { error: null };
-    return { error: notWhole(this.#reader.store.url, wanted.entry) };
+    // From here on nobody else runs, so that one piece of memory is enough for all.
+    const bytes = this.#scratch.subarray(0, chunkLength(entry.chunk, this.#sizeBytes)).fill(0);
+    for (const { piece, frame } of found) layFrame(frame, [{ entry, bytes, piece }]);
+    if (!isWhole({ entry, bytes })) return { error: notWhole(this.#reader.store.url, entry) };
+    taker.put(entry.chunk, bytes);
+    return null;
   }
 
   #framesAt(records: readonly RecordPlace[]): ReadonlyMap<string, Promise<SizedFrame>> {
@@ -212,20 +187,19 @@ export class ChunkReader {
     return frames;
   }
 
-  /** In memory of its own: what is kept of one frame must not keep all of its range. */
-  #frameIn({ range, stored, place }: FetchedRange, record: RecordPlace): SizedFrame {
+  #frameIn(fetched: FetchedRange, record: RecordPlace): SizedFrame {
+    const found = frameIn(fetched, this.#reader, record, unpack);
+    const { range, stored, place } = fetched;
+    if (found.frame.blocks.buffer !== stored.buffer || range.records.length === 1) return found;
+    // Stored as it is: what is kept of one frame must not keep all of its range.
     const at = record.offset - range.offset;
     const own = copyOf(stored, at, at + record.bytes);
     const alone = { range: { ...range, offset: record.offset }, stored: own, place };
     return frameIn(alone, this.#reader, record, unpack);
   }
-
-  #zeroes(chunk: ChunkIndex): Uint8Array {
-    return new Uint8Array(chunkLength(chunk, this.#sizeBytes));
-  }
 }
 
-/** In order, of few frames and few chunks each. */
+/** In order, of few frames each; a chunk has 16 at most. */
 function batchesOf(entries: readonly LeafEntry[]): LeafEntry[][] {
   const batches: LeafEntry[][] = [];
   let open: LeafEntry[] = [];
@@ -233,8 +207,7 @@ function batchesOf(entries: readonly LeafEntry[]): LeafEntry[][] {
   for (const entry of entries) {
     const own = recordsOf([entry]).map(recordId);
     const more = own.filter((id) => !records.has(id)).length;
-    const isFull = records.size + more > FRAMES_TOGETHER_MAX || open.length >= CHUNKS_TOGETHER_MAX;
-    if (isFull && open.length > 0) {
+    if (records.size + more > FRAMES_TOGETHER_MAX && open.length > 0) {
       batches.push(open);
       open = [];
       records.clear();

@@ -9,6 +9,7 @@ import { CliError } from './fault.js';
 import { addLocalCommands } from './local-commands.js';
 import { addResourceCommands } from './resource-commands.js';
 import { addRoundCommands } from './round-commands.js';
+import { addServeCommand } from './serve-command.js';
 import { type CliMachinery, type GlobalOptions, type Run, Session } from './session.js';
 import { addStatusCommands } from './status-commands.js';
 import { addTargetCommands } from './target-commands.js';
@@ -42,6 +43,7 @@ export async function runHastctl(
   addTargetCommands(program, run);
   addLocalCommands(program, run);
   addArchiveCommands(program, run);
+  addServeCommand(program, run);
   addDaemonCommands(program, run);
   addCompletionCommand(program, run);
   try {

@@ -19,7 +19,7 @@ export interface PointReader {
 
 /** Takes what is read, as soon as it is there. */
 export interface ChunkTaker {
-  /** The whole chunk, verified; the memory is the taker's. */
+  /** The whole chunk, verified; the memory is used again when this returns. */
   put(chunk: ChunkIndex, bytes: Uint8Array): void;
   fail(chunk: ChunkIndex, error: unknown): void;
   /** Of a chunk that nobody asked for, but which is whole in what was read. */

@@ -15,6 +15,7 @@ import { inlineCompute } from '../../src/format/compute.js';
 import { packer } from '../../src/format/pack.js';
 import type { Epoch, PointRef } from '../../src/lineage/lineage.js';
 import { isUnchanged, Outflow } from '../../src/round/outflow.js';
+import type { ObjectStore } from '../../src/store/store.js';
 import type { ArchiveTarget } from '../../src/target/archive.js';
 import { openArchiveTarget } from '../../src/target/open-archive.js';
 import type { Begin } from '../../src/target/target.js';
@@ -38,6 +39,8 @@ export class Sender {
   epoch: Epoch;
   number = 0;
   packBytes = 128 * 1024;
+  /** Where it sends; null: to `objects`. */
+  newStore: (() => Promise<ObjectStore>) | null = null;
   /** One request in so many fails. */
   stormy = 0;
 
@@ -78,7 +81,7 @@ export class Sender {
           ? ('before' as const)
           : ('after' as const)
         : null;
-    const store = new MemoryStore(this.objects, { fails });
+    const store = (await this.newStore?.()) ?? new MemoryStore(this.objects, { fails });
     this.target ??= await openArchiveTarget({
       name: 'offsite',
       resource: { id: RESOURCE, name: 'vm1' },

@@ -65,6 +65,7 @@ function world(api: FakeApi, changes: Partial<CliMachinery> = {}) {
     createSecret: async () => {},
     checkSecret: async () => {},
     probeStore: async () => assert.fail('no store is tried out'),
+    servePoint: async () => assert.fail('nothing is served'),
     alive: () => false,
     ...changes,
   };
