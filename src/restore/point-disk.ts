@@ -51,7 +51,7 @@ export class PointDisk implements Disk {
   readonly #contents: PointContents;
   readonly #pending = new Map<ChunkIndex, Pending>();
   readonly #loads = new Set<Promise<void>>();
-  readonly #ahead = new ReadAhead();
+  readonly #ahead: ReadAhead;
   #aheadChunks = 0;
   #closed = false;
 
@@ -60,6 +60,8 @@ export class PointDisk implements Disk {
     this.#reader = reader;
     this.#memory = new MemoryChunks(memoryBytes);
     this.#file = file;
+    // What is read ahead must not drive out what was read ahead.
+    this.#ahead = new ReadAhead(Math.floor(memoryBytes / CHUNK_BYTES / 4));
     this.#contents = new PointContents(reader);
   }
 
@@ -119,8 +121,9 @@ export class PointDisk implements Disk {
     return true;
   }
 
-  /** `into` is ours until all parts have settled, whatever fails. */
-  async #readLater(parts: readonly Part[]): Promise<void> {
+  /** `into` is ours until all parts have settled, whatever fails. What failed for who had asked
+   * before us is asked for once more: that may have been long ago. */
+  async #readLater(parts: readonly Part[], isAgain = false): Promise<void> {
     const waits = parts.map(({ chunk, from, into }) => {
       const pending = this.#pendingOf(chunk);
       pending.uses.push((bytes) => into.set(bytes.subarray(from, from + into.length)));
@@ -128,7 +131,15 @@ export class PointDisk implements Disk {
     });
     this.#load(waits.filter(({ fresh }) => fresh).map(({ chunk }) => chunk));
     const ends = await Promise.allSettled(waits.map(({ done }) => done.promise));
-    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+    const failed = ends.flatMap((end, at) => (end.status === 'rejected' ? [{ end, at }] : []));
+    const [first] = failed;
+    if (first === undefined) return;
+    const isOwn = failed.some(({ at }) => waits[at]?.fresh === true);
+    if (isOwn || isAgain) throw first.end.reason;
+    await this.#readLater(
+      parts.filter((_part, at) => failed.some((one) => one.at === at)),
+      true,
+    );
   }
 
   #pendingOf(chunk: ChunkIndex): Pending & { readonly chunk: ChunkIndex; readonly fresh: boolean } {

@@ -26,6 +26,11 @@ export interface Ahead {
 export class ReadAhead {
   /** The one that read last is the last. */
   readonly #streams: Stream[] = [];
+  readonly #windowMax: number;
+
+  constructor(windowMax: number = WINDOW_MAX) {
+    this.#windowMax = Math.min(windowMax, WINDOW_MAX);
+  }
 
   /** After a read of chunks first..last; null: nothing is wanted. */
   after(first: ChunkIndex, last: ChunkIndex): Ahead | null {
@@ -41,7 +46,7 @@ export class ReadAhead {
     this.#streams.push(stream);
     if (last < stream.next) return null; // again, or a little late
     const grown = stream.window === 0 ? Math.max(WINDOW_MIN, last - first + 1) : 2 * stream.window;
-    stream.window = first <= stream.next ? Math.min(WINDOW_MAX, grown) : stream.window >> 1;
+    stream.window = first <= stream.next ? Math.min(this.#windowMax, grown) : stream.window >> 1;
     stream.next = last + 1;
     stream.ahead = Math.max(stream.ahead, stream.next);
     const end = stream.next + stream.window;
