@@ -1,4 +1,4 @@
-// `npm run bench -- round|nbd|night [options]`: measures this program beside its peers,
+// `npm run bench -- round|nbd|night|serve [options]`: measures this program beside its peers,
 // interleaved, on this machine. Prints the circumstances, every round and the medians, and keeps
 // all of it as JSON. Ends with status 1 when a bar is failed or something could not be measured.
 import { tmpdir } from 'node:os';
@@ -8,6 +8,7 @@ import { GIB, MIB } from '../src/base/units.js';
 import { benchNbd } from './nbd-bench.js';
 import { benchNight } from './night-bench.js';
 import { benchRound } from './round-bench.js';
+import { benchServe } from './serve-bench.js';
 
 /** `disk` is the file system of --directory. */
 const FS = ['disk', 'tmpfs', 'both'];
@@ -70,6 +71,17 @@ program
     if (!passed) process.exitCode = 1;
   });
 
+program
+  .command('serve')
+  .description('a point of an archive over NBD, by the latency of its store; needs root')
+  .option('--size <size>', 'size of the disk', size, GIB)
+  .option('--latency <ms...>', 'milliseconds of each request', latency, [20, 100])
+  .option('--seed <n>', 'of the archive (also HAST_SEED)', count, seedFromEnv())
+  .option('--directory <path>', 'where image and archive are made', tmpdir())
+  .action(async ({ size: diskBytes, latency: latenciesMs, ...options }) => {
+    if (!(await benchServe({ ...options, diskBytes, latenciesMs }))) process.exitCode = 1;
+  });
+
 try {
   await program.parseAsync();
 } catch (error) {
@@ -88,6 +100,13 @@ function count(text: string): number {
   const value = Number(text);
   if (Number.isSafeInteger(value) && value > 0) return value;
   throw new InvalidArgumentError('a whole number above 0');
+}
+
+/** The first one given takes the place of the default. */
+const given: number[] = [];
+function latency(text: string): readonly number[] {
+  given.push(text === '0' ? 0 : count(text));
+  return given;
 }
 
 /** The seed that repeats a run; 1 unless given. */

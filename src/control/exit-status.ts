@@ -90,6 +90,8 @@ export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   NBD_ADDRESS_IN_USE: EXIT.unreachable,
   NBD_LISTEN_FAILED: EXIT.unreachable,
   NBD_PATH_NOT_A_SOCKET: EXIT.unreachable,
+  NBD_PATH_TOO_LONG: EXIT.unreachable,
+  NBD_NOT_LOOPBACK: EXIT.unreachable,
   EXPORT_GROUP_UNKNOWN: EXIT.config,
 };
 

@@ -192,8 +192,13 @@ export class OverlayFile {
     const page = new Uint8Array(PAGE_BYTES);
     await this.#device.read(0, page);
     const where = { what: 'file of changes', place: path };
-    expectMagic(page, MAGIC, where);
-    expectCheck(page, AT.check, where);
+    try {
+      expectMagic(page, MAGIC, where);
+      expectCheck(page, AT.check, where);
+    } catch (error) {
+      if (codeOf(error) !== 'FORMAT_BAD') throw error;
+      throw other(path, 'it is something else, or damaged');
+    }
     if (takeU64(dataView(page), AT.size, where) !== of.sizeBytes) {
       throw other(path, 'it is of a disk of another size');
     }

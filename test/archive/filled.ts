@@ -26,13 +26,14 @@ export async function fillArchive(
   folder: string,
   image: string,
   secret: Secret | null = null,
+  seed = 7,
 ): Promise<FilledArchive> {
   const path = join(folder, 'vm1');
   mkdirSync(path);
   const fd = openSync(image, 'r');
   const { size } = fstatSync(fd);
   closeSync(fd);
-  const sender = new Sender(seededRandom(7), new Map(), secret, size);
+  const sender = new Sender(seededRandom(seed), new Map(), secret, size);
   sender.packBytes = PACK_BYTES;
   sender.newStore = () => openDirectoryStore(path, systemClock.wallMs());
   const round = async (): Promise<void> => {

@@ -203,7 +203,7 @@ test('a file of something else, or in use, is refused and left alone', async (t)
   await refused(path, { ...OF, sizeBytes: SIZE_BYTES + 512 }, 'OVERLAY_OTHER');
   const image = join(folder, 'image');
   writeFileSync(image, Buffer.alloc(MIB, 1));
-  await refused(image, OF, 'FORMAT_BAD');
+  await refused(image, OF, 'OVERLAY_OTHER');
   assert.equal(statSync(image).size, MIB);
   writeFileSync(image, 'text');
   await refused(image, OF, 'OVERLAY_OTHER');
