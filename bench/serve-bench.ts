@@ -1,8 +1,8 @@
-// `npm run bench -- serve`: how long it takes until a file can be read from a restore point that lies
-// in an object store, by its latency. An ext4 with a tree of this machine's own documentation is made
-// an archive; `hastctl serve` offers its point; the kernel mounts it through nbdfuse and a loop
-// device, lists a directory, reads one file, finds every file, and reads the whole disk. What it
-// does not show: bandwidth (loopback has no limit), TLS, a store that throttles.
+// `npm run bench -- serve`: how long it takes until a file can be read from a restore point that
+// lies in an object store, by its latency. An ext4 with a tree of this machine's own documentation
+// is made an archive; `hastctl serve` offers its point; the kernel mounts it through nbdfuse and a
+// loop device, lists a directory, reads one file, finds every file, and reads the whole disk. What
+// it does not show: bandwidth (loopback has no limit), TLS, a store that throttles.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -77,9 +77,8 @@ async function inFolder(folder: string, options: ServeBenchOptions): Promise<rea
   mkdirSync(join(folder, 'store', BUCKET));
   await fillArchive(join(folder, 'store', BUCKET), image, null, options.seed);
   const { stdout } = await run('du', ['-sb', join(folder, 'store')]);
-  console.log(
-    `image     ${humanBytes(options.diskBytes)}, archive ${humanBytes(Number.parseInt(stdout, 10))}`,
-  );
+  const bytes = Number.parseInt(stdout, 10);
+  console.log(`image     ${humanBytes(options.diskBytes)}, archive ${humanBytes(bytes)}`);
   const store = await SlowStore.start(join(folder, 'store'));
   try {
     const runs: Served[] = [];

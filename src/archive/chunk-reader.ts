@@ -1,24 +1,17 @@
 // Content of chunks as of a point of an archive: the frames that have their blocks are read, those
 // that stand together in one request, each once while it is kept or on its way, and laid together.
-// Guarantee (Q1): what is handed out has the digest that the point says, or an error names the chunk
-// and where it stands. Memory: FRAMES_KEPT_BYTES_MAX of frames, and FRAMES_UNDER_WAY_MAX that are
-// being read, stored and as they are.
+// Guarantee (Q1): what is handed out has the digest that the point says, or an error names the
+// chunk and where it stands. Memory: FRAMES_KEPT_BYTES_MAX of frames, and FRAMES_UNDER_WAY_MAX that
+// are being read, stored and as they are.
 import { assert, present } from '../base/assert.js';
 import { Semaphore } from '../base/sync.js';
 import { CHUNK_BYTES, type ChunkIndex, chunkLength, MIB } from '../base/units.js';
 import { type LeafEntry, type Piece, type RecordPlace, regionOf } from '../format/archive-leaf.js';
 import { copyOf } from '../format/layout.js';
 import { unpack } from '../format/pack.js';
-import {
-  type FetchedRange,
-  fetchRange,
-  frameIn,
-  rangesOf,
-  recordId,
-  recordsOf,
-} from './frame-ranges.js';
+import { type FetchedRange, fetchRange, frameIn, rangesOf, recordsOf } from './frame-ranges.js';
 import { Kept } from './kept.js';
-import { isWhole, layFrame, notWhole, type SizedFrame } from './laying.js';
+import { isWhole, layFrame, notWhole, recordId, type SizedFrame } from './laying.js';
 import type { RecordReader } from './records.js';
 import type { PointTrees } from './tree.js';
 

@@ -4,7 +4,7 @@ import type { LeafEntry, RecordPlace } from '../format/archive-leaf.js';
 import { packKey } from '../format/archive-objects.js';
 import { decodeFrame } from '../format/frame.js';
 import type { Unpack } from '../format/pack.js';
-import type { SizedFrame } from './laying.js';
+import { recordId, type SizedFrame } from './laying.js';
 import { openRecord, type RecordReader } from './records.js';
 import type { NameOf } from './tree.js';
 
@@ -25,8 +25,6 @@ export interface FetchedRange {
   /** For errors. */
   readonly place: string;
 }
-
-export const recordId = ({ pack, offset }: RecordPlace): string => `${pack} ${offset}`;
 
 /** Where all pieces of `entries` stand, each place once. */
 export function recordsOf(entries: readonly LeafEntry[]): RecordPlace[] {

@@ -7,7 +7,8 @@ import type { LeafEntry, Piece, RecordPlace } from '../format/archive-leaf.js';
 import type { Frame } from '../format/changeset.js';
 import { blockSpans } from '../format/frame-spans.js';
 import { bad } from '../format/layout.js';
-import { recordId } from './frame-ranges.js';
+
+export const recordId = ({ pack, offset }: RecordPlace): string => `${pack} ${offset}`;
 
 /** A frame, and the size that the disk had then: its very last block may be short. */
 export interface SizedFrame {

@@ -53,8 +53,13 @@ export class Tree {
   }
 
   root(): Promise<Root> {
-    this.#root ??= this.#loadRoot();
-    return this.#root;
+    if (this.#root !== null) return this.#root;
+    const loading = this.#loadRoot();
+    this.#root = loading;
+    loading.catch(() => {
+      this.#root = null; // a failure is not kept
+    });
+    return loading;
   }
 
   /** Page `page` of the disk, 4 GiB; null: nothing of it is here. */

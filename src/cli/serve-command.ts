@@ -1,6 +1,6 @@
-// `hastctl serve`: a point of an archive as an NBD disk, on any machine, without a daemon and without
-// a configuration. Prints the URI and runs until it is interrupted, or with --once until the last
-// client has gone.
+// `hastctl serve`: a point of an archive as an NBD disk, on any machine, without a daemon and
+// without a configuration. Prints the URI and runs until it is interrupted, or with --once until
+// the last client has gone.
 import type { Command } from 'commander';
 import { isoTime } from '../base/clock.js';
 import { describeError } from '../base/errors.js';

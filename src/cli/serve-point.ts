@@ -1,6 +1,7 @@
 // What `hastctl serve` runs: opens a point of an archive and offers it over NBD until it is closed.
-// No daemon, no configuration, nothing is left behind but the changes that were asked for. Guarantee:
-// the archive is only read. Memory is bounded: connections by SERVE_LIMITS, content by PointDisk.
+// No daemon, no configuration, nothing is left behind but the changes that were asked for.
+// Guarantee: the archive is only read. Memory is bounded: connections by SERVE_LIMITS, content by
+// PointDisk.
 import { mkdtemp, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -61,6 +61,9 @@ export async function findPoint(
     spec.kind === 'name'
       ? (await pinOf(archive, spec.name))?.point
       : pickPoint<ShownPoint>(points, spec);
+  const isLast =
+    chosen?.place.epoch === last.place.epoch && chosen.place.sequence === last.place.sequence;
+  if (isLast) return last;
   const found = chosen == null ? null : await archive.point(chosen.place);
   if (found !== null) return found;
   throw new RestoreError({ code: 'POINT_UNKNOWN', where: url, point: text, known: range(points) });

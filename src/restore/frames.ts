@@ -3,8 +3,8 @@
 // it is stored: rounds of scattered writes have frames that span many regions, and each would be
 // fetched for every one of them. Two who want the same frame at the same time share one request.
 // Memory: BATCH_BYTES_MAX for each caller, KEPT_BYTES_MAX for all. Lengths are bytes.
-import { rangesOf, recordId } from '../archive/frame-ranges.js';
-import type { SizedFrame } from '../archive/laying.js';
+import { rangesOf } from '../archive/frame-ranges.js';
+import { recordId, type SizedFrame } from '../archive/laying.js';
 import { openRecord } from '../archive/records.js';
 import type { NameOf } from '../archive/tree.js';
 import { codeOf } from '../base/errors.js';

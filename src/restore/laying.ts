@@ -1,8 +1,7 @@
 // Wanted chunks laid together from the frames that have their blocks, fetched for that, and checked
 // against their digests (Q1).
 
-import { recordId } from '../archive/frame-ranges.js';
-import { isWhole, layFrame, usesOf, type Wanted } from '../archive/laying.js';
+import { isWhole, layFrame, recordId, usesOf, type Wanted } from '../archive/laying.js';
 import type { NameOf } from '../archive/tree.js';
 import { present } from '../base/assert.js';
 import type { ChunkIndex } from '../base/units.js';

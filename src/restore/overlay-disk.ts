@@ -1,7 +1,7 @@
-// A restore point that can be written: changes lie aside, in blocks of 4 KiB, and what is under them
-// is never changed. Guarantees: a write that was answered is what is read, whatever other writes of
-// the same block are under way; a block of which only a part is written gets the rest from below
-// first; what is trimmed reads as zeroes. Offsets and lengths are bytes.
+// A restore point that can be written: changes lie aside, in blocks of 4 KiB, and what is under
+// them is never changed. Guarantees: a write that was answered is what is read, whatever other
+// writes of the same block are under way; a block of which only a part is written gets the rest
+// from below first; what is trimmed reads as zeroes. Offsets and lengths are bytes.
 //
 // Two writers of one block: whoever needs the block from below waits for that, and then looks, and
 // writes, and marks the block in one go. If it is marked by then, only the part itself is written.

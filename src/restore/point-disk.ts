@@ -1,8 +1,8 @@
-// A restore point as a read-only Disk, which the NBD server serves like any other. Guarantees: every
-// chunk was verified before a byte of it is handed out (Q1); one that cannot be had is an error with
-// its place (POINT_UNREADABLE, which a guest sees as EIO), and is tried again when it is asked for
-// again; chunks are asked for once, however many wait for them. Memory: MEMORY_BYTES of content, the
-// bits of CONTENTS_KEPT_MAX regions, and what the reader has under way.
+// A restore point as a read-only Disk, which the NBD server serves like any other. Guarantees:
+// every chunk was verified before a byte of it is handed out (Q1); one that cannot be had is an
+// error with its place (POINT_UNREADABLE, which a guest sees as EIO), and is tried again when it is
+// asked for again; chunks are asked for once, however many wait for them. Memory: MEMORY_BYTES of
+// content, the bits of CONTENTS_KEPT_MAX regions, and what the reader has under way.
 import { assert } from '../base/assert.js';
 import { describeError, errorClass } from '../base/errors.js';
 import { type Deferred, deferred } from '../base/sync.js';

@@ -1,6 +1,6 @@
-// What to read before it is asked for: a guest that reads on where it stopped gets a window ahead of
-// it, which doubles as long as it does; one that skips halves it; one that jumps begins anew, with
-// none. Several readers are told apart. Pure; numbers are chunks.
+// What to read before it is asked for: a guest that reads on where it stopped gets a window ahead
+// of it, which doubles as long as it does; one that skips halves it; one that jumps begins anew,
+// with none. Several readers are told apart. Pure; numbers are chunks.
 import type { ChunkIndex } from '../base/units.js';
 
 /** The first window: of the second read that goes on. */

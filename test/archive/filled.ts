@@ -1,5 +1,5 @@
-// An archive in a directory, filled from an image file as rounds fill it: the first from nothing, each
-// further one with the blocks that differ. For tests and benchmarks that serve real disks.
+// An archive in a directory, filled from an image file as rounds fill it: the first from nothing,
+// each further one with the blocks that differ. For tests and benchmarks that serve real disks.
 import { closeSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.js';

@@ -1,6 +1,6 @@
 // Changes over a restore point: what a guest writes, zeroes and trims is what it reads, in whatever
-// pieces and however many at a time; what is under it never changes; a file with a name goes on where
-// it was left, also after a crash. Seeded: HAST_SEED repeats a run.
+// pieces and however many at a time; what is under it never changes; a file with a name goes on
+// where it was left, also after a crash. Seeded: HAST_SEED repeats a run.
 import assert from 'node:assert/strict';
 import {
   copyFileSync,

@@ -233,7 +233,7 @@ test('who waited for what another had asked for in the storm asks again', async 
   same(image, chunk * CHUNK_BYTES + 10, await joined);
 });
 
-test('a damaged frame is an error where it is needed, and nothing wrong is handed out', async (t) => {
+test('a damaged frame is an error where it is needed; nothing wrong is handed out', async (t) => {
   const random = seeded(t);
   const all = await made(random, 40);
   const image = all.images[4] ?? new Uint8Array(0);
