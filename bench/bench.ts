@@ -13,6 +13,7 @@ import { benchServe } from './serve-bench.js';
 /** `disk` is the file system of --directory. */
 const FS = ['disk', 'tmpfs', 'both'];
 const QUICK_PAIRS = 3;
+const LATENCIES_MS: readonly number[] = [20, 100];
 
 const program = new Command('bench').description('benchmarks of hast against its peers');
 
@@ -75,7 +76,7 @@ program
   .command('serve')
   .description('a point of an archive over NBD, by the latency of its store; needs root')
   .option('--size <size>', 'size of the disk', size, GIB)
-  .option('--latency <ms...>', 'milliseconds of each request', latency, [20, 100])
+  .option('--latency <ms...>', 'milliseconds of each request', latency, LATENCIES_MS)
   .option('--seed <n>', 'of the archive (also HAST_SEED)', count, seedFromEnv())
   .option('--directory <path>', 'where image and archive are made', tmpdir())
   .action(async ({ size: diskBytes, latency: latenciesMs, ...options }) => {
@@ -102,11 +103,10 @@ function count(text: string): number {
   throw new InvalidArgumentError('a whole number above 0');
 }
 
-/** The first one given takes the place of the default. */
-const given: number[] = [];
-function latency(text: string): readonly number[] {
-  given.push(text === '0' ? 0 : count(text));
-  return given;
+/** The first one that is given takes the place of the default. */
+function latency(text: string, before: readonly number[]): readonly number[] {
+  const value = text === '0' ? 0 : count(text);
+  return before === LATENCIES_MS ? [value] : [...before, value];
 }
 
 /** The seed that repeats a run; 1 unless given. */

@@ -15,7 +15,7 @@ import { isWhole, layFrame, notWhole, recordId, type SizedFrame } from './laying
 import type { RecordReader } from './records.js';
 import type { PointTrees } from './tree.js';
 
-const FRAMES_KEPT_BYTES_MAX = 12 * MIB;
+const FRAMES_KEPT_BYTES_MAX = 8 * MIB;
 /** Leaves as objects: some 80 KiB each. */
 const LEAVES_KEPT_MAX = 64;
 const RANGE_BYTES_MAX = MIB;

@@ -12,7 +12,7 @@ import type { ArchivePoint } from '../format/archive-objects.js';
 import { zeroDigest } from '../format/digest-table.js';
 import { type ChunkTaker, type PointReader, REGION_CHUNKS } from './point-reader.js';
 
-const NODE_BLOCKS = 32;
+const NODE_BLOCKS = 16;
 const NODE_BLOCK_BYTES = 256 * 1024;
 
 export class ArchivePointReader implements PointReader {

@@ -29,7 +29,7 @@ export interface PointDiskParts {
   readonly memoryBytes?: number;
 }
 
-const MEMORY_BYTES = 32 * MIB;
+const MEMORY_BYTES = 24 * MIB;
 /** Chunks that are read ahead at the same time; who waits for one is not counted. */
 const AHEAD_CHUNKS_MAX = 2 * WINDOW_MAX;
 
