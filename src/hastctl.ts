@@ -5,9 +5,11 @@
 import { readFile } from 'node:fs/promises';
 import { systemClock } from './base/clock.js';
 import { codeOf } from './base/errors.js';
+import type { Log } from './base/log.js';
 import { nodeFiles } from './base/node-files.js';
 import { systemRandom } from './base/random.js';
 import { runHastctl } from './cli/program.js';
+import type { ServeRequest } from './cli/serve-point.js';
 import type {
   ArchiveRequest,
   DirectCreate,
@@ -88,6 +90,11 @@ async function openArchive({ keyPath, ...options }: ArchiveRequest): Promise<Arc
   }
 }
 
+async function serve(request: ServeRequest, log: Log) {
+  const { servePoint } = await import('./cli/serve-point.js');
+  return servePoint(request, log);
+}
+
 /** Size of the terminal; a pseudo terminal that nobody has sized says 0. */
 function screen(): Screen | null {
   const { isTTY, columns, rows } = process.stdout;
@@ -142,6 +149,7 @@ process.exitCode = await runHastctl(
     checkSecret: async (path) => void (await readSecret(path)),
     probeStore: probe,
     openArchive,
+    servePoint: serve,
     alive,
   },
 );

@@ -22,8 +22,8 @@ const POINTS_KEPT_MAX = 4;
 
 export class PackTables {
   readonly #archive: Archive;
-  readonly #trees = new Kept<string, Promise<Packs>>(TREES_KEPT_MAX);
-  readonly #points = new Kept<string, Promise<Packs>>(POINTS_KEPT_MAX);
+  readonly #trees = new Kept<string, Packs>(TREES_KEPT_MAX);
+  readonly #points = new Kept<string, Packs>(POINTS_KEPT_MAX);
 
   constructor(archive: Archive) {
     this.#archive = archive;

@@ -1,8 +1,8 @@
 // What a journal still says when the archive stands at another point than its pieces go on from: a
 // round was committed, here or with an answer that was lost, or by another node. What the newest
-// point needs of its packs, and where it is not the very next one what older points need that are kept, is in
-// their tables; the rest is garbage. Nothing is garbage by an
-// error: then the journal stays as it is, and is settled later.
+// point needs of its packs, and where it is not the very next one what older points need that are
+// kept, is in their tables; the rest is garbage. Nothing is garbage by an error: then the journal
+// stays as it is, and is settled later.
 import { hex } from '../base/random.js';
 import type { ArchivePoint } from '../format/archive-objects.js';
 import { sameId } from '../lineage/lineage.js';

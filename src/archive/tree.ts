@@ -45,10 +45,8 @@ export class Tree {
   readonly #reader: RecordReader;
   readonly #nameOf: NameOf;
   #root: Promise<Root> | null = null;
-  readonly #pages: Kept<number, Promise<Page | null>>;
-  readonly #packPages = new Kept<number, Promise<ReadonlyMap<number, PackRow> | null>>(
-    PACK_PAGES_KEPT_MAX,
-  );
+  readonly #pages: Kept<number, Page | null>;
+  readonly #packPages = new Kept<number, ReadonlyMap<number, PackRow> | null>(PACK_PAGES_KEPT_MAX);
 
   /** `nameOf`: of the packs that nodes of this tree are in; `among`: so many trees. */
   constructor(reader: RecordReader, ref: TreeRef, nameOf: NameOf, among = 1) {
@@ -60,12 +58,13 @@ export class Tree {
   }
 
   root(): Promise<Root> {
-    // A failure is not kept.
-    this.#root ??= this.#loadRoot().catch((error: unknown) => {
-      this.#root = null;
-      throw error;
+    if (this.#root !== null) return this.#root;
+    const loading = this.#loadRoot();
+    this.#root = loading;
+    loading.catch(() => {
+      this.#root = null; // a failure is not kept
     });
-    return this.#root;
+    return loading;
   }
 
   /** Page `page` of the disk, 4 GiB; null: nothing of it is here. */
@@ -146,7 +145,7 @@ export type SharedTrees = Map<string, Tree>;
 /** The trees of a point, newest first. */
 export class PointTrees {
   readonly trees: readonly Tree[];
-  readonly #names = new Kept<number, Promise<PackName>>(PACKS_IN_PAGE);
+  readonly #names = new Kept<number, PackName>(PACKS_IN_PAGE);
 
   /** `shared`: trees of other points of this archive, so that what several have is read once. */
   constructor(reader: RecordReader, refs: readonly TreeRef[], shared: SharedTrees | null = null) {

@@ -1,12 +1,13 @@
 // An archive as people write it on the command line, with what is needed to open it: everything
 // that takes one asks here, so that another way of naming one is added in one place.
 //   s3://BUCKET/PREFIX/vm1[@POINT], file:///DIRECTORY/vm1[@POINT]
-// How it is reached stands beside it in options; credentials come from the usual AWS places.
+//   vm1/offsite[@POINT]    an archive of the configuration, with what that says of it
+// How it is reached stands beside a url in options; credentials come from the usual AWS places.
 import type { Command } from 'commander';
 import { pointSpec, splitAtPoint } from '../lineage/point-spec.js';
 import type { WrittenPoint } from '../restore/archive-reader.js';
 import { CliError } from './fault.js';
-import type { ArchiveRequest, Session, StoreRequest } from './session.js';
+import { type ArchiveRequest, resourceOf, type Session, type StoreRequest } from './session.js';
 
 /** Options of every command that may take an archive. */
 export interface StoreFlags {
@@ -37,11 +38,13 @@ export const withArchiveOptions = (command: Command): Command =>
 /** What was written, as an archive; null: it names none, but a resource of the daemon. Errors
  * CLI_BAD_VALUE, CLI_USAGE. */
 export async function archiveAddress(
-  _session: Session,
+  session: Session,
   written: string,
   flags: ArchiveFlags,
 ): Promise<ArchiveAddress | null> {
   if (!written.includes('://')) {
+    const configured = await configuredArchive(session, written, flags);
+    if (configured !== null) return configured;
     const [flag] = Object.keys(flags).filter((name) => OF_ARCHIVES.has(name));
     if (flag === undefined) return null;
     const text = `--${flag} is for an archive, and ${written} is no url of one`;
@@ -49,6 +52,28 @@ export async function archiveAddress(
   }
   const { what, point } = splitAtPoint(written);
   const request = { ...storeRequest(what, flags), keyPath: flags.key ?? null };
+  return { request, point: point === null ? null : writtenPoint(point) };
+}
+
+/** `RESOURCE/ARCHIVE[@POINT]`; null: it is none of these. Errors CLI_UNKNOWN_RESOURCE, CLI_USAGE,
+ * CONFIG_…. */
+async function configuredArchive(
+  session: Session,
+  written: string,
+  flags: ArchiveFlags,
+): Promise<ArchiveAddress | null> {
+  const { what, point } = splitAtPoint(written);
+  const [name = '', target, ...rest] = what.split('/');
+  if (target === undefined || rest.length > 0) return null;
+  const { targets } = resourceOf(await session.settings(), name);
+  const archive = targets.find((one) => one.name === target)?.archive ?? null;
+  if (archive === null) {
+    const known = targets.filter((one) => one.archive !== null).map((one) => one.name);
+    const text = `${name} has no archive ${target} (there is: ${known.join(', ') || 'none'})`;
+    throw new CliError({ code: 'CLI_USAGE', text });
+  }
+  const { url, endpoint, region, checksums, keyPath } = archive;
+  const request = { url, endpoint, region, checksums, keyPath: flags.key ?? keyPath };
   return { request, point: point === null ? null : writtenPoint(point) };
 }
 
@@ -62,7 +87,8 @@ export async function demandArchive(
 ): Promise<ArchiveAddress> {
   const address = await archiveAddress(session, written, flags);
   if (address !== null) return address;
-  const text = `${written} is no archive; write s3://BUCKET/PREFIX/NAME or file:///DIRECTORY/NAME`;
+  const how = 's3://BUCKET/PREFIX/NAME, file:///DIRECTORY/NAME, or RESOURCE/ARCHIVE of hast.conf';
+  const text = `${written} is no archive; write ${how}`;
   throw new CliError({ code: 'CLI_USAGE', text });
 }
 

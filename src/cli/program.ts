@@ -11,6 +11,7 @@ import { addPointCommands } from './point-commands.js';
 import { addResourceCommands } from './resource-commands.js';
 import { addRestoreCommands } from './restore-commands.js';
 import { addRoundCommands } from './round-commands.js';
+import { addServeCommand } from './serve-command.js';
 import { type CliMachinery, type GlobalOptions, type Run, Session } from './session.js';
 import { addStatusCommands } from './status-commands.js';
 import { addTargetCommands } from './target-commands.js';
@@ -46,6 +47,7 @@ export async function runHastctl(
   addTargetCommands(program, run);
   addLocalCommands(program, run);
   addArchiveCommands(program, run);
+  addServeCommand(program, run);
   addDaemonCommands(program, run);
   addCompletionCommand(program, run);
   try {

@@ -3,6 +3,7 @@
 // standard output holds exactly one JSON document, an error's included.
 import { type Clock, within } from '../base/clock.js';
 import { codeOf, describeError, HastError } from '../base/errors.js';
+import type { Log } from '../base/log.js';
 import type { ResourceDump } from '../care/dump.js';
 import { formatFinding } from '../config/finding.js';
 import type { ConfigResult, NodeSettings, ResourceSettings } from '../config/settings.js';
@@ -13,6 +14,7 @@ import { exitStatusOf } from '../control/exit-status.js';
 import type { ArchiveReader } from '../restore/archive-reader.js';
 import type { Probe } from '../store/probe.js';
 import { CliError } from './fault.js';
+import type { ServedPoint, ServeRequest } from './serve-point.js';
 
 /** How long --check and --watch wait for an answer: less than a monitoring system waits. */
 const STATUS_SECONDS_MAX = 8;
@@ -97,6 +99,8 @@ export interface CliMachinery {
   readonly probeStore: (request: StoreRequest) => Promise<Probe>;
   /** Errors of `ArchiveReader.open`, SECRET_UNREADABLE and its kin, those of the store. */
   readonly openArchive: (request: ArchiveRequest) => Promise<ArchiveReader>;
+  /** Offers a point of an archive over NBD until it is closed; errors as in serve-point.ts. */
+  readonly servePoint: (request: ServeRequest, log: Log) => Promise<ServedPoint>;
   /** True while a process of this machine lives. */
   readonly alive: (pid: number) => boolean;
 }

@@ -76,6 +76,9 @@ export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   RESTORE_STOPPED: EXIT.tryLater,
   VERIFY_STOPPED: EXIT.tryLater,
   FORMAT_BAD: EXIT.io,
+  OVERLAY_OTHER: EXIT.data,
+  OVERLAY_IN_USE: EXIT.tryLater,
+  OVERLAY_UNUSABLE: EXIT.cannotCreate,
   STORE_URL: EXIT.data,
   STORE_MISSING: EXIT.differs,
   STORE_SHORT: EXIT.differs,
@@ -99,6 +102,8 @@ export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   NBD_ADDRESS_IN_USE: EXIT.unreachable,
   NBD_LISTEN_FAILED: EXIT.unreachable,
   NBD_PATH_NOT_A_SOCKET: EXIT.unreachable,
+  NBD_PATH_TOO_LONG: EXIT.unreachable,
+  NBD_NOT_LOOPBACK: EXIT.unreachable,
   EXPORT_GROUP_UNKNOWN: EXIT.config,
 };
 

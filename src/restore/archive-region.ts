@@ -1,11 +1,11 @@
 // A region of a disk (256 chunks, 16 MiB) as of a point of an archive, whole: every chunk is
 // checked against its digest (Q1). Memory: what the caller hands in, and what Frames has under way.
+import { notWhole, type Wanted } from '../archive/laying.js';
 import type { PointTrees } from '../archive/tree.js';
 import { BLOCK_BYTES, CHUNK_BYTES, chunkLength, MASK_ALL } from '../base/units.js';
 import { LEAF_CHUNKS, type Leaf, type LeafEntry } from '../format/archive-leaf.js';
-import { bad } from '../format/layout.js';
 import type { Frames } from './frames.js';
-import { layChunks, type Wanted } from './laying.js';
+import { layChunks } from './laying.js';
 
 export const REGION_BYTES = LEAF_CHUNKS * CHUNK_BYTES;
 
@@ -39,10 +39,7 @@ export async function readRegion(
   const end = (region + 1) * LEAF_CHUNKS;
   const [damaged] = await layChunks(frames, nameOf, wanted, end, false);
   if (damaged === undefined) return;
-  const { chunk, pieces } = damaged.wanted.entry;
-  const packs = pieces.map(({ place }) => place?.pack ?? '-').join(', ');
-  const where = { what: 'chunk of an archive', place: `${url} chunk ${chunk}` };
-  throw bad(where, `its content in packs ${packs} has another digest`);
+  throw notWhole(url, damaged.wanted.entry);
 }
 
 /** Its pieces write each block of a whole chunk. */

@@ -81,6 +81,9 @@ export async function findPoint(
     spec.kind === 'name'
       ? (await pinOf(archive, spec.name))?.point
       : pickPoint<ShownPoint>(points, spec);
+  const isLast =
+    chosen?.place.epoch === last.place.epoch && chosen.place.sequence === last.place.sequence;
+  if (isLast) return last;
   const found = chosen == null ? null : await archive.point(chosen.place);
   if (found !== null) return found;
   const known = knownText(await shownPoints(archive));

@@ -3,7 +3,9 @@
 // reported with the chunk and the place, and the rest goes on; errors that say nothing of the
 // archive (no network, no rights) end it.
 // Memory: WINDOW_CHUNKS for each window under way, and what Frames has.
+
 import type { Archive } from '../archive/archive.js';
+import { recordId, type Wanted } from '../archive/laying.js';
 import { type NameOf, PointTrees, type SharedTrees, type Tree } from '../archive/tree.js';
 import { mapAhead } from '../base/ahead.js';
 import { present } from '../base/assert.js';
@@ -15,8 +17,8 @@ import { type NodeRef, PAGE_LEAVES, type Page } from '../format/archive-node.js'
 import { type ArchivePoint, packKey } from '../format/archive-objects.js';
 import { REGION_BYTES } from './archive-region.js';
 import { type DamagedPart, joined } from './check-packs.js';
-import { type BadRecord, Frames, isDamage, recordId } from './frames.js';
-import { layChunks, type Wanted } from './laying.js';
+import { type BadRecord, Frames, isDamage } from './frames.js';
+import { layChunks } from './laying.js';
 
 /** Checked together: 16 MiB. */
 const WINDOW_CHUNKS = 256;

@@ -3,6 +3,8 @@
 // it is stored: rounds of scattered writes have frames that span many regions, and each would be
 // fetched for every one of them. Two who want the same frame at the same time share one request.
 // Memory: BATCH_BYTES_MAX for each caller, KEPT_BYTES_MAX for all. Lengths are bytes.
+import { rangesOf } from '../archive/frame-ranges.js';
+import { recordId, type SizedFrame } from '../archive/laying.js';
 import { openRecord } from '../archive/records.js';
 import type { NameOf } from '../archive/tree.js';
 import { codeOf } from '../base/errors.js';
@@ -11,13 +13,10 @@ import { type ChunkIndex, MIB } from '../base/units.js';
 import type { RecordPlace } from '../format/archive-leaf.js';
 import { packKey } from '../format/archive-objects.js';
 import type { KeyOf } from '../format/archive-record.js';
-import type { Frame } from '../format/changeset.js';
 import { decodeFrame } from '../format/frame.js';
 import { reusingUnpack } from '../format/pack.js';
 import type { ObjectStore } from '../store/store.js';
 
-/** Records that stand closer than that are asked for together; what is between is thrown away. */
-const GAP_BYTES_MAX = 128 * 1024;
 const RANGE_BYTES_MAX = 2 * MIB;
 /** Of all callers. */
 const RANGES_AT_ONCE = 12;
@@ -26,11 +25,8 @@ const BATCH_BYTES_MAX = 16 * MIB;
 const KEPT_BYTES_MAX = 64 * MIB;
 
 /** A frame that was asked for, until the next one is handed out. */
-export interface OpenFrame {
+export interface OpenFrame extends SizedFrame {
   readonly record: RecordPlace;
-  readonly frame: Frame;
-  /** Of the disk when it was written: its very last block may be short. */
-  readonly sizeBytes: number;
 }
 
 /** A record that is damaged or missing, and why; what is not told apart from that is thrown. */
@@ -40,8 +36,6 @@ export interface BadRecord {
   readonly place: string;
   readonly error: unknown;
 }
-
-export const recordId = ({ pack, offset }: RecordPlace): string => `${pack} ${offset}`;
 
 /** What says that a record is not as it was written; all else may pass. */
 const DAMAGE: ReadonlySet<string | null> = new Set([
@@ -141,7 +135,7 @@ export class Frames {
       if (coming === undefined) missing.push(record);
       else found.set(record, coming);
     }
-    for (const range of rangesOf(missing)) {
+    for (const range of rangesOf(missing, RANGE_BYTES_MAX)) {
       const fetched = this.#fetch(range, nameOf);
       for (const record of range.records) {
         const at = record.offset - range.offset;
@@ -188,10 +182,6 @@ interface Span {
   readonly bytes: number;
 }
 
-interface Range extends Span {
-  readonly records: readonly RecordPlace[];
-}
-
 /** Each once, by where they stand, in pieces of limited length. */
 function* batchesOf(records: readonly RecordPlace[]): Generator<readonly RecordPlace[]> {
   const once = new Map(records.map((record) => [recordId(record), record]));
@@ -207,31 +197,4 @@ function* batchesOf(records: readonly RecordPlace[]): Generator<readonly RecordP
     bytes += record.bytes;
   }
   if (batch.length > 0) yield batch;
-}
-
-/** `records` ascend. */
-function rangesOf(records: readonly RecordPlace[]): Range[] {
-  const ranges: Range[] = [];
-  let open: RecordPlace[] = [];
-  const end = (): void => {
-    const [first] = open;
-    const last = open.at(-1);
-    if (first === undefined || last === undefined) return;
-    const bytes = last.offset + last.bytes - first.offset;
-    ranges.push({ pack: first.pack, offset: first.offset, bytes, records: open });
-    open = [];
-  };
-  for (const record of records) {
-    const [first] = open;
-    const last = open.at(-1);
-    if (first !== undefined && last !== undefined) {
-      const gap = record.offset - (last.offset + last.bytes);
-      const bytes = record.offset + record.bytes - first.offset;
-      const isFar = record.pack !== first.pack || gap > GAP_BYTES_MAX || bytes > RANGE_BYTES_MAX;
-      if (isFar) end();
-    }
-    open.push(record);
-  }
-  end();
-  return ranges;
 }

@@ -1,5 +1,6 @@
 // hast-archive(5) is enough to read an archive: a reader written from the page (page-reader.ts)
-// reads what the program has written, as it is and sealed, of many rounds and of a short last block.
+// reads what the program has written, as it is and sealed, of many rounds and of a short last
+// block.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { equalBytes } from '../../src/base/digest.js';

@@ -16,6 +16,7 @@ import { inlineCompute } from '../../src/format/compute.js';
 import { packer } from '../../src/format/pack.js';
 import type { Epoch, PointRef } from '../../src/lineage/lineage.js';
 import { isUnchanged, Outflow } from '../../src/round/outflow.js';
+import type { ObjectStore } from '../../src/store/store.js';
 import type { ArchiveTarget } from '../../src/target/archive.js';
 import { ArchiveKeep } from '../../src/target/archive-keep.js';
 import { openArchiveTarget } from '../../src/target/open-archive.js';
@@ -34,13 +35,15 @@ export class Sender {
   readonly secret: Secret | null;
   world = new CrashWorld();
   target: ArchiveTarget | null = null;
-  store: MemoryStore | null = null;
+  store: ObjectStore | null = null;
   disk: Uint8Array;
   /** Masks by chunk. */
   dirty = new Map<number, number>();
   epoch: Epoch;
   number = 0;
   packBytes = 128 * 1024;
+  /** Where it sends; null: to `objects`. */
+  newStore: (() => Promise<ObjectStore>) | null = null;
   /** One request in so many fails. */
   stormy = 0;
   rule = retainLast(1000);
@@ -83,7 +86,8 @@ export class Sender {
           ? ('before' as const)
           : ('after' as const)
         : null;
-    const store = new MemoryStore(this.objects, { fails });
+    const made = (await this.newStore?.()) ?? null;
+    const store = made ?? new MemoryStore(this.objects, { fails });
     if (this.target === null) this.store = store;
     this.target ??= await openArchiveTarget({
       name: 'offsite',

@@ -66,6 +66,7 @@ function world(api: FakeApi, changes: Partial<CliMachinery> = {}) {
     checkSecret: async () => {},
     probeStore: async () => assert.fail('no store is tried out'),
     openArchive: async () => assert.fail('no archive is opened'),
+    servePoint: async () => assert.fail('nothing is served'),
     alive: () => false,
     ...changes,
   };
