@@ -1,7 +1,7 @@
 // The journal of an archive's sender (format/archive-journal.ts). Guarantees: a pack is in it,
 // durably and with all pieces that stand in it, before its PUT begins; what is loaded after a crash
 // are whole rows, in the order in which they were added; memory does not grow with them. One owner.
-
+// The file is longer than 300 lines because all that changes the rows stands here.
 import { dirname } from 'node:path';
 import { assert } from '../base/assert.js';
 import type { FileHandle, Files } from '../base/files.js';

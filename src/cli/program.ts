@@ -8,6 +8,7 @@ import { addDaemonCommands } from './daemon-commands.js';
 import { CliError } from './fault.js';
 import { addLocalCommands } from './local-commands.js';
 import { addPointCommands } from './point-commands.js';
+import { addPruneCommand } from './prune-command.js';
 import { addResourceCommands } from './resource-commands.js';
 import { addRestoreCommands } from './restore-commands.js';
 import { addRoundCommands } from './round-commands.js';
@@ -44,6 +45,7 @@ export async function runHastctl(
   addRoundCommands(program, run);
   addPointCommands(program, run);
   addRestoreCommands(program, run);
+  addPruneCommand(program, run);
   addTargetCommands(program, run);
   addLocalCommands(program, run);
   addArchiveCommands(program, run);

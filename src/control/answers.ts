@@ -6,6 +6,7 @@ import type {
   EstimateAnswer,
   NotesAnswer,
   PointRecord,
+  PruneAnswer,
   RoleAnswer,
   RoundRecord,
   StatusAnswer,
@@ -38,6 +39,9 @@ const roundRecord = z.object({
   reusedBytes: count,
   driftChunks: count,
   damagedChunks: count,
+  requests: z
+    .object({ put: count, get: count, head: count, list: count, remove: count })
+    .exactOptional(),
   error: text.nullable(),
 });
 
@@ -158,6 +162,20 @@ const estimate = z.object({
   targetBytes: count,
 });
 
+const point = z.object({ number: count, time: text });
+const pruned = z.object({
+  target: text,
+  url: text,
+  dryRun: flag,
+  removed: rowOf(point),
+  pinned: rowOf(point),
+  kept: rowOf(z.object({ number: count, time: text, keptBy: rowOf(text) })),
+  packs: count,
+  packBytes: count,
+  heldPacks: count,
+  heldBytes: count,
+});
+
 type Synced = SyncAnswer['outcomes'][number];
 const synced = z.object({
   target: text,
@@ -187,6 +205,7 @@ export const ANSWERS = {
     compared: word<VerifyAnswer['compared']>(),
     results: rowOf(compared),
   }),
+  prune: z.object({ archives: rowOf(pruned) }),
   estimate: z.object({ targets: rowOf(estimate) }),
 } satisfies {
   readonly status: z.ZodType<StatusAnswer>;
@@ -196,6 +215,7 @@ export const ANSWERS = {
   readonly role: z.ZodType<RoleAnswer>;
   readonly sync: z.ZodType<SyncAnswer>;
   readonly verify: z.ZodType<VerifyAnswer>;
+  readonly prune: z.ZodType<PruneAnswer>;
   readonly estimate: z.ZodType<EstimateAnswer>;
 };
 

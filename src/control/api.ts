@@ -36,6 +36,14 @@ export interface RoundRecord {
   readonly guestBytes: number;
   /** Of wireUpBytes, what was sent again after the link was lost. */
   readonly resentBytes: number;
+  /** Of an archive: requests to its store, as it bills them, but for those of a prune. */
+  readonly requests?: {
+    readonly put: number;
+    readonly get: number;
+    readonly head: number;
+    readonly list: number;
+    readonly remove: number;
+  };
   /** Raw bytes that the target still had staged from an earlier round and that were not sent. */
   readonly reusedBytes: number;
   /** Chunks the target asked for whole (H28). */
@@ -128,6 +136,35 @@ export interface EstimateAnswer {
   }[];
 }
 
+/** What a prune of archives has removed, or would. */
+export interface PruneAnswer {
+  readonly archives: readonly {
+    readonly target: string;
+    readonly url: string;
+    readonly dryRun: boolean;
+    readonly removed: readonly PrunedPoint[];
+    /** Not kept by the rule, and pinned. */
+    readonly pinned: readonly PrunedPoint[];
+    /** All that stay, newest first, and which parts of `retain` keep each. */
+    readonly kept: readonly (PrunedPoint & { readonly keptBy: readonly string[] })[];
+    readonly packs: number;
+    readonly packBytes: number;
+    /** Packs that nobody needs, until their storage class's minimum of days is over. */
+    readonly heldPacks: number;
+    readonly heldBytes: number;
+  }[];
+}
+
+export interface PrunedPoint {
+  readonly number: number;
+  readonly time: string;
+}
+
+export interface PruneRequest extends TargetRequest {
+  /** Says what would go, and removes nothing. */
+  readonly dryRun: boolean;
+}
+
 /** `target` null: every target of the resource. */
 export interface TargetRequest {
   readonly target: string | null;
@@ -166,6 +203,7 @@ export interface ControlApi {
   resume(name: string, request: TargetRequest): Promise<NotesAnswer>;
   /** Ends the running round, which fails and loses nothing; the schedule goes on. */
   cancel(name: string, request: TargetRequest): Promise<NotesAnswer>;
+  prune(name: string, request: PruneRequest): Promise<PruneAnswer>;
   estimate(name: string): Promise<EstimateAnswer>;
   set(name: string, request: SetRequest): Promise<NotesAnswer>;
   resize(name: string, request: ResizeRequest): Promise<NotesAnswer>;

@@ -70,6 +70,8 @@ export function controlClient(
     pause: (name, body) => noted(at(name, 'pause'), body),
     resume: (name, body) => noted(at(name, 'resume'), body),
     cancel: (name, body) => noted(at(name, 'cancel'), body),
+    prune: async (name, request) =>
+      expected(ANSWERS.prune, await ask('POST', at(name, 'prune'), request)),
     estimate: async (name) => expected(ANSWERS.estimate, await ask('GET', at(name, 'estimate'))),
     set: (name, body) => noted(at(name, 'set'), body),
     resize: (name, body) => noted(at(name, 'resize'), body),

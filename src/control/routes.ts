@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { DISK_BYTES_MAX } from '../base/units.js';
 import type {
   CreateRequest,
+  PruneRequest,
   ResizeRequest,
   RoleRequest,
   SetRequest,
@@ -27,6 +28,7 @@ export type Call =
       readonly name: string;
       readonly body: TargetRequest;
     }
+  | { readonly kind: 'prune'; readonly name: string; readonly body: PruneRequest }
   | { readonly kind: 'set'; readonly name: string; readonly body: SetRequest }
   | { readonly kind: 'resize'; readonly name: string; readonly body: ResizeRequest }
   | { readonly kind: 'config' }
@@ -68,6 +70,7 @@ const syncBody = z.strictObject({ wait: z.enum(['applied', 'commit']).nullable()
 const verifyBody = z.strictObject({ deep: z.boolean().default(false) });
 const target = z.string().min(1).max(NAME_LENGTH_MAX).nullable().default(null);
 const targetBody = z.strictObject({ target });
+const pruneBody = z.strictObject({ target, dryRun: z.boolean().default(false) });
 const setBody = z
   .strictObject({
     target,
@@ -94,6 +97,7 @@ const METHODS: Readonly<Record<string, 'GET' | 'POST'>> = {
   pause: 'POST',
   resume: 'POST',
   cancel: 'POST',
+  prune: 'POST',
   set: 'POST',
   resize: 'POST',
 };
@@ -144,6 +148,8 @@ function withBody(
     case 'resume':
     case 'cancel':
       return checked(targetBody, bodyText, (body) => ({ kind: verb, name, body }));
+    case 'prune':
+      return checked(pruneBody, bodyText, (body) => ({ kind: 'prune', name, body }));
     case 'set':
       return checked(setBody, bodyText, (body) => ({ kind: 'set', name, body }));
     case 'resize':

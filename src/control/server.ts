@@ -148,6 +148,8 @@ function dispatch(
       return api.rounds(call.name);
     case 'points':
       return api.points(call.name);
+    case 'prune':
+      return api.prune(call.name, call.body);
     case 'estimate':
       return api.estimate(call.name);
     case 'pause':

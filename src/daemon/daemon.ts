@@ -10,6 +10,7 @@ import {
   ControlError,
   type CreateRequest,
   type NotesAnswer,
+  type PruneRequest,
   type ResizeRequest,
   type ResourceStatus,
   type Role,
@@ -141,6 +142,11 @@ export class Daemon implements ControlApi {
       if (rateBitsPerSecond === undefined) return [];
       return rounds.call('setRate', name, target, rateBitsPerSecond);
     });
+  }
+
+  async prune(name: string, request: PruneRequest) {
+    this.#want(this.#find(name), ['primary'], 'the primary role');
+    return this.#parts.rounds.call('prune', name, request);
   }
 
   async estimate(name: string) {

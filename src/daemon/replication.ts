@@ -6,6 +6,8 @@ import { codeOf } from '../base/errors.js';
 import type { ResourceSettings } from '../config/settings.js';
 import {
   ControlError,
+  type PruneAnswer,
+  type PruneRequest,
   type Role,
   type RoleAnswer,
   type RoleRequest,
@@ -19,6 +21,7 @@ import { DaemonError } from './daemon-faults.js';
 import type { Machinery } from './machinery.js';
 import { PeerDoor } from './peer-door.js';
 import type { PrimaryResource } from './primary-resource.js';
+import { prunePrimary } from './prune-archives.js';
 import { repairChunk } from './repair.js';
 import { newNode, type ResourceNode } from './resource-node.js';
 import { primaryOf, replicaOf } from './resource-parts.js';
@@ -217,6 +220,10 @@ export class Replication {
   async verify(name: string, deep: boolean, signal: AbortSignal): Promise<VerifyAnswer> {
     const { clock } = this.#parts.machinery;
     return verifyPrimary(this.primary(name, 'verify'), deep, clock, signal);
+  }
+
+  async prune(name: string, request: PruneRequest): Promise<PruneAnswer> {
+    return prunePrimary(this.primary(name, 'prune'), request);
   }
 
   /** The resource in the primary role, or CONTROL_WRONG_ROLE. */

@@ -13,7 +13,7 @@ import { fillByPasses } from '../round/fill.js';
 import { newCounts, type RoundCounts, RoundError, type RoundParts } from '../round/parts.js';
 import { runRound } from '../round/round.js';
 import { ResumingTarget } from '../target/resuming.js';
-import { type Target, TargetError } from '../target/target.js';
+import { addedCounts, type Target, TargetError, type WireCounts } from '../target/target.js';
 import { Progress, type WireFacts } from './progress.js';
 import type { DriverLink } from './target-link.js';
 
@@ -46,7 +46,7 @@ export class TargetRun {
   readonly #parts: RunParts;
   readonly #signal: AbortSignal;
   readonly #target: ResumingTarget;
-  readonly #wireBefore: { readonly up: number; readonly down: number };
+  readonly #wireBefore: WireCounts;
   readonly #startMs: number;
   readonly #fill: boolean;
   /** Of the passes before the round. */
@@ -153,6 +153,7 @@ export class TargetRun {
     const { round, clock } = this.#parts;
     const counts = this.#counts();
     const wire = this.#wire();
+    const { requests } = this.#spent();
     const proposed = recordOf(round.resourceFile, round.target).proposed?.point.id;
     return {
       id: hex(point?.id ?? proposed ?? new Uint8Array(16)),
@@ -172,6 +173,7 @@ export class TargetRun {
       reusedBytes: counts.reusedBytes,
       driftChunks: counts.driftChunks,
       damagedChunks: counts.damagedChunks,
+      ...(requests === undefined ? {} : { requests }),
       error,
     };
   }
@@ -190,11 +192,14 @@ export class TargetRun {
     };
   }
 
+  #spent(): WireCounts {
+    return addedCounts(this.#target.wireBytes(), this.#wireBefore, -1);
+  }
+
   #wire(): WireFacts {
-    const { up, down } = this.#target.wireBytes();
     const { resentBytes } = this.#target;
-    const before = this.#wireBefore;
-    return { upBytes: up - before.up, downBytes: down - before.down, resentBytes };
+    const { up, down } = this.#spent();
+    return { upBytes: up, downBytes: down, resentBytes };
   }
 }
 

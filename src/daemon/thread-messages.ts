@@ -5,6 +5,8 @@ import type { ResourceSettings } from '../config/settings.js';
 import type {
   EstimateAnswer,
   PointRecord,
+  PruneAnswer,
+  PruneRequest,
   ResourceCounters,
   Role,
   RoleAnswer,
@@ -101,6 +103,7 @@ export interface RoundThread {
   cancel(name: string, target: string | null): Promise<readonly string[]>;
   /** Bits a second; 0: no limit; null: what the configuration says. Durable. */
   setRate(name: string, target: string | null, rate: number | null): Promise<readonly string[]>;
+  prune(name: string, request: PruneRequest): Promise<PruneAnswer>;
   estimate(name: string): Promise<EstimateAnswer>;
   /** What the state on disk says, at once; null: there is none. Error STATE_UNREADABLE. */
   known(name: string): Promise<KnownState | null>;

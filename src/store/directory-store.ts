@@ -20,14 +20,13 @@ import {
 
 const TEMPORARY = '.unfinished';
 const TEMPORARY_AGE_MS_MAX = 24 * 3600_000;
-const FILE_MODE = 0o600;
-const DIRECTORY_MODE = 0o700;
+const [FILE_MODE, DIRECTORY_MODE] = [0o600, 0o700];
 /** An empty directory may be removed by another `remove` before its use. */
 const TRIES_MAX = 5;
 const NO_LINKS = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK']);
 const FOR_NOW = new Set(['EAGAIN', 'EBUSY', 'EINTR', 'EMFILE', 'ENFILE', 'ENOSPC', 'EDQUOT']);
 
-/** Opens the directory; error STORE_NO_BUCKET when it is not there. `nowMs`: by the wall clock. */
+/** Error STORE_NO_BUCKET when it is not there. `nowMs`: by the wall clock. */
 export async function openDirectoryStore(path: string, nowMs: number): Promise<ObjectStore> {
   const store = new DirectoryStore(path);
   await store.begin(nowMs);

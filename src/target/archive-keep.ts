@@ -82,6 +82,25 @@ export class ArchiveKeep {
     };
   }
 
+  /** The points of the newest one, itself first, and what keeps each now; none: nothing does. Asks
+   * for the pins of those. */
+  async explained(
+    archive: Archive,
+    last: ArchivePoint,
+  ): Promise<readonly (KeptPoint & { readonly keptBy: readonly string[] })[]> {
+    const own = { place: last.place, number: last.to.number, timeMs: last.to.timeMs };
+    const { rule, timezone } = this.#rule();
+    const all = byNewest([own, ...last.kept]).map((point) => ({ ...point, pinned: false }));
+    const reasons = keptPoints(all, rule, timezone);
+    const explained: (KeptPoint & { readonly keptBy: readonly string[] })[] = [];
+    for (const point of all) {
+      const keptBy = reasons.get(point);
+      const pin = keptBy === undefined ? await pinAt(archive, point.place) : null;
+      explained.push({ ...point, keptBy: keptBy ?? (pin === null ? [] : [`pin ${pin.name}`]) });
+    }
+    return explained;
+  }
+
   /** The next point is made: what was gone before it is named no more. */
   committed({ going }: ArchivePoint): void {
     const named = new Set(going.map(({ place }) => pointKey(place)));

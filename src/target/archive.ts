@@ -10,31 +10,26 @@
 // Chunks that are wholly zero and never were anything else have no entry: absent is zeroes.
 // The file is longer than 300 lines because all that a target is asked stands here.
 import type { Archive } from '../archive/archive.js';
-import { ChunkReader } from '../archive/chunk-reader.js';
 import { HeldPieces } from '../archive/held-pieces.js';
-import type { Journal } from '../archive/journal.js';
 import { PackWriter, type PutPack } from '../archive/pack-writer.js';
-import { type PruneResult, prune } from '../archive/prune.js';
 import { writeIndex } from '../archive/round-index.js';
 import { newestRuns } from '../archive/runs.js';
 import { settleJournal } from '../archive/settle.js';
-import { PointTrees } from '../archive/tree.js';
 import { assert, present } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
 import { describeError } from '../base/errors.js';
-import type { Log } from '../base/log.js';
 import type { Random } from '../base/random.js';
 import { Mutex } from '../base/sync.js';
-import { type ChunkIndex, chunkLength, DIGEST_BYTES, ID_BYTES } from '../base/units.js';
+import { type ChunkIndex, DIGEST_BYTES, ID_BYTES } from '../base/units.js';
 import type { ArchivePoint, PointPlace, TreeRef } from '../format/archive-objects.js';
 import type { FrameEntry } from '../format/changeset.js';
-import { zeroDigest } from '../format/digest-table.js';
 import type { Pack } from '../format/pack.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
-import { minimumDaysOf } from '../store/storage-class.js';
 import type { ObjectStore } from '../store/store.js';
-import type { ArchiveKeep, Named } from './archive-keep.js';
+import type { Named } from './archive-keep.js';
+import { ArchivePruning, type PruningParts } from './archive-pruning.js';
 import { ArchiveRound, orLost, refused } from './archive-round.js';
+import { Standing } from './archive-standing.js';
 import type {
   Begin,
   Commit,
@@ -42,54 +37,45 @@ import type {
   DigestsAnswer,
   DoubtsAnswer,
   Outcome,
+  Pruned,
   RefusalReason,
   ReuseItem,
   Target,
   TargetState,
+  WireCounts,
 } from './target.js';
 
-export interface ArchiveTargetParts {
+export interface ArchiveTargetParts extends PruningParts {
   readonly name: string;
   /** Opens the archive of this resource, making it where there is none. */
   readonly make: (resource: Uint8Array) => Promise<Archive>;
   readonly archive: Archive | null;
   /** Its newest point, as was just found. */
   readonly last: ArchivePoint | null;
-  readonly journal: Journal;
   /** Others have made points, or an answer was lost, since this node was here last. */
   readonly moved: boolean;
   /** Of nodes of the index. */
   readonly pack: Pack;
-  readonly storageClass: string | null;
   readonly store: ObjectStore;
-  readonly keep: ArchiveKeep;
-  readonly nowMs: () => number;
   readonly random: Random;
-  readonly log: Log;
   readonly packBytes?: number;
 }
 
 /** Of blocks: what a read of one block fetches at most (H34). */
 const FRAME_BYTES = 256 * 1024;
-/** A prune runs with the first point of a session, and then when so many points are going, or a day
- * has passed. */
-const GOING_MAX = 16;
-const PRUNE_MS = 24 * 3_600_000;
 
 export class ArchiveTarget implements Target {
   readonly name: string;
-  readonly state: TargetState;
   readonly #parts: ArchiveTargetParts;
+  readonly #facts: Omit<TargetState, 'suspect'>;
   readonly #one = new Mutex();
   #archive: Archive | null;
-  #last: ArchivePoint | null;
-  #trees: PointTrees | null;
-  #chunks: ChunkReader | null;
+  /** Null: it has no point. */
+  #standing: Standing | null;
   #held: HeldPieces;
   #running: ArchiveRound | null = null;
-  #pruning: Promise<void> = Promise.resolve();
-  #prunedMs = Number.NEGATIVE_INFINITY;
-  #closed = false;
+  readonly #pruning: ArchivePruning;
+  #pruned: Promise<unknown> = Promise.resolve();
   #isClosed = false;
   /** Id of the first copy under way. */
   #fill: Uint8Array | null = null;
@@ -99,17 +85,15 @@ export class ArchiveTarget implements Target {
     this.name = parts.name;
     this.#parts = parts;
     this.#archive = archive;
-    this.#last = last;
-    this.#trees = archive && last && treesOf(archive, last);
-    this.#chunks = this.#readerOf(last);
+    this.#standing = archive && last && new Standing(archive, last);
+    this.#pruning = new ArchivePruning(parts);
     this.#held = new HeldPieces(journal, sameId(journal.from, last?.to.id ?? null));
-    this.state = {
+    this.#facts = {
       resource: archive?.identity.resource ?? null,
       sizeBytes: last?.sizeBytes ?? 0,
       role: 'secondary',
       epochs: archive?.epochs.map(({ epoch }) => epoch) ?? [],
       point: last?.to ?? null,
-      suspect: false,
       lost: null,
       node: parts.store.url,
       keepsPoints: true,
@@ -118,22 +102,33 @@ export class ArchiveTarget implements Target {
     };
   }
 
-  async digests(first: ChunkIndex, count: number): Promise<DigestsAnswer> {
-    const digests = new Uint8Array(count * DIGEST_BYTES);
-    const last = this.#last;
-    if (last === null) {
+  /** As at contact; suspect are chunks that were found damaged since. */
+  get state(): TargetState {
+    return { ...this.#facts, suspect: (this.#standing?.damaged.length ?? 0) > 0 };
+  }
+
+  get #last(): ArchivePoint | null {
+    return this.#standing?.point ?? null;
+  }
+
+  digests(
+    first: ChunkIndex,
+    count: number,
+    from: 'table' | 'disk' = 'table',
+  ): Promise<DigestsAnswer> {
+    return this.#orLost(this.#digests(first, count, from));
+  }
+
+  async #digests(first: ChunkIndex, count: number, from: 'table' | 'disk'): Promise<DigestsAnswer> {
+    const standing = this.#standing;
+    if (standing === null) {
+      const digests = new Uint8Array(count * DIGEST_BYTES);
       await this.#held.digestsInto(digests, first, count);
       return { at: null, first, digests };
     }
-    const reader = present(this.#chunks, 'a point can be read');
-    for (let chunk = first; chunk < first + count; chunk += 1) {
-      const length = chunkLength(chunk, last.sizeBytes);
-      if (length <= 0) break; // behind its end: not known
-      const entry = await reader.entry(chunk);
-      const digest = entry?.digest ?? zeroDigest(length);
-      digests.set(digest, (chunk - first) * DIGEST_BYTES);
-    }
-    return { at: last.to, first, digests };
+    const reading =
+      from === 'disk' ? standing.digestsOfContent(first, count) : standing.digests(first, count);
+    return { at: standing.point.to, first, digests: await reading };
   }
 
   /** A round whose point was followed by others is not told from one that never was. */
@@ -181,8 +176,9 @@ export class ArchiveTarget implements Target {
     return this.#one.run(() => this.#current().reuse(number, items, this.#held));
   }
 
-  async doubts(): Promise<DoubtsAnswer> {
-    return { chunks: [], complete: true };
+  async doubts(first: ChunkIndex): Promise<DoubtsAnswer> {
+    const damaged = this.#standing?.damaged ?? [];
+    return { chunks: damaged.filter((chunk) => chunk >= first), complete: true };
   }
 
   takeWanted(): readonly ChunkIndex[] {
@@ -190,12 +186,9 @@ export class ArchiveTarget implements Target {
   }
 
   async chunk(chunk: ChunkIndex, at: PointRef): Promise<Uint8Array | null> {
-    const last = this.#last;
-    if (last === null || !sameId(last.to.id, at.id)) return null;
-    const length = chunkLength(chunk, last.sizeBytes);
-    if (length <= 0) return null;
-    const found = await this.#chunks?.chunk(chunk);
-    return found ?? new Uint8Array(length);
+    const standing = this.#standing;
+    if (standing === null || !sameId(standing.point.to.id, at.id)) return null;
+    return this.#orLost(standing.chunk(chunk));
   }
 
   async staged(atLeast: number): Promise<number> {
@@ -239,16 +232,16 @@ export class ArchiveTarget implements Target {
     await this.#one.run(() => this.#end());
   }
 
-  wireBytes(): { readonly up: number; readonly down: number } {
-    const { upBytes, downBytes } = this.#parts.store.counts;
-    return { up: upBytes, down: downBytes };
+  wireBytes(): WireCounts {
+    const { upBytes, downBytes, ...requests } = this.#parts.store.counts;
+    return { up: upBytes, down: downBytes, requests };
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#pruning.stop();
     await this.#end();
     // A prune ends at its next point.
-    await this.#pruning;
+    await this.#pruned;
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#parts.journal.close();
@@ -352,9 +345,7 @@ export class ArchiveTarget implements Target {
     const { log, journal } = this.#parts;
     await this.#end('committed');
     this.#fill = null;
-    this.#last = point;
-    this.#trees = treesOf(archive, point);
-    this.#chunks = this.#readerOf(point);
+    this.#standing = new Standing(archive, point);
     try {
       await archive.putHead(point.place);
     } catch (error) {
@@ -367,48 +358,26 @@ export class ArchiveTarget implements Target {
     }
     this.#held = new HeldPieces(journal, sameId(journal.from, point.to.id));
     this.#parts.keep.committed(point);
-    const { nowMs } = this.#parts;
-    const isDue = point.going.length >= GOING_MAX || nowMs() - this.#prunedMs >= PRUNE_MS;
-    if (isDue && point.going.length + journal.garbage.length > 0) this.#pruneSoon();
+    if (!this.#pruning.isDue(point)) return;
+    this.#pruned = this.prune(false).catch((error: unknown) => {
+      log.warn('the archive could not be pruned; later again', { error });
+    });
   }
 
   /** What goes, and what would go: `dryRun` removes nothing. Errors TARGET_LOST. */
-  prune(dryRun: boolean): Promise<PruneResult | null> {
-    return this.#one.run(() => this.#orLost(this.#prune(dryRun)));
-  }
-
-  async #prune(dryRun: boolean): Promise<PruneResult | null> {
-    const [archive, last] = [this.#archive, this.#last];
-    if (archive === null || last === null) return null;
-    const { journal, keep, nowMs, storageClass } = this.#parts;
-    const minimumDays = minimumDaysOf(storageClass);
-    const stopped = (): boolean => this.#closed;
-    const options = { nowMs: nowMs(), minimumDays, dryRun, stopped };
-    const result = await prune(archive, journal, last, options);
-    if (!dryRun) {
-      keep.notePruned(result.removed, result.pinned);
-      this.#prunedMs = nowMs();
-    }
-    return result;
-  }
-
-  #pruneSoon(): void {
-    const { log } = this.#parts;
-    this.#pruning = this.prune(false).then(
-      (result) => log.info('the archive is pruned', { ...result, removed: result?.removed.length }),
-      (error: unknown) => log.warn('the archive could not be pruned; later again', { error }),
-    );
+  prune(dryRun: boolean): Promise<Pruned | null> {
+    return this.#one.run(async () => {
+      const [archive, last] = [this.#archive, this.#last];
+      if (archive === null || last === null) return null;
+      const result = await this.#orLost(this.#pruning.run(archive, last, dryRun));
+      const kept = await this.#orLost(this.#parts.keep.explained(archive, last));
+      return { result, kept };
+    });
   }
 
   #overtaken(): CommitAnswer {
     const text = 'another node has written this archive meanwhile';
     return { outcome: 'refused', reason: 'wrong-from', text };
-  }
-
-  #readerOf(point: ArchivePoint | null): ChunkReader | null {
-    const archive = this.#archive;
-    if (point === null || archive === null || this.#trees === null) return null;
-    return new ChunkReader(archive, this.#trees, point.sizeBytes);
   }
 
   async #end(how: 'committed' | 'given up' = 'given up'): Promise<void> {
@@ -428,6 +397,3 @@ export class ArchiveTarget implements Target {
     return refused(this.name, reason, text);
   }
 }
-
-const treesOf = (archive: Archive, point: ArchivePoint): PointTrees =>
-  new PointTrees(archive, point.trees);

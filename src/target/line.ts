@@ -10,7 +10,7 @@ import { codeOf, describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { Random } from '../base/random.js';
 import type { RoundId } from '../lineage/lineage.js';
-import { type Target, TargetError } from './target.js';
+import { addedCounts, type Target, TargetError, type WireCounts } from './target.js';
 
 export const BACK_OFF_MS_MIN = 250;
 export const BACK_OFF_MS_MAX = 5000;
@@ -55,7 +55,7 @@ export class Line {
   #failed: { readonly error: unknown } | null = null;
   #fruitless = 0;
   #tries = 0;
-  #carried = { up: 0, down: 0 };
+  #carried: WireCounts = { up: 0, down: 0 };
   /** A new session on which the round is being resumed. */
   #candidate: Target | null = null;
   /** Sessions that took the place of a lost one. */
@@ -109,9 +109,8 @@ export class Line {
   }
 
   /** Of all sessions since the first. */
-  wireBytes(): { readonly up: number; readonly down: number } {
-    const { up, down } = this.#retired ? { up: 0, down: 0 } : this.#target.wireBytes();
-    return { up: this.#carried.up + up, down: this.#carried.down + down };
+  wireBytes(): WireCounts {
+    return this.#retired ? this.#carried : addedCounts(this.#carried, this.#target.wireBytes());
   }
 
   /** Resolves when no session of it is left. Can be called twice. */
@@ -188,8 +187,7 @@ export class Line {
   async #retire(target: Target): Promise<void> {
     const closing = target.close().catch(() => undefined);
     await within(this.#options.clock, CLOSE_MS_MAX, closing);
-    const { up, down } = target.wireBytes();
-    this.#carried = { up: this.#carried.up + up, down: this.#carried.down + down };
+    this.#carried = addedCounts(this.#carried, target.wireBytes());
   }
 
   #giveUp(error: unknown): void {

@@ -33,6 +33,7 @@ import type {
   ReuseItem,
   Target,
   TargetState,
+  WireCounts,
 } from './target.js';
 
 export type { ResumingOptions } from './line.js';
@@ -181,7 +182,7 @@ export class ResumingTarget implements Target {
     });
   }
 
-  wireBytes(): { readonly up: number; readonly down: number } {
+  wireBytes(): WireCounts {
     return this.#line.wireBytes();
   }
 

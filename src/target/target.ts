@@ -1,8 +1,10 @@
 // Target: where a round goes. One interface for a replica across a session, the replica's own
 // receiver in the same process, and later an archive; one contract suite for all of them.
 // Words: DESIGN.md §2. Order: RULES.md §1. Chunk ranges are chunk indices; ids are 16 bytes.
+import type { PruneResult } from '../archive/prune.js';
 import { errorClass } from '../base/errors.js';
 import type { ChunkIndex } from '../base/units.js';
+import type { KeptPoint } from '../format/archive-objects.js';
 import type { FrameEntry } from '../format/changeset.js';
 import type { Epoch, PointRef, RoundId } from '../lineage/lineage.js';
 
@@ -46,6 +48,44 @@ export interface TargetState {
   readonly late?: boolean;
   /** Raw bytes of the blocks of a frame, at most; default FRAME_BLOCK_BYTES_MAX. */
   readonly frameBytes?: number;
+}
+
+export interface WireCounts {
+  readonly up: number;
+  readonly down: number;
+  readonly requests?: RequestCounts;
+}
+
+export interface RequestCounts {
+  readonly put: number;
+  readonly get: number;
+  readonly head: number;
+  readonly list: number;
+  readonly remove: number;
+}
+
+/** What a prune has done, and what keeps the points that stay; none: the next round lets it go. */
+export interface Pruned {
+  readonly result: PruneResult;
+  readonly kept: readonly (KeptPoint & { readonly keptBy: readonly string[] })[];
+}
+
+const NO_REQUESTS: RequestCounts = { put: 0, get: 0, head: 0, list: 0, remove: 0 };
+
+/** `one` and `sign` times `other`. */
+export function addedCounts(one: WireCounts, other: WireCounts, sign: 1 | -1 = 1): WireCounts {
+  const bytes = { up: one.up + sign * other.up, down: one.down + sign * other.down };
+  if (one.requests === undefined && other.requests === undefined) return bytes;
+  const { requests: a = NO_REQUESTS } = one;
+  const { requests: b = NO_REQUESTS } = other;
+  const requests = {
+    put: a.put + sign * b.put,
+    get: a.get + sign * b.get,
+    head: a.head + sign * b.head,
+    list: a.list + sign * b.list,
+    remove: a.remove + sign * b.remove,
+  };
+  return { ...bytes, requests };
 }
 
 export interface DigestsAnswer {
@@ -147,11 +187,14 @@ export interface Target {
   staged(atLeast: number): Promise<number>;
   /** Committed or refused. Rejects with TARGET_LOST when the answer is unknown (H23). */
   commit(commit: Commit): Promise<CommitAnswer>;
+  /** Of an archive: removes what is kept no more; null: it has no point. Error TARGET_LOST. */
+  prune?(dryRun: boolean): Promise<Pruned | null>;
   /** Resolves when `point` is in the target's disk; rejects when it cannot be applied. */
   applied(point: PointRef): Promise<void>;
   /** Drops what is staged of a round that will not be committed. */
   abandon(round: RoundId): Promise<void>;
-  /** Bytes on the wire since the connection was made; zeros in the same process. */
-  wireBytes(): { readonly up: number; readonly down: number };
+  /** Bytes on the wire since the connection was made; zeros in the same process. Of a store the
+   * requests, too, as it bills them. */
+  wireBytes(): WireCounts;
   close(): Promise<void>;
 }

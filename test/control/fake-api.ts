@@ -1,5 +1,6 @@
 // A daemon without a daemon: a ControlApi that answers from plain data, records what it was asked,
 // and can be told to fail or to hold a request. For tests of the server, the client and hastctl.
+
 import { systemClock } from '../../src/base/clock.js';
 import { silentLog } from '../../src/base/log.js';
 import { deferred } from '../../src/base/sync.js';
@@ -17,6 +18,7 @@ import {
   type VerifyAnswer,
 } from '../../src/control/api.js';
 import { type ControlServer, startControlServer } from '../../src/control/server.js';
+import { PRUNED } from './pruned.js';
 
 export const target = (changes: Partial<TargetStatus> = {}): TargetStatus => ({
   name: 'b',
@@ -238,7 +240,10 @@ export function fakeApi(): FakeApi {
 function orders(
   record: (...call: unknown[]) => void,
   estimated: () => EstimateAnswer,
-): Pick<ControlApi, 'pause' | 'resume' | 'cancel' | 'estimate' | 'set' | 'resize' | 'reload'> {
+): Pick<
+  ControlApi,
+  'pause' | 'resume' | 'cancel' | 'prune' | 'estimate' | 'set' | 'resize' | 'reload'
+> {
   return {
     pause: async (name, request) => {
       record('pause', name, request);
@@ -251,6 +256,10 @@ function orders(
     cancel: async (name, request) => {
       record('cancel', name, request);
       return { notes: [] };
+    },
+    prune: async (name, request) => {
+      record('prune', name, request);
+      return PRUNED;
     },
     estimate: async (name) => {
       record('estimate', name);

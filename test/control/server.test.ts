@@ -15,6 +15,7 @@ import { controlClient, RemoteError } from '../../src/control/client.js';
 import { TargetError } from '../../src/target/target.js';
 import { scratch } from '../real.js';
 import { fakeApi, serveFake } from './fake-api.js';
+import { PRUNED } from './pruned.js';
 import { code, ROLE, served } from './served.js';
 
 const never = (): AbortSignal => new AbortController().signal;
@@ -35,6 +36,7 @@ test('every command arrives with its arguments and its answer comes back', async
   assert.deepEqual(await client.pause('vm1', one), { notes: ['b is held'] });
   assert.deepEqual(await client.resume('vm1', { target: null }), { notes: [] });
   assert.deepEqual(await client.cancel('vm1', one), { notes: [] });
+  assert.deepEqual(await client.prune('vm1', { target: null, dryRun: true }), PRUNED);
   assert.deepEqual(await client.estimate('vm1'), api.estimateAnswer);
   assert.deepEqual(await client.set('vm1', { ...one, rateBitsPerSecond: 0 }), { notes: [] });
   const resize = { sizeBytes: null, disconnect: true };
@@ -53,6 +55,7 @@ test('every command arrives with its arguments and its answer comes back', async
     ['pause', 'vm1', one],
     ['resume', 'vm1', { target: null }],
     ['cancel', 'vm1', one],
+    ['prune', 'vm1', { target: null, dryRun: true }],
     ['estimate', 'vm1'],
     ['set', 'vm1', { ...one, rateBitsPerSecond: 0 }],
     ['resize', 'vm1', resize],

@@ -1,6 +1,6 @@
 // Layouts of an archive: what is encoded is decoded, any other bytes are refused with FORMAT_BAD or
-// FORMAT_VERSION, and nothing is allocated that the bytes do not account for. Longer than 300 lines
-// because all layouts of an archive are one family.
+// FORMAT_VERSION, and nothing is allocated that the bytes do not account for. It is
+// longer than 300 lines because all layouts of an archive are one family.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';

@@ -153,7 +153,7 @@ test('a dry run says what would go and removes nothing; a class holds its packs'
   // The point that went with the second round was pruned with it, or goes now.
   assert.equal(packsIn(objects).length, before);
   const done = await target.prune(false);
-  assert.equal(done?.packs, plan?.packs);
+  assert.equal(done?.result.packs, plan?.result.packs);
   await sender.close();
 });
 

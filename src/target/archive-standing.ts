@@ -1,0 +1,70 @@
+// Where an archive stands: its newest point, and what of the disk is read there. Also which of its
+// chunks were found damaged since: a primary that still has their content sends them whole with its
+// next round (H28), so that the newest point is whole again; older points keep what they had.
+import type { Archive } from '../archive/archive.js';
+import { ChunkReader } from '../archive/chunk-reader.js';
+import { PointTrees } from '../archive/tree.js';
+import { digestOf } from '../base/digest.js';
+import { codeOf } from '../base/errors.js';
+import { type ChunkIndex, chunkLength, DIGEST_BYTES } from '../base/units.js';
+import type { ArchivePoint } from '../format/archive-objects.js';
+import { zeroDigest } from '../format/digest-table.js';
+
+/** What cannot be had however often it is asked for. */
+const DAMAGE: ReadonlySet<string> = new Set(['FORMAT_BAD', 'STORE_MISSING', 'STORE_SHORT']);
+/** More are found again by the next verification. */
+const DAMAGED_MAX = 65_536;
+
+export class Standing {
+  readonly point: ArchivePoint;
+  readonly #chunks: ChunkReader;
+  readonly #damaged = new Set<ChunkIndex>();
+
+  constructor(archive: Archive, point: ArchivePoint) {
+    this.point = point;
+    const trees = new PointTrees(archive, point.trees);
+    this.#chunks = new ChunkReader(archive, trees, point.sizeBytes);
+  }
+
+  /** Found damaged, ascending. */
+  get damaged(): readonly ChunkIndex[] {
+    return [...this.#damaged].sort((one, other) => one - other);
+  }
+
+  /** As the index has them; behind the end of the disk none. */
+  async digests(first: ChunkIndex, count: number): Promise<Uint8Array> {
+    const digests = new Uint8Array(count * DIGEST_BYTES);
+    for (let chunk = first; chunk < first + count; chunk += 1) {
+      const length = chunkLength(chunk, this.point.sizeBytes);
+      if (length <= 0) break;
+      const entry = await this.#chunks.entry(chunk);
+      digests.set(entry?.digest ?? zeroDigest(length), (chunk - first) * DIGEST_BYTES);
+    }
+    return digests;
+  }
+
+  /** As they are stored: everything is fetched and read; of what is damaged none. */
+  async digestsOfContent(first: ChunkIndex, count: number): Promise<Uint8Array> {
+    const digests = new Uint8Array(count * DIGEST_BYTES);
+    for (let chunk = first; chunk < first + count; chunk += 1) {
+      const length = chunkLength(chunk, this.point.sizeBytes);
+      if (length <= 0) break;
+      try {
+        const bytes = await this.#chunks.chunk(chunk);
+        const digest = bytes === null ? zeroDigest(length) : digestOf(bytes);
+        digests.set(digest, (chunk - first) * DIGEST_BYTES);
+      } catch (error) {
+        if (!DAMAGE.has(codeOf(error) ?? '')) throw error;
+        if (this.#damaged.size < DAMAGED_MAX) this.#damaged.add(chunk);
+      }
+    }
+    return digests;
+  }
+
+  /** Null: it is not there, or damaged. */
+  async chunk(chunk: ChunkIndex): Promise<Uint8Array | null> {
+    const length = chunkLength(chunk, this.point.sizeBytes);
+    if (length <= 0) return null;
+    return (await this.#chunks.chunk(chunk)) ?? new Uint8Array(length);
+  }
+}
