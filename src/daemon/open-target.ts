@@ -8,6 +8,7 @@ import type { DialSecurity } from '../net/connect.js';
 import { type Pace, paced } from '../net/pace.js';
 import { greet } from '../peer/greet.js';
 import type { PeerFacts } from '../peer/messages.js';
+import { patientStore } from '../store/patient-store.js';
 import { ArchiveKeep } from '../target/archive-keep.js';
 import { openArchiveTarget } from '../target/open-archive.js';
 import { remoteTarget } from '../target/remote.js';
@@ -75,7 +76,9 @@ export function archiveOpener({
     );
     const secret = keyPath === null ? null : await machinery.stores.secret(keyPath);
     const options = { url: base, below: resource.name, endpoint, region, checksums, pace: paced };
-    const store = await machinery.stores.open(options, clock);
+    const opened = await machinery.stores.open(options, clock);
+    const keepMs = (): number => settings().timeoutSeconds * 1000;
+    const store = patientStore(opened, { keepMs, clock, random });
     try {
       const end = await openArchiveTarget({
         name: target,

@@ -239,13 +239,13 @@ export class ArchiveTarget implements Target {
 
   async close(): Promise<void> {
     this.#pruning.stop();
+    // First: whoever closes waits for no answer. Any request may be missing (see above).
+    await this.#parts.store.close();
     await this.#end();
-    // A prune ends at its next point.
     await this.#pruned;
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#parts.journal.close();
-    await this.#parts.store.close();
   }
 
   #packsOf(archive: Archive): PackWriter {
