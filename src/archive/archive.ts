@@ -47,6 +47,8 @@ import { sameId } from '../lineage/lineage.js';
 import type { ObjectStore } from '../store/store.js';
 
 const SMALL_BYTES_MAX = 4096;
+import type { SharedTrees } from './tree.js';
+
 /** Points younger than this are never removed (prune.ts), so that behind one there is no gap that a
  * head written late could hide; behind an older one the points are listed once. */
 export const GRACE_MS = 24 * 3_600_000;
@@ -57,6 +59,8 @@ export class Archive {
   readonly identity: ArchiveIdentity;
   readonly #dataKey: Uint8Array | null;
   readonly #keys = new Map<string, ReturnType<typeof recordKey>>();
+  /** Trees of the points that were asked for last: what several share is read once. */
+  readonly trees: SharedTrees = new Map();
   /** Epochs whose own objects are there. */
   #epochsMade = 0;
   /** Of the epochs that were read, in order. */

@@ -34,7 +34,7 @@ export interface IndexOrder {
 /** Trees of the new point, newest first. */
 export async function writeIndex(order: IndexOrder): Promise<readonly TreeRef[]> {
   const { archive, packs, journal, older } = order;
-  const before = new PointTrees(archive, older);
+  const before = new PointTrees(archive, older, archive.trees);
   const nameOf: NameOf = async (number) =>
     packs.packs.find((pack) => pack.number === number) ??
     journal.packOf(number) ??

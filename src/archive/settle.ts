@@ -3,12 +3,14 @@
 // point needs of its packs, and where it is not the very next one what older points need that are
 // kept, is in their tables; the rest is garbage. Nothing is garbage by an error: then the journal
 // stays as it is, and is settled later.
+import { equalBytes } from '../base/digest.js';
 import { hex } from '../base/random.js';
 import type { ArchivePoint } from '../format/archive-objects.js';
 import { sameId } from '../lineage/lineage.js';
 import type { Archive } from './archive.js';
 import type { Journal } from './journal.js';
 import { PackTables } from './pack-tables.js';
+import { PointTrees } from './tree.js';
 
 /** `last` null: there is no point. Errors of the store, FORMAT_BAD. */
 export async function settleJournal(
@@ -17,19 +19,29 @@ export async function settleJournal(
   last: ArchivePoint | null,
 ): Promise<void> {
   if (last === null) return journal.dropped(null);
-  const tables = new PackTables(archive);
-  const names = new Set((await tables.packsOf(last)).keys());
+  const trees = new PointTrees(archive, last.trees, archive.trees);
   // Where others have made points since, an older one that is kept may be ours.
   const isNext = sameId(last.from?.id, journal.from);
-  for (const { place } of isNext ? [] : last.kept) {
+  const older = isNext ? new Set<string>() : await namesOf(archive, last);
+  const needed = new Set<number>();
+  for (const number of journal.packNumbers) {
+    const own = journal.packOf(number);
+    if (own === null) continue;
+    const found = await trees.findName(number);
+    const isThere = found !== null && equalBytes(found.name, own.name);
+    if (isThere || older.has(hex(own.name))) needed.add(number);
+  }
+  await journal.committed(last.to.id, needed);
+}
+
+/** Names of the packs that points need which are kept beside the newest one. */
+async function namesOf(archive: Archive, { kept }: ArchivePoint): Promise<Set<string>> {
+  const tables = new PackTables(archive);
+  const names = new Set<string>();
+  for (const { place } of kept) {
     const point = await archive.point(place);
     if (point === null) continue; // removed meanwhile
     for (const name of (await tables.packsOf(point)).keys()) names.add(name);
   }
-  const needed = new Set<number>();
-  for (const number of journal.packNumbers) {
-    const own = journal.packOf(number);
-    if (own !== null && names.has(hex(own.name))) needed.add(number);
-  }
-  await journal.committed(last.to.id, needed);
+  return names;
 }

@@ -158,6 +158,11 @@ export class PointTrees {
     });
   }
 
+  /** Of `shared`, all trees but these. */
+  forgetOthers(shared: SharedTrees): void {
+    for (const [id, tree] of shared) if (!this.trees.includes(tree)) shared.delete(id);
+  }
+
   /** Error FORMAT_BAD when no table has the pack. */
   nameOf(pack: number): Promise<PackName> {
     return this.#names.get(pack, async () => {

@@ -22,7 +22,8 @@ export class Standing {
 
   constructor(archive: Archive, point: ArchivePoint) {
     this.point = point;
-    const trees = new PointTrees(archive, point.trees);
+    const trees = new PointTrees(archive, point.trees, archive.trees);
+    trees.forgetOthers(archive.trees);
     this.#chunks = new ChunkReader(archive, trees, point.sizeBytes);
   }
 
