@@ -45,9 +45,9 @@ import {
 import { bad } from '../format/layout.js';
 import { sameId } from '../lineage/lineage.js';
 import type { ObjectStore } from '../store/store.js';
+import type { SharedTrees } from './tree.js';
 
 const SMALL_BYTES_MAX = 4096;
-import type { SharedTrees } from './tree.js';
 
 /** Points younger than this are never removed (prune.ts), so that behind one there is no gap that a
  * head written late could hide; behind an older one the points are listed once. */

@@ -94,6 +94,7 @@ export const DECODERS: readonly Decoder[] = [
   row('archive-journal', 'format/archive-journal.ts', 'decodeJournalHeader', 'takeJournalRow'),
   row('archive-journal', 'archive/journal.ts', 'open', 'run'),
   row('archive-secret', 'archive/secret.ts', 'parseArchiveSecret'),
+  row('restore-mark', 'restore/unfinished.ts', 'readUnfinished'),
 ];
 
 /** Files that match MARKS and read nothing from outside, each with its reason. */
@@ -114,6 +115,8 @@ export const EXEMPT: Readonly<Record<string, string>> = {
   'store/s3-store.ts': "reads whole objects for those who decode them; answers are the SDK's",
   'store/probe.ts': 'reads back what it has just written, and compares',
   'archive/archive.ts': 'reads whole objects, which format/archive-*.ts decode',
+  'store/patient-store.ts': 'reads whole objects for those who decode them',
+  'restore/chunk-caches.ts': 'a nameless file of its own, each chunk with its check',
   'archive/pins.ts': 'reads whole objects, which format/archive-pin.ts decodes',
   'base/errors.ts': 'the message of an error of Node',
   'base/files.ts': 'declares readWhole',

@@ -1,7 +1,8 @@
 // One incarnation of hastd on a simulated machine: the real replication of a node (roles, sessions,
 // rounds, receive, apply: src/daemon/replication.ts and all below it) on the files, disk, network
 // and clock of the run, and in place of the control thread what it does around that: takes up what
-// is remembered, opens and closes the guests' side in the order of daemon/roles.ts.
+// is remembered, opens and closes the guests' side in the order of daemon/roles.ts. The file is
+// longer than 300 lines because one incarnation is one class.
 import { present } from '../../src/base/assert.js';
 import { codeOf, describeError, HastError } from '../../src/base/errors.js';
 import type { Log } from '../../src/base/log.js';
