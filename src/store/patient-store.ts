@@ -1,6 +1,6 @@
 // A store whose requests are tried again while it cannot be reached: a round goes on where a link
-// was lost for a moment (D3), and only what fails for `keepMs` fails for good. Each operation may be
-// repeated: what is put is the same bytes, and 'exists' of a put that was answered late is what
+// was lost for a moment (D3), and only what fails for `keepMs` fails for good. Each operation may
+// be repeated: what is put is the same bytes, and 'exists' of a put that was answered late is what
 // every caller has to expect anyway (H35). Milliseconds.
 import type { Clock } from '../base/clock.js';
 import type { Random } from '../base/random.js';

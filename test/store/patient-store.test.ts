@@ -1,5 +1,5 @@
-// A store that cannot be reached for a while: what is asked is tried again as long as it may be, and
-// not when it is closed, nor when trying again would change nothing.
+// A store that cannot be reached for a while: what is asked is tried again as long as it may be,
+// and not when it is closed, nor when trying again would change nothing.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom } from '../../src/base/random.js';
