@@ -44,7 +44,8 @@ export class Journal {
   #last: [number, number] | null = null;
   /** Packs that no point needs, nor will, by name. */
   readonly #garbage = new Map<string, GarbagePack>();
-  /** Highest number of those of failed rounds: numbers are not used twice. */
+  /** Highest number of a pack that was begun, also of one that was never ended: pieces may say that
+   * they stand in it. Numbers are not used twice. */
   #highest = -1;
   /** Packs of the present round, and whether they are durable. */
   readonly #packs = new Map<number, { readonly pack: NumberedPack; put: boolean }>();
@@ -120,6 +121,7 @@ export class Journal {
       this.#last = [-1, -1];
     }
     this.#last[row.lane] = row.chunk;
+    this.#highest = Math.max(this.#highest, row.piece.place?.pack ?? -1);
     await this.#add(row);
   }
 
@@ -213,7 +215,9 @@ export class Journal {
 
   #note(row: JournalRow, end: number): void {
     if (row.kind === 'run') this.#runs.push(end);
-    else if (row.kind === 'garbage') {
+    else if (row.kind === 'piece') {
+      this.#highest = Math.max(this.#highest, row.piece.place?.pack ?? -1);
+    } else if (row.kind === 'garbage') {
       this.#garbage.set(hex(row.name), row);
       // Those of points that were pruned have none.
       this.#highest = Math.max(this.#highest, row.number);

@@ -73,9 +73,10 @@ export function archiveOpener({
       archive,
       'it is one',
     );
-    const secret = keyPath === null ? null : await machinery.stores.secret(keyPath);
+    const { stores } = machinery;
+    const secret = keyPath === null ? null : await stores.secret(keyPath);
     const options = { url: base, below: resource.name, endpoint, region, checksums, pace: paced };
-    const store = await machinery.stores.open(options, clock);
+    const store = await stores.open(options, clock);
     try {
       const end = await openArchiveTarget({
         name: target,
@@ -90,6 +91,7 @@ export function archiveOpener({
         nowMs: () => clock.wallMs(),
         random,
         log: log.child({ resource: resource.name, target }),
+        ...(stores.packBytes === undefined ? {} : { packBytes: stores.packBytes }),
       });
       return { end, closed: null };
     } catch (error) {

@@ -12,7 +12,7 @@ import type { Archive } from '../archive/archive.js';
 import { ChunkReader } from '../archive/chunk-reader.js';
 import { HeldPieces } from '../archive/held-pieces.js';
 import type { Journal } from '../archive/journal.js';
-import { PackWriter, type PutPack } from '../archive/pack-writer.js';
+import { PACK_BYTES, PackWriter, type PutPack } from '../archive/pack-writer.js';
 import { type PruneResult, prune } from '../archive/prune.js';
 import { writeIndex } from '../archive/round-index.js';
 import { settleJournal } from '../archive/settle.js';
@@ -22,7 +22,13 @@ import { equalBytes } from '../base/digest.js';
 import type { Log } from '../base/log.js';
 import type { Random } from '../base/random.js';
 import { Mutex } from '../base/sync.js';
-import { type ChunkIndex, chunkLength, DIGEST_BYTES, ID_BYTES } from '../base/units.js';
+import {
+  CHUNK_BYTES,
+  type ChunkIndex,
+  chunkLength,
+  DIGEST_BYTES,
+  ID_BYTES,
+} from '../base/units.js';
 import type { ArchivePoint, PointPlace, TreeRef } from '../format/archive-objects.js';
 import type { FrameEntry } from '../format/changeset.js';
 import { zeroDigest } from '../format/digest-table.js';
@@ -65,8 +71,10 @@ export interface ArchiveTargetParts {
   readonly packBytes?: number;
 }
 
-/** Of blocks: what a read of one block fetches at most (H34). */
+/** Of blocks: what a read of one block fetches at most (H34); a chunk where packs are small. */
 const FRAME_BYTES = 256 * 1024;
+const frameBytesOf = (packBytes = PACK_BYTES): number =>
+  packBytes < 4 * FRAME_BYTES ? CHUNK_BYTES : FRAME_BYTES;
 /** A prune runs with the first point of a session, and then when so many points are going, or a day
  * has passed. */
 const GOING_MAX = 16;
@@ -109,7 +117,7 @@ export class ArchiveTarget implements Target {
       lost: null,
       node: parts.store.url,
       keepsPoints: true,
-      frameBytes: FRAME_BYTES,
+      frameBytes: frameBytesOf(parts.packBytes),
     };
   }
 
@@ -137,6 +145,9 @@ export class ArchiveTarget implements Target {
 
   begin(begin: Begin): Promise<void> {
     return this.#one.run(async () => {
+      // What a pass has sent is part of the round that ends the first copy: nobody sends it again.
+      const goesOn = begin.fill !== null && sameId(this.#fill?.id, begin.fill);
+      if (goesOn) await this.#orLost(this.#running?.packs.flush() ?? Promise.resolve());
       await this.#end();
       this.#archive ??= await this.#orLost(this.#parts.make(begin.resource));
       const archive = this.#archive;
@@ -210,11 +221,10 @@ export class ArchiveTarget implements Target {
       const named = await this.#orLost(this.#parts.keep.beside(archive, this.#last, next));
       const point = this.#pointOf(commit, running, trees, place, named);
       const made = await this.#orLost(archive.putPoint(point, this.#parts.random.bytes(ID_BYTES)));
-      if (made === 'exists') {
-        const stands = await this.#orLost(archive.point(point.place));
-        if (!sameId(stands?.to.id, point.to.id)) return this.#overtaken();
-      }
-      await this.#committed(archive, point);
+      // Of an attempt before this one, of the same round, the packs may be others.
+      const stands = made === 'stored' ? point : await this.#orLost(archive.point(point.place));
+      if (stands === null || !sameId(stands.to.id, point.to.id)) return this.#overtaken();
+      await this.#committed(archive, stands);
       return { outcome: 'committed' };
     });
   }
@@ -260,12 +270,13 @@ export class ArchiveTarget implements Target {
   }
 
   /** The passes of a first copy, and what an interrupted one has left, are one with its round. */
-  #firstRunOf({ fill, kind }: Begin): number {
+  #firstRunOf({ fill, kind, round }: Begin): number {
     const { journal } = this.#parts;
     const next = journal.newRun();
     if (fill === null) return next;
     if (this.#fill !== null && sameId(this.#fill.id, fill)) return this.#fill.firstRun;
-    if (kind === 'round') throw this.#no('gone', 'what belongs to its first copy is not here');
+    if (kind === 'round' || !sameId(round, fill))
+      throw this.#no('gone', 'what belongs to its first copy is not here');
     this.#fill = { id: fill, firstRun: 0 };
     return 0;
   }

@@ -8,7 +8,7 @@ import type { Log } from '../../src/base/log.js';
 import type { Random } from '../../src/base/random.js';
 import type { ResourceSettings } from '../../src/config/settings.js';
 import type { Role, RoleRequest } from '../../src/control/api.js';
-import type { Network } from '../../src/daemon/machinery.js';
+import type { Network, Stores } from '../../src/daemon/machinery.js';
 import type { PrimaryResource } from '../../src/daemon/primary-resource.js';
 import { Replication } from '../../src/daemon/replication.js';
 import type { SecondaryResource } from '../../src/daemon/secondary-resource.js';
@@ -26,6 +26,7 @@ export interface Around {
   readonly loop: Loop;
   readonly random: Random;
   readonly network: Network;
+  readonly stores: Stores;
   readonly settings: ResourceSettings;
   readonly log: Log;
   /** Just before `device` changes in the range; `guest`: by a data thread. */
@@ -42,9 +43,6 @@ const ASK_AGAIN_MS = 2000;
 const HELD_OFF_MS_MAX = 3;
 const HELD_OFF_ONE_IN = 4;
 
-const none = (): Promise<never> => Promise.reject(new Error('no archive is simulated yet'));
-const NO_STORES = { open: none, secret: none };
-
 export class Daemon {
   readonly machine: Machine;
   readonly life: Life;
@@ -57,7 +55,7 @@ export class Daemon {
   #order: Promise<unknown> = Promise.resolve();
 
   constructor(machine: Machine, around: Around) {
-    const { loop, random, network, settings, log } = around;
+    const { loop, random, network, stores, settings, log } = around;
     const { life } = machine;
     this.machine = machine;
     this.life = life;
@@ -80,7 +78,7 @@ export class Daemon {
         files: machine.world,
         disks: machine.access((device) => this.#watched(device, false)),
         network,
-        stores: NO_STORES,
+        stores,
         waiter: waiterOf(loop, life),
       },
       control: {
