@@ -16,12 +16,10 @@ import {
   type JournalRow,
   type Lane,
   putJournalRow,
-  takeJournalRow,
 } from '../format/archive-journal.js';
 import type { PackName } from '../format/archive-node.js';
 import { sameId } from '../lineage/lineage.js';
-
-const BUFFER_ROWS = 1024;
+import { JournalFile } from './journal-file.js';
 
 export type PieceRow = JournalRow & { readonly kind: 'piece' };
 
@@ -30,14 +28,8 @@ export interface NumberedPack extends PackName {
 }
 
 export class Journal {
-  readonly path: string;
-  readonly #files: Files;
+  readonly #file: JournalFile;
   #header: JournalHeader;
-  #handle: FileHandle;
-  readonly #buffer = new Uint8Array(BUFFER_ROWS * JOURNAL_ROW_BYTES);
-  #buffered = 0;
-  /** Bytes of whole rows in the file. */
-  #written: number;
   /** Where each run of pieces begins. */
   #runs: number[] = [];
   /** Chunk of the last piece, by lane; a run has begun when there is any. */
@@ -50,12 +42,9 @@ export class Journal {
   /** Packs of the present round, and whether they are durable. */
   readonly #packs = new Map<number, { readonly pack: NumberedPack; put: boolean }>();
 
-  private constructor(files: Files, path: string, handle: FileHandle, header: JournalHeader) {
-    this.#files = files;
-    this.path = path;
-    this.#handle = handle;
+  private constructor(file: JournalFile, header: JournalHeader) {
+    this.#file = file;
     this.#header = header;
-    this.#written = JOURNAL_HEADER_BYTES;
   }
 
   /** Opens the journal at `path`, or makes it. One of another resource, or that is not whole from
@@ -68,14 +57,12 @@ export class Journal {
     const found = await loaded(files, path, wanted.resource);
     if (found === 'none' || found === 'lost') {
       await publish(files, path, encodeJournalHeader(wanted));
-      const journal = new Journal(files, path, await files.open(path, 'write'), wanted);
-      return { journal, lost: found === 'lost' };
+      const file = new JournalFile(files, path, await files.open(path, 'write'));
+      return { journal: new Journal(file, wanted), lost: found === 'lost' };
     }
-    const journal = new Journal(files, path, found.handle, found.header);
-    for await (const { row, end } of journal.#rows(JOURNAL_HEADER_BYTES)) {
-      journal.#note(row, end);
-      journal.#written = end;
-    }
+    const file = new JournalFile(files, path, found.handle);
+    const journal = new Journal(file, found.header);
+    for await (const { row, end } of file.load()) journal.#note(row, end);
     return { journal, lost: false };
   }
 
@@ -116,20 +103,19 @@ export class Journal {
   /** Begins a run where the chunk does not ascend in its lane. */
   async piece(row: PieceRow): Promise<void> {
     if (this.#last === null || row.chunk <= this.#last[row.lane]) {
-      await this.#add({ kind: 'run' });
-      this.#runs.push(this.#written + this.#buffered * JOURNAL_ROW_BYTES);
+      await this.#file.add({ kind: 'run' });
+      this.#runs.push(this.#file.end);
       this.#last = [-1, -1];
     }
     this.#last[row.lane] = row.chunk;
     this.#highest = Math.max(this.#highest, row.piece.place?.pack ?? -1);
-    await this.#add(row);
+    await this.#file.add(row);
   }
 
   /** Durable when it resolves, with everything before it. */
   async pack({ number, name, bytes }: NumberedPack): Promise<void> {
-    await this.#add({ kind: 'pack', number, name, bytes });
-    await this.#flush();
-    await this.#handle.sync();
+    await this.#file.add({ kind: 'pack', number, name, bytes });
+    await this.#file.sync();
     this.#packs.set(number, { pack: { number, name, bytes }, put: false });
   }
 
@@ -137,7 +123,7 @@ export class Journal {
     const found = this.#packs.get(number);
     assert(found !== undefined, 'a pack is journalled before it is put');
     found.put = true;
-    await this.#add({ kind: 'put', number });
+    await this.#file.add({ kind: 'put', number });
   }
 
   get runs(): number {
@@ -146,10 +132,9 @@ export class Journal {
 
   /** Pieces of one lane of a run, ascending, that stand nowhere or in packs that `usable` says. */
   async *run(run: number, lane: Lane, usable: (pack: number) => boolean): AsyncGenerator<PieceRow> {
-    await this.#flush();
-    const from = this.#runs[run] ?? this.#written;
+    const from = this.#runs[run] ?? this.#file.end;
     const end = this.#runs[run + 1] ?? Number.POSITIVE_INFINITY;
-    for await (const { row, end: rowEnd } of this.#rows(from)) {
+    for await (const { row, end: rowEnd } of this.#file.rows(from)) {
       if (rowEnd >= end) return;
       if (row.kind !== 'piece' || row.lane !== lane) continue;
       if (row.piece.place === null || usable(row.piece.place.pack)) yield row;
@@ -174,22 +159,21 @@ export class Journal {
   /** No point needs these any more; durable when it resolves. */
   async addGarbage(packs: readonly GarbagePack[]): Promise<void> {
     for (const pack of packs) {
-      await this.#add({ kind: 'garbage', ...pack });
+      await this.#file.add({ kind: 'garbage', ...pack });
       this.#garbage.set(hex(pack.name), pack);
     }
-    await this.#flush();
-    await this.#handle.sync();
+    await this.#file.sync();
   }
 
-  /** These are removed from the store. Found again after a crash, they are removed again. */
+  /** These are removed from the store. Found again after a crash, they are removed again. A round
+   * may run meanwhile: its pieces stay, and so does the file. */
   async forget(packs: readonly GarbagePack[]): Promise<void> {
     for (const { name } of packs) this.#garbage.delete(hex(name));
-    if (this.#packs.size === 0) await this.#anew(this.#header.from);
+    if (this.#packs.size === 0 && this.#runs.length === 0) await this.#anew(this.#header.from);
   }
 
-  async close(): Promise<void> {
-    await this.#flush();
-    await this.#handle.close();
+  close(): Promise<void> {
+    return this.#file.close();
   }
 
   async #anew(from: Uint8Array | null): Promise<void> {
@@ -202,15 +186,11 @@ export class Journal {
       const at = JOURNAL_HEADER_BYTES + i * JOURNAL_ROW_BYTES;
       putJournalRow(bytes, at, { kind: 'garbage', ...pack });
     });
-    await publish(this.#files, this.path, bytes);
-    await this.#handle.close();
-    this.#handle = await this.#files.open(this.path, 'write');
+    await this.#file.replace(bytes);
     this.#header = header;
     this.#packs.clear();
     this.#runs = [];
     this.#last = null;
-    this.#buffered = 0;
-    this.#written = bytes.length;
   }
 
   #note(row: JournalRow, end: number): void {
@@ -231,35 +211,6 @@ export class Journal {
   #discard(pack: NumberedPack): void {
     this.#garbage.set(hex(pack.name), { ...pack, keepUntilHour: 0 });
   }
-
-  async #add(row: JournalRow): Promise<void> {
-    if (this.#buffered === BUFFER_ROWS) await this.#flush();
-    putJournalRow(this.#buffer, this.#buffered * JOURNAL_ROW_BYTES, row);
-    this.#buffered += 1;
-  }
-
-  async #flush(): Promise<void> {
-    const bytes = this.#buffer.slice(0, this.#buffered * JOURNAL_ROW_BYTES);
-    if (bytes.length === 0) return;
-    const at = this.#written;
-    this.#written += bytes.length;
-    this.#buffered = 0;
-    await this.#handle.write(bytes, at);
-  }
-
-  /** Whole rows from `from` on, and where each ends; the first that is not whole ends them. */
-  async *#rows(from: number): AsyncGenerator<{ readonly row: JournalRow; readonly end: number }> {
-    const memory = new Uint8Array(BUFFER_ROWS * JOURNAL_ROW_BYTES);
-    for (let at = from; ; at += memory.length) {
-      const got = await this.#handle.read(memory, at);
-      for (let i = 0; i + JOURNAL_ROW_BYTES <= got; i += JOURNAL_ROW_BYTES) {
-        const row = takeJournalRow(memory, i);
-        if (row === null) return;
-        yield { row, end: at + i + JOURNAL_ROW_BYTES };
-      }
-      if (got < memory.length) return;
-    }
-  }
 }
 
 async function loaded(
@@ -272,6 +223,11 @@ async function loaded(
   const bytes = new Uint8Array(JOURNAL_HEADER_BYTES);
   try {
     await handle.read(bytes, 0);
+  } catch (error) {
+    await handle.close();
+    throw error; // what cannot be read now is not lost
+  }
+  try {
     const header = decodeJournalHeader(bytes, path);
     if (sameId(header.resource, resource)) return { handle, header };
   } catch {
