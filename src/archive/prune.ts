@@ -56,12 +56,17 @@ export async function prune(
   const found: GarbagePack[] = [];
   const tables = new PackTables(archive);
   if (!dryRun) await archive.putHead(last.place);
-  for (const { point, before, behind } of prunePlan(last)) {
+  const going: KeptPoint[] = [];
+  // All of them first: what is pinned needs its packs, as what is kept does.
+  for (const point of last.going) {
     if (stopped()) break;
-    if ((await pinAt(archive, point.place)) !== null) {
-      pinned.push(point);
-      continue;
-    }
+    // A pin of a point that is gone may be left of somebody who died before he took it back.
+    if ((await archive.point(point.place)) === null) removed.push(point);
+    else if ((await pinAt(archive, point.place)) === null) going.push(point);
+    else pinned.push(point);
+  }
+  for (const { point, before, behind } of prunePlan(last, going, pinned)) {
+    if (stopped()) break;
     const stands = await archive.point(point.place);
     if (stands !== null) {
       const needed = new Set<string>();

@@ -49,7 +49,9 @@ export type Act = { readonly seed: number; readonly gapMs: number } & (
   | { readonly kind: 'left out'; readonly host: number; readonly target: number }
   | { readonly kind: 'grow'; readonly sectors: number }
   | { readonly kind: 'store'; readonly what: StoreTrouble; readonly ms: number }
-  | { readonly kind: 'pin' | 'unpin' | 'restore' | 'prune' }
+  /** `key`: of the pin, for a point that somebody looks at just then. */
+  | { readonly kind: 'pin'; readonly key?: string }
+  | { readonly kind: 'unpin' | 'restore' | 'prune' }
   | { readonly kind: 'wait' }
 );
 

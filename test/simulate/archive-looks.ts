@@ -16,6 +16,7 @@ import { archiveUrl, OFFSITE } from './setup.js';
 
 /** One tender request in so many is met. */
 const MET_ONE_IN = 5;
+const PIN_MET_ONE_IN = 2;
 const TENDER = /^(put (points|epochs|head|pins)|remove (points|packs|pins)|get pins)/;
 const DOWNS = [0, 10, 200, 8000];
 const BLOWS = ['crash', 'crash', 'promote', 'store', 'pin', 'pin', 'unpin', 'restore', 'prune'];
@@ -83,9 +84,11 @@ export class ArchiveLooks {
   #meets({ by, request, key }: Asked): void {
     const run = this.#run;
     if (!run.busy || !TENDER.test(`${request} ${key}`)) return;
-    if (this.#random.below(MET_ONE_IN) > 0) return;
+    const oneIn = request === 'get' ? PIN_MET_ONE_IN : MET_ONE_IN;
+    if (this.#random.below(oneIn) > 0) return;
     const host = run.machines.findIndex(({ name }) => name === by.name);
-    const act = this.#blow(host);
+    const blow = this.#blow(host);
+    const act = blow?.kind === 'pin' && key.startsWith('pins/') ? { ...blow, key } : blow;
     if (act === null || !run.setup.acts.some(({ kind }) => kind === act.kind)) return;
     const withinMs = 2 * this.bucket.setup.requestMsMax;
     run.loop.at((this.#random.below(1000) / 1000) * withinMs, null, () => begin(run, act));

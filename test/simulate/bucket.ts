@@ -14,8 +14,10 @@ const KEY: Secret = { kind: 'key', bytes: seededRandom(2).bytes(32) };
 /** One request in so many takes time. */
 const SLOW_ONE_IN = 2;
 const LATE_MS_MAX = 3000;
-/** In a storm one request in so many fails. */
+/** In a storm one request in so many fails; of what commits a round so many at least, but where no
+ * request fails beside the bursts. */
 const STORM_ONE_IN = 3;
+const COMMIT_ONE_IN = 8;
 
 /** 'lost answers': what is asked is done, and nobody hears of it. */
 export type StoreTrouble = 'outage' | 'storm' | 'lost answers';
@@ -119,7 +121,7 @@ export class Bucket {
         if (isNode) this.asked[request] += 1;
         if (isNode && request === 'put' && key.startsWith('packs/')) this.askedPacks += 1;
         if (isNode && !by.life.ended) this.onAsked({ by, request, key });
-        return this.#fails(request);
+        return this.#fails(request, key);
       },
       later: (request, key, work) => {
         this.#loop.at((this.#random.below(1000) / 1000) * LATE_MS_MAX, null, () => {
@@ -139,7 +141,7 @@ export class Bucket {
     return this.#loop.later((this.#random.below(1000) / 1000) * this.setup.requestMsMax, life);
   }
 
-  #fails(request: StoreRequest): Fails {
+  #fails(request: StoreRequest, key: string): Fails {
     if (this.#calm) return null;
     const trouble = this.#trouble;
     const changes = request === 'put' || request === 'remove';
@@ -147,8 +149,11 @@ export class Bucket {
       if (trouble.what === 'outage') return 'before';
       if (trouble.what === 'lost answers') return changes ? 'after' : 'before';
       if (this.#random.below(STORM_ONE_IN) > 0) return null;
-    } else if (this.setup.failsOneIn === 0 || this.#random.below(this.setup.failsOneIn) > 0) {
-      return null;
+    } else {
+      const { failsOneIn } = this.setup;
+      const isCommit = request === 'put' && key.startsWith('points/');
+      const oneIn = isCommit ? Math.min(failsOneIn, COMMIT_ONE_IN) : failsOneIn;
+      if (oneIn === 0 || this.#random.below(oneIn) > 0) return null;
     }
     const hows = ['before', 'after', changes ? 'late' : 'before'] as const;
     return hows[this.#random.below(hows.length)] ?? null;

@@ -5,7 +5,12 @@ import { Archive } from '../../src/archive/archive.js';
 import { pin, pinAt, unpin } from '../../src/archive/pins.js';
 import { codeOf, HastError } from '../../src/base/errors.js';
 import type { Random } from '../../src/base/random.js';
-import type { ArchivePoint, KeptPoint, PointPlace } from '../../src/format/archive-objects.js';
+import {
+  type ArchivePoint,
+  type KeptPoint,
+  type PointPlace,
+  pinKey,
+} from '../../src/format/archive-objects.js';
 import { findPoint, keptOf } from '../../src/restore/archive-source.js';
 import { ArchiveTarget } from '../../src/target/archive.js';
 import type { Act } from './acts.js';
@@ -29,7 +34,7 @@ export async function outside(run: Run, act: Act, random: Random): Promise<void>
     case 'prune':
       return pruneNow(run, random);
     case 'pin':
-      return operator(archive, () => pinOne(run, archive, random));
+      return operator(archive, () => pinOne(run, archive, random, act.key));
     case 'unpin':
       return operator(archive, () => unpinOne(run, archive, random));
     default:
@@ -62,7 +67,12 @@ async function openOutside({ bucket, url }: ArchiveLooks): Promise<Archive | nul
   return Archive.open(bucket.outside(url, new Life()), bucket.secret);
 }
 
-async function pinOne(run: Run, looks: ArchiveLooks, random: Random): Promise<void> {
+async function pinOne(
+  run: Run,
+  looks: ArchiveLooks,
+  random: Random,
+  key: string | undefined,
+): Promise<void> {
   const { generation } = looks;
   const archive = await openOutside(looks);
   const last = (await archive?.last()) ?? null;
@@ -70,7 +80,7 @@ async function pinOne(run: Run, looks: ArchiveLooks, random: Random): Promise<vo
   const kept = keptOf(last);
   // The oldest go next.
   const at = random.below(2) === 0 ? kept.length - 1 : random.below(kept.length);
-  const point = kept[at];
+  const point = kept.find(({ place }) => pinKey(place) === key) ?? kept[at];
   if (point === undefined) return;
   const name = `pin-${random.below(NAMES)}`;
   await pin(archive, name, point);
