@@ -93,7 +93,7 @@ export function archiveOpener({
         log: log.child({ resource: resource.name, target }),
         ...(stores.packBytes === undefined ? {} : { packBytes: stores.packBytes }),
       });
-      return { end, closed: null };
+      return { end, closed: end.closed };
     } catch (error) {
       await store.close();
       throw error;

@@ -21,7 +21,7 @@ import { assert, present } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
 import type { Log } from '../base/log.js';
 import type { Random } from '../base/random.js';
-import { Mutex } from '../base/sync.js';
+import { deferred, Mutex } from '../base/sync.js';
 import {
   CHUNK_BYTES,
   type ChunkIndex,
@@ -38,17 +38,18 @@ import { minimumDaysOf } from '../store/storage-class.js';
 import type { ObjectStore } from '../store/store.js';
 import type { ArchiveKeep, Named } from './archive-keep.js';
 import { ArchiveRound, orLost, refused } from './archive-round.js';
-import type {
-  Begin,
-  Commit,
-  CommitAnswer,
-  DigestsAnswer,
-  DoubtsAnswer,
-  Outcome,
-  RefusalReason,
-  ReuseItem,
-  Target,
-  TargetState,
+import {
+  type Begin,
+  type Commit,
+  type CommitAnswer,
+  type DigestsAnswer,
+  type DoubtsAnswer,
+  type Outcome,
+  type RefusalReason,
+  type ReuseItem,
+  type Target,
+  TargetError,
+  type TargetState,
 } from './target.js';
 
 export interface ArchiveTargetParts {
@@ -93,7 +94,8 @@ export class ArchiveTarget implements Target {
   #running: ArchiveRound | null = null;
   #pruning: Promise<void> = Promise.resolve();
   #prunedMs = Number.NEGATIVE_INFINITY;
-  #closed = false;
+  readonly #closed = deferred<unknown>();
+  #isClosing = false;
   #isClosed = false;
   /** Of the first copy under way: its id, and the first run of its pieces. */
   #fill: { readonly id: Uint8Array; readonly firstRun: number } | null = null;
@@ -243,8 +245,16 @@ export class ArchiveTarget implements Target {
     return { up: upBytes, down: downBytes };
   }
 
+  /** Resolves with why, once it is closed, by whomever: it can be used no more. */
+  get closed(): Promise<unknown> {
+    return this.#closed.promise;
+  }
+
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#isClosing = true;
+    const { name: target } = this;
+    const text = 'it was closed here';
+    this.#closed.resolve(new TargetError({ code: 'TARGET_LOST', target, text }));
     await this.#end();
     // A prune ends at its next point.
     await this.#pruning;
@@ -359,7 +369,7 @@ export class ArchiveTarget implements Target {
     if (archive === null || last === null) return null;
     const { journal, keep, nowMs, storageClass } = this.#parts;
     const minimumDays = minimumDaysOf(storageClass);
-    const stopped = (): boolean => this.#closed;
+    const stopped = (): boolean => this.#isClosing;
     const options = { nowMs: nowMs(), minimumDays, dryRun, stopped };
     const result = await prune(archive, journal, last, options);
     if (!dryRun) {
