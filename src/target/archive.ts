@@ -36,7 +36,7 @@ import type { Pack } from '../format/pack.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
 import { minimumDaysOf } from '../store/storage-class.js';
 import type { ObjectStore } from '../store/store.js';
-import type { ArchiveKeep, Named } from './archive-keep.js';
+import type { ArchiveKeep } from './archive-keep.js';
 import { ArchiveRound, orLost, refused } from './archive-round.js';
 import {
   type Begin,
@@ -221,7 +221,7 @@ export class ArchiveTarget implements Target {
       if (place === null) return this.#overtaken();
       const next = { place, number: commit.to.number, timeMs: commit.to.timeMs };
       const named = await this.#orLost(this.#parts.keep.beside(archive, this.#last, next));
-      const point = this.#pointOf(commit, running, trees, place, named);
+      const point = running.pointOf(commit, trees, place, named);
       const made = await this.#orLost(archive.putPoint(point, this.#parts.random.bytes(ID_BYTES)));
       // Of an attempt before this one, of the same round, the packs may be others.
       const stands = made === 'stored' ? point : await this.#orLost(archive.point(point.place));
@@ -311,29 +311,6 @@ export class ArchiveTarget implements Target {
     return { epoch: number, sequence: isFirst ? 1 : last.place.sequence + 1 };
   }
 
-  #pointOf(
-    { to, from, consistency, damaged }: Commit,
-    running: ArchiveRound,
-    trees: readonly TreeRef[],
-    place: PointPlace,
-    named: Named,
-  ): ArchivePoint {
-    const { packs, begin, blockBytes } = running;
-    return {
-      to,
-      from,
-      place,
-      sizeBytes: begin.sizeBytes,
-      consistency,
-      damagedChunks: damaged.length,
-      storedBytes: packs.packs.reduce((sum, { bytes }) => sum + bytes, 0),
-      blockBytes,
-      nextPack: packs.nextPack,
-      trees,
-      ...named,
-    };
-  }
-
   /** The point is made: nothing that fails from here on changes that. */
   async #committed(archive: Archive, point: ArchivePoint): Promise<void> {
     const { log, journal } = this.#parts;
@@ -366,7 +343,7 @@ export class ArchiveTarget implements Target {
 
   async #prune(dryRun: boolean): Promise<PruneResult | null> {
     const [archive, last] = [this.#archive, this.#last];
-    if (archive === null || last === null) return null;
+    if (this.#isClosing || archive === null || last === null) return null;
     const { journal, keep, nowMs, storageClass } = this.#parts;
     const minimumDays = minimumDaysOf(storageClass);
     const stopped = (): boolean => this.#isClosing;
