@@ -8,6 +8,7 @@
 // Chunks are released when their frame is in a pack, durable or not: a put that fails fails the
 // round, whose bits are then merged (D1).
 // Chunks that are wholly zero and never were anything else have no entry: absent is zeroes.
+// It is longer than 300 lines because all that a target is asked stands here, in short methods.
 import type { Archive } from '../archive/archive.js';
 import { ChunkReader } from '../archive/chunk-reader.js';
 import { HeldPieces } from '../archive/held-pieces.js';

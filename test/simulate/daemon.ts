@@ -2,7 +2,6 @@
 // rounds, receive, apply: src/daemon/replication.ts and all below it) on the files, disk, network
 // and clock of the run, and in place of the control thread what it does around that: takes up what
 // is remembered, opens and closes the guests' side in the order of daemon/roles.ts.
-import { present } from '../../src/base/assert.js';
 import { codeOf, describeError, HastError } from '../../src/base/errors.js';
 import type { Log } from '../../src/base/log.js';
 import type { Random } from '../../src/base/random.js';
@@ -297,6 +296,3 @@ export class LossNotAccepted extends Error {
 /** Code of a refusal that an operator can do something about. */
 export const refusalOf = (error: unknown): string | null =>
   error instanceof LossNotAccepted ? 'LOSS_NOT_ACCEPTED' : codeOf(error);
-
-export const primaryOf = (daemon: Daemon): PrimaryResource =>
-  present(daemon.primary, 'it is primary');

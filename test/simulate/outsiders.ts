@@ -24,7 +24,9 @@ import { OFFSITE } from './setup.js';
 
 const NAMES = 3;
 
-export async function outside(run: Run, act: Act, random: Random): Promise<void> {
+type Outside = Extract<Act, { readonly kind: 'store' | 'pin' | 'unpin' | 'restore' | 'prune' }>;
+
+export async function outside(run: Run, act: Outside, random: Random): Promise<void> {
   const { archive } = run;
   if (archive === null) return;
   switch (act.kind) {
@@ -37,7 +39,7 @@ export async function outside(run: Run, act: Act, random: Random): Promise<void>
       return operator(archive, () => pinOne(run, archive, random, act.key));
     case 'unpin':
       return operator(archive, () => unpinOne(run, archive, random));
-    default:
+    case 'restore':
       return restore(run, archive, random);
   }
 }

@@ -104,14 +104,10 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
       return leftOut(run, run.machine(act.host), run.machine(act.target).name);
     case 'grow':
       return grow(run, act.sectors, random);
-    case 'store':
-    case 'pin':
-    case 'unpin':
-    case 'restore':
-    case 'prune':
-      return outside(run, act, random);
     case 'wait':
       return;
+    default:
+      return outside(run, act, random);
   }
 }
 

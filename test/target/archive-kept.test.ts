@@ -53,7 +53,7 @@ function pinned(objects: MemoryObjects, point: KeptPoint): void {
   objects.set(pinKey(point.place), { bytes, timeMs: 0 });
 }
 
-test('a point that is pinned while the next is made keeps what older ones that go have', async () => {
+test('a point pinned while the next is made keeps what older ones that go have', async () => {
   const objects = new TellingObjects();
   const sender = new Sender(seededRandom(21), objects, null, CHUNKS * CHUNK_BYTES);
   const images: Uint8Array[] = [];
@@ -95,7 +95,7 @@ test('a pin that is left of a point that is gone brings it not back', async () =
   await sender.close();
 });
 
-test('packs that only an older kept point needs are no garbage when the node comes back', async () => {
+test('what only an older kept point needs is no garbage when the node comes back', async () => {
   const objects = new TellingObjects();
   const size = CHUNKS * CHUNK_BYTES;
   const one = new Sender(seededRandom(23), objects, null, size);
