@@ -33,6 +33,7 @@ import {
   type PointPlace,
   placeOf,
   pointKey,
+  pointsOf,
 } from '../format/archive-objects.js';
 import {
   decodeRecord,
@@ -168,7 +169,9 @@ export class Archive {
 
   /** Makes the epoch the next one of the archive. It takes the place behind the last point, so
    * that the epoch before is over: 'other' where that, or another epoch, was faster. A crash
-   * between the two objects is mended by whoever reads next (`last`). */
+   * between the two objects is mended by whoever reads next (`last`). A place is free again when
+   * its point was pruned: then a newer one stands, for the newest is never removed, and the list
+   * has it; so this asks for a list before and after it takes the place. */
   async putEpoch(epoch: ArchiveEpoch, salt: Uint8Array): Promise<'stored' | 'other'> {
     const number = this.epochs.length + 1;
     const bytes = this.#record('epoch', salt, encodeEpoch(epoch));
@@ -176,10 +179,15 @@ export class Archive {
       const { from } = epoch;
       const sequence = from?.epoch === number - 1 ? from.sequence + 1 : 1;
       const behind = { epoch: number - 1, sequence };
+      if (await this.#goesOnBehind(behind)) return 'other';
       await this.store.put(pointKey(behind), bytes, 'create');
       const stands = await this.#at(behind);
       if (stands === null || !('epoch' in stands)) return 'other';
       if (!sameId(stands.epoch.id, epoch.epoch.id)) return 'other';
+      if (await this.#goesOnBehind(behind)) {
+        await this.store.remove([pointKey(behind)]);
+        return 'other';
+      }
     }
     await this.store.put(epochKey(number), bytes, 'create');
     const found = present(await this.#epoch(number), 'it was just made, or there already');
@@ -216,6 +224,14 @@ export class Archive {
       if (codeOf(error) !== 'STORE_DENIED') throw error;
     }
     return last;
+  }
+
+  /** Something stands in a later place of the epoch. */
+  async #goesOnBehind(place: PointPlace): Promise<boolean> {
+    for await (const { key } of this.store.list(pointsOf(place.epoch))) {
+      if (key > pointKey(place)) return true;
+    }
+    return false;
   }
 
   async #epoch(number: number): Promise<ArchiveEpoch | null> {

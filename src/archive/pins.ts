@@ -58,7 +58,9 @@ export async function unpin(archive: Archive, name: string): Promise<Pin> {
   const { store } = archive;
   const found = await pinOf(archive, name);
   if (found === null) throw new PinError({ code: 'POINT_NOT_PINNED', url: store.url, name });
-  await store.remove([pinKey(found.point.place)]);
+  const { place } = found.point;
+  // The name may be left of somebody whose pin broke off, and the point pinned by another one.
+  if ((await pinAt(archive, place))?.name === name) await store.remove([pinKey(place)]);
   await store.remove([nameKey(name)]);
   return found;
 }

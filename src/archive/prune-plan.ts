@@ -5,18 +5,25 @@ export interface GoingPoint {
   readonly point: KeptPoint;
   /** The nearest kept point before it; null: it is the oldest. */
   readonly before: PointPlace | null;
-  /** The nearest kept point behind it: at least the newest one. */
+  /** The nearest point behind it that is there then: at least the newest one. */
   readonly behind: PointPlace;
 }
 
-/** The points that `last` names as going, oldest first. */
-export function prunePlan(last: ArchivePoint): readonly GoingPoint[] {
-  const kept = [last.place, ...last.kept.map(({ place }) => place)].sort(byPlace);
-  const going = [...last.going].sort((a, b) => byPlace(a.place, b.place));
-  return going.map((point) => ({
+/** Those of the points that `last` names as going that do, oldest first; `pinned` stay. */
+export function prunePlan(
+  last: ArchivePoint,
+  going: readonly KeptPoint[],
+  pinned: readonly KeptPoint[],
+): readonly GoingPoint[] {
+  const staying = [...last.kept, ...pinned].map(({ place }) => place);
+  const kept = [last.place, ...staying].sort(byPlace);
+  const oldestFirst = [...going].sort((a, b) => byPlace(a.place, b.place));
+  // The next one that goes is still there, and whole, when this one is removed.
+  const there = [...kept, ...going.map(({ place }) => place)].sort(byPlace);
+  return oldestFirst.map((point) => ({
     point,
     before: kept.filter((place) => byPlace(place, point.place) < 0).at(-1) ?? null,
-    behind: kept.find((place) => byPlace(place, point.place) > 0) ?? last.place,
+    behind: there.find((place) => byPlace(place, point.place) > 0) ?? last.place,
   }));
 }
 

@@ -58,13 +58,19 @@ export async function prune(
   const found: GarbagePack[] = [];
   const tables = new PackTables(archive);
   if (!dryRun) await archive.putHead(last.place);
-  for (const { point, before, behind } of prunePlan(last)) {
+  const going: KeptPoint[] = [];
+  const young: KeptPoint[] = [];
+  // All of them first: what is pinned needs its packs, as what is kept does.
+  for (const point of last.going) {
     if (stopped()) break;
-    if (nowMs - point.timeMs < GRACE_MS) continue;
-    if ((await pinAt(archive, point.place)) !== null) {
-      pinned.push(point);
-      continue;
-    }
+    // A pin of a point that is gone may be left of somebody who died before he took it back.
+    if ((await archive.point(point.place)) === null) removed.push(point);
+    else if ((await pinAt(archive, point.place)) !== null) pinned.push(point);
+    else if (nowMs - point.timeMs < GRACE_MS) young.push(point);
+    else going.push(point);
+  }
+  for (const { point, before, behind } of prunePlan(last, going, [...pinned, ...young])) {
+    if (stopped()) break;
     const stands = await archive.point(point.place);
     if (stands !== null) {
       const needed = new Set<string>();

@@ -34,6 +34,8 @@ export interface Stores {
   readonly open: (options: StoreOptions, clock: Clock) => Promise<ObjectStore>;
   /** What is in a key file. */
   readonly secret: (path: string) => Promise<Secret>;
+  /** Of packs that are written; default PACK_BYTES. */
+  readonly packBytes?: number;
 }
 
 /** What is made of a disk that control has opened and locked. */

@@ -74,9 +74,10 @@ export function archiveOpener({
       archive,
       'it is one',
     );
-    const secret = keyPath === null ? null : await machinery.stores.secret(keyPath);
+    const { stores } = machinery;
+    const secret = keyPath === null ? null : await stores.secret(keyPath);
     const options = { url: base, below: resource.name, endpoint, region, checksums, pace: paced };
-    const opened = await machinery.stores.open(options, clock);
+    const opened = await stores.open(options, clock);
     const keepMs = (): number => settings().timeoutSeconds * 1000;
     const store = patientStore(opened, { keepMs, clock, random });
     try {
@@ -93,8 +94,9 @@ export function archiveOpener({
         nowMs: () => clock.wallMs(),
         random,
         log: log.child({ resource: resource.name, target }),
+        ...(stores.packBytes === undefined ? {} : { packBytes: stores.packBytes }),
       });
-      return { end, closed: null };
+      return { end, closed: end.closed };
     } catch (error) {
       await store.close();
       throw error;

@@ -12,7 +12,6 @@
 //   4 run     1 spare 47      the chunks of both lanes ascend anew; lane 0: sent, 1: taken over
 //   5 garbage as 2, at 12 the hour (since 1970 UTC) before which it is not removed, 4: no point
 //             needs it
-//   6 attempt 1 spare 15 | 16 round 16 | 32 spare 16          before its point is put
 // Spare bytes are zero; a row with others is not whole.
 import { assert } from '../base/assert.js';
 import { CHECK_BYTES, checkOf, equalBytes, isZero } from '../base/digest.js';
@@ -50,8 +49,6 @@ export type JournalRow =
   | ({ readonly kind: 'pack'; readonly number: number } & PackName)
   | ({ readonly kind: 'garbage' } & GarbagePack)
   | { readonly kind: 'put'; readonly number: number }
-  /** Its point was put, or may have been. */
-  | { readonly kind: 'attempt'; readonly round: Uint8Array }
   | { readonly kind: 'run' };
 
 /** A pack that no point needs. Packs of points that a prune has removed may have the numbers of
@@ -68,7 +65,6 @@ const KINDS: Readonly<Record<JournalRow['kind'], number>> = {
   put: 3,
   run: 4,
   garbage: 5,
-  attempt: 6,
 };
 
 //   off  size
@@ -137,7 +133,6 @@ export function putJournalRow(bytes: Uint8Array, at: number, row: JournalRow): v
     if (row.kind === 'garbage') view.setUint32(12, row.keepUntilHour);
     own.set(row.name, 16);
   } else if (row.kind === 'put') view.setUint32(4, row.number);
-  else if (row.kind === 'attempt') own.set(row.round, 16);
   own.set(checkOf(own.subarray(0, CHECK_AT)), CHECK_AT);
 }
 
@@ -164,9 +159,6 @@ export function takeJournalRow(bytes: Uint8Array, at: number): JournalRow | null
     case KINDS.put:
       if (!isSpare(1, 4) || !isSpare(8, CHECK_AT)) return null;
       return { kind: 'put', number: view.getUint32(4) };
-    case KINDS.attempt:
-      if (!isSpare(1, 16) || !isSpare(16 + ID_BYTES, CHECK_AT)) return null;
-      return { kind: 'attempt', round: copyOf(own, 16, 16 + ID_BYTES) };
     case KINDS.run:
       return isSpare(1, CHECK_AT) ? { kind: 'run' } : null;
     default:

@@ -49,6 +49,7 @@ export const pointKey = ({ epoch, sequence }: PointPlace): string =>
 export const pinKey = ({ epoch, sequence }: PointPlace): string =>
   `pins/${numbered(epoch)}/${numbered(sequence)}`;
 export const POINTS_PREFIX = 'points/';
+export const pointsOf = (epoch: number): string => `${POINTS_PREFIX}${numbered(epoch)}/`;
 /** Of the key of a point; null: it is none. */
 export function placeOf(key: string): PointPlace | null {
   const [, epoch, sequence] = /^points\/([0-9a-f]{8})\/([0-9a-f]{8})$/.exec(key) ?? [];

@@ -59,25 +59,25 @@ export async function contact(
     await goBack(parts, present(target.state.point, 'it stands at the point before'));
     return 'ready';
   }
-  const goesOn = target.state.late === true || mayTakeOver(mine.epochs, target.state);
-  if (relation === 'diverged' && goesOn) {
-    await takeOver(parts, present(target.state.point, 'it keeps what it had'));
+  if (relation === 'diverged' && mayTakeOver(mine.epochs, target.state)) {
+    await takeOver(parts, present(target.state.point, 'it keeps what it had'), 'earlier epoch');
     return 'ready';
   }
+  if (relation === 'behind' && isLate(mine, target.state)) {
+    await takeOver(parts, present(target.state.point, 'it has come'), 'late point');
+    return 'ready';
+  }
+  const givenUp = target.state.keepsPoints ? mine.proposed : null;
   // 'forgotten' cannot be meant of a round proposed after the point at which both stand.
   if (relation === 'same') {
-    if (record.proposed) await updateTarget(parts, (old) => ({ ...old, proposed: null }));
+    if (record.proposed) await updateTarget(parts, (old) => ({ ...old, proposed: null }), givenUp);
     return 'ready';
   }
   if (relation === 'empty') {
     // It was made anew (create --force): what it once had is no point of its any more.
     if (record.point !== null || record.proposed !== null) {
-      await updateTarget(parts, (old) => ({
-        ...old,
-        point: null,
-        proposed: null,
-        verifiedMs: null,
-      }));
+      const nothing = { point: null, proposed: null, verifiedMs: null };
+      await updateTarget(parts, (old) => ({ ...old, ...nothing }), givenUp);
     }
     return 'fill';
   }
@@ -112,9 +112,24 @@ function mayTakeOver(epochs: readonly Epoch[], state: Target['state']): boolean 
   return epochs.slice(0, -1).some(({ id }) => sameId(id, last.id));
 }
 
+/** A store may do what was asked of it after it was given up: the point of a round that a contact
+ * did not find there has come since. Ids of such rounds were noted behind our last point. */
+function isLate(
+  { point, knownPoints }: { point: PointRef | null; knownPoints: readonly Uint8Array[] },
+  state: Target['state'],
+): boolean {
+  const at = (id: Uint8Array | undefined): number =>
+    knownPoints.findLastIndex((known) => sameId(known, id));
+  return state.keepsPoints === true && at(state.point?.id) > at(point?.id);
+}
+
 /** Everything is compared with where the archive stands; what it has of this lineage is not sent.
  * Its numbers go on, too, so that no two of its points have one. */
-async function takeOver(parts: RoundParts, point: PointRef): Promise<void> {
+async function takeOver(
+  parts: RoundParts,
+  point: PointRef,
+  what: 'earlier epoch' | 'late point',
+): Promise<void> {
   await parts.table.beginChange();
   parts.volume.pending(parts.slot).markAll();
   await parts.dirty.publishAll();
@@ -123,9 +138,11 @@ async function takeOver(parts: RoundParts, point: PointRef): Promise<void> {
     nextPoint: Math.max(state.nextPoint, point.number + 1),
   }));
   await updateTarget(parts, (record) => ({ ...record, point, proposed: null }), point.id);
-  parts.log.warn('the archive has gone on without this node; everything is compared', {
-    point: point.number,
-  });
+  const sentence =
+    what === 'late point'
+      ? 'the archive has made a point late; everything is compared'
+      : 'the archive is of an earlier epoch; everything is compared';
+  parts.log.warn(sentence, { point: point.number });
 }
 
 async function outcomeOf(parts: RoundParts, target: Target): Promise<Outcome> {

@@ -10,11 +10,19 @@ import { HastError } from '../base/errors.js';
 import { type Deferred, deferred } from '../base/sync.js';
 import { BLOCK_BYTES, bitCount } from '../base/units.js';
 import type { Piece } from '../format/archive-leaf.js';
+import type { ArchivePoint, PointPlace, TreeRef } from '../format/archive-objects.js';
 import type { FrameEntry } from '../format/changeset.js';
 import { indexAccumulator } from '../format/changeset-index.js';
 import { frameHead } from '../format/frame.js';
 import { unpack } from '../format/pack.js';
-import { type Begin, type RefusalReason, type ReuseItem, TargetError } from './target.js';
+import type { Named } from './archive-keep.js';
+import {
+  type Begin,
+  type Commit,
+  type RefusalReason,
+  type ReuseItem,
+  TargetError,
+} from './target.js';
 
 export class ArchiveRound {
   readonly begin: Begin;
@@ -84,6 +92,29 @@ export class ArchiveRound {
     if (this.#index.frames >= atLeast) return this.#index.frames;
     const text = 'the round has ended';
     throw new TargetError({ code: 'TARGET_LOST', target: this.#target, text });
+  }
+
+  /** The point that it makes at `place`. */
+  pointOf(
+    { to, from, consistency, damaged }: Commit,
+    trees: readonly TreeRef[],
+    place: PointPlace,
+    named: Named,
+  ): ArchivePoint {
+    const { packs, begin, blockBytes } = this;
+    return {
+      to,
+      from,
+      place,
+      sizeBytes: begin.sizeBytes,
+      consistency,
+      damagedChunks: damaged.length,
+      storedBytes: packs.packs.reduce((sum, { bytes }) => sum + bytes, 0),
+      blockBytes,
+      nextPack: packs.nextPack,
+      trees,
+      ...named,
+    };
   }
 
   /** It is over; what is on its way has arrived or failed. */

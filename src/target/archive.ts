@@ -11,7 +11,7 @@
 // The file is longer than 300 lines because all that a target is asked stands here.
 import type { Archive } from '../archive/archive.js';
 import { HeldPieces } from '../archive/held-pieces.js';
-import { PackWriter, type PutPack } from '../archive/pack-writer.js';
+import { PACK_BYTES, PackWriter, type PutPack } from '../archive/pack-writer.js';
 import { writeIndex } from '../archive/round-index.js';
 import { newestRuns } from '../archive/runs.js';
 import { settleJournal } from '../archive/settle.js';
@@ -19,30 +19,30 @@ import { assert, present } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
 import { describeError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
-import { Mutex } from '../base/sync.js';
-import { type ChunkIndex, DIGEST_BYTES, ID_BYTES } from '../base/units.js';
+import { deferred, Mutex } from '../base/sync.js';
+import { CHUNK_BYTES, type ChunkIndex, DIGEST_BYTES, ID_BYTES } from '../base/units.js';
 import type { ArchivePoint, PointPlace, TreeRef } from '../format/archive-objects.js';
 import type { FrameEntry } from '../format/changeset.js';
 import type { Pack } from '../format/pack.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
 import type { ObjectStore } from '../store/store.js';
-import type { Named } from './archive-keep.js';
 import { ArchivePruning, type PruningParts } from './archive-pruning.js';
 import { ArchiveRound, orLost, refused } from './archive-round.js';
 import { Standing } from './archive-standing.js';
-import type {
-  Begin,
-  Commit,
-  CommitAnswer,
-  DigestsAnswer,
-  DoubtsAnswer,
-  Outcome,
-  Pruned,
-  RefusalReason,
-  ReuseItem,
-  Target,
-  TargetState,
-  WireCounts,
+import {
+  type Begin,
+  type Commit,
+  type CommitAnswer,
+  type DigestsAnswer,
+  type DoubtsAnswer,
+  type Outcome,
+  type Pruned,
+  type RefusalReason,
+  type ReuseItem,
+  type Target,
+  TargetError,
+  type TargetState,
+  type WireCounts,
 } from './target.js';
 
 export interface ArchiveTargetParts extends PruningParts {
@@ -61,8 +61,10 @@ export interface ArchiveTargetParts extends PruningParts {
   readonly packBytes?: number;
 }
 
-/** Of blocks: what a read of one block fetches at most (H34). */
+/** Of blocks: what a read of one block fetches at most (H34); a chunk where packs are small. */
 const FRAME_BYTES = 256 * 1024;
+const frameBytesOf = (packBytes = PACK_BYTES): number =>
+  packBytes < 4 * FRAME_BYTES ? CHUNK_BYTES : FRAME_BYTES;
 
 export class ArchiveTarget implements Target {
   readonly name: string;
@@ -76,6 +78,7 @@ export class ArchiveTarget implements Target {
   #running: ArchiveRound | null = null;
   readonly #pruning: ArchivePruning;
   #pruned: Promise<unknown> = Promise.resolve();
+  readonly #closed = deferred<unknown>();
   #isClosed = false;
   /** Id of the first copy under way. */
   #fill: Uint8Array | null = null;
@@ -97,8 +100,7 @@ export class ArchiveTarget implements Target {
       lost: null,
       node: parts.store.url,
       keepsPoints: true,
-      late: last !== null && journal.attempted(last.to.id),
-      frameBytes: FRAME_BYTES,
+      frameBytes: frameBytesOf(parts.packBytes),
     };
   }
 
@@ -211,14 +213,12 @@ export class ArchiveTarget implements Target {
       if (place === null) return this.#overtaken();
       const next = { place, number: commit.to.number, timeMs: commit.to.timeMs };
       const named = await this.#orLost(this.#parts.keep.beside(archive, this.#last, next));
-      const point = this.#pointOf(commit, running, trees, place, named);
-      await this.#parts.journal.attempt(commit.round);
+      const point = running.pointOf(commit, trees, place, named);
       const made = await this.#orLost(archive.putPoint(point, this.#parts.random.bytes(ID_BYTES)));
-      if (made === 'exists') {
-        const stands = await this.#orLost(archive.point(point.place));
-        if (!sameId(stands?.to.id, point.to.id)) return this.#overtaken();
-      }
-      await this.#committed(archive, point);
+      // Of an attempt before this one, of the same round, the packs may be others.
+      const stands = made === 'stored' ? point : await this.#orLost(archive.point(point.place));
+      if (stands === null || !sameId(stands.to.id, point.to.id)) return this.#overtaken();
+      await this.#committed(archive, stands);
       return { outcome: 'committed' };
     });
   }
@@ -237,8 +237,15 @@ export class ArchiveTarget implements Target {
     return { up: upBytes, down: downBytes, requests };
   }
 
+  /** Resolves with why, once it is closed, by whomever: it can be used no more. */
+  get closed(): Promise<unknown> {
+    return this.#closed.promise;
+  }
+
   async close(): Promise<void> {
     this.#pruning.stop();
+    const text = 'it was closed here';
+    this.#closed.resolve(new TargetError({ code: 'TARGET_LOST', target: this.name, text }));
     // First: whoever closes waits for no answer. Any request may be missing (see above).
     await this.#parts.store.close();
     await this.#end();
@@ -315,29 +322,6 @@ export class ArchiveTarget implements Target {
     const number = archive.epochs.length;
     const isFirst = last === null || last.place.epoch !== number;
     return { epoch: number, sequence: isFirst ? 1 : last.place.sequence + 1 };
-  }
-
-  #pointOf(
-    { to, from, consistency, damaged }: Commit,
-    running: ArchiveRound,
-    trees: readonly TreeRef[],
-    place: PointPlace,
-    named: Named,
-  ): ArchivePoint {
-    const { packs, begin, blockBytes } = running;
-    return {
-      to,
-      from,
-      place,
-      sizeBytes: begin.sizeBytes,
-      consistency,
-      damagedChunks: damaged.length,
-      storedBytes: packs.packs.reduce((sum, { bytes }) => sum + bytes, 0),
-      blockBytes,
-      nextPack: packs.nextPack,
-      trees,
-      ...named,
-    };
   }
 
   /** The point is made: nothing that fails from here on changes that. */

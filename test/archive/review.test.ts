@@ -232,40 +232,6 @@ test('what could not be read for a moment is read when it is asked for again', a
   assert.equal(leaf.length, chunkCount(sender.disk.length));
 });
 
-test('H23: a point that lands after its round was given up is known as our own', async () => {
-  const objects: MemoryObjects = new Map();
-  const sender = senderOf(seededRandom(117), objects, 1);
-  await sender.round();
-  sender.write();
-  const target = await sender.open();
-  const begin = begun(sender, pointTo(sender));
-  const totals = await sent(sender, begin, 0, 1);
-  // The request that makes the point times out here, and is still on its way.
-  const store = present(sender.store, 'it is open');
-  const put = store.put.bind(store);
-  let land = async (): Promise<unknown> => assert.fail('the point is put');
-  store.put = (key, bytes, how) => {
-    if (!key.startsWith('points/')) return put(key, bytes, how);
-    const copy = new Uint8Array(bytes);
-    land = () => new MemoryStore(objects).put(key, copy, how);
-    return store.read('nowhere', 0, 1).then(() => 'stored' as const);
-  };
-  await assert.rejects(committed(target, begin, totals));
-  await sender.close();
-  const next = await sender.open();
-  assert.equal(await next.outcome(begin.round), 'none');
-  await land();
-  // The next round finds its place taken, and the session after that knows by whom.
-  const again = begun(sender, pointTo(sender));
-  const answer = await committed(next, again, await sent(sender, again, 0, 1));
-  assert.equal(answer.outcome, 'refused');
-  await sender.close();
-  const { state } = await sender.open();
-  assert.equal(hex(present(state.point, 'it is there').id), hex(begin.to.id));
-  assert.equal(state.late, true);
-  await sender.close();
-});
-
 test('a copy of an epoch under another number does not empty the archive', async () => {
   const objects: MemoryObjects = new Map();
   const sender = senderOf(seededRandom(118), objects, 1);

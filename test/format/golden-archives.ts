@@ -206,7 +206,6 @@ export const ROWS: readonly JournalRow[] = [
   },
   { kind: 'pack', number: 0x0102_0305, ...named(19, 0x0200_0000) },
   { kind: 'put', number: 0x0102_0305 },
-  { kind: 'attempt', round: rising(0x30) },
 ];
 
 function journalFile(): Uint8Array {

@@ -20,7 +20,7 @@ export const FROZEN_SUMS: readonly (readonly [name: string, sha256: string])[] =
     'archive-identity-passphrase-v0.bin',
     '255dfa6ae6859f668410b5b4baa47090a65b3298691f496dc3e0394b46abd601',
   ],
-  ['archive-journal-v0.bin', '46964657156f2af4638ea4418153dc8ae9be93d954caa97f631846a9efde808e'],
+  ['archive-journal-v0.bin', '003c7d8c32a54fbda9b5055b0070458ab07c7b27b6cc1df4b6d59f0d0cc711d2'],
   ['archive-leaf-v0.bin', '1d3131fd61b6f006dc58063a568a14c10f58dd6d7a011d9eeb759a2e13d6537f'],
   ['archive-node-raw-v0.bin', '9cb475956e109574a2edccc78a5a5f13ae2c75779b2ffa0c48b3d8b50dc01707'],
   ['archive-node-zstd-v0.bin', 'b7ac320346e4e827f8887ce3b9a356a6027515ecce293a0db9f05aa263a29ad5'],

@@ -13,6 +13,8 @@ export interface Limits {
   /** No more of them once one has a complaint. */
   readonly first: boolean;
   readonly secondsMax: number;
+  /** Every run of the simulator has an archive. */
+  readonly archives: boolean;
 }
 
 export interface Found {
@@ -46,7 +48,17 @@ const named =
   (): string[] =>
     names.map((name) => join('dist', 'test', `${name}.test.js`));
 
-const UNIT = ['volume', 'tracking', 'history', 'receive', 'target', 'lineage', 'care', 'daemon'];
+const UNIT = [
+  'archive',
+  'target',
+  'volume',
+  'tracking',
+  'history',
+  'receive',
+  'lineage',
+  'care',
+  'daemon',
+];
 const ORDERS = ['interleave', 'metaflush-interleave', 'intent-interleave'];
 /** Long, or tests of mutants. */
 const LONG = /^(walk|teeth|targets|undo-room|growth-begun)\./;
@@ -138,6 +150,7 @@ async function simulate(folder: string, limits: Limits): Promise<Found> {
     const seed = limits.seed + next;
     const runs = Math.min(BATCH_RUNS, limits.runs - next);
     const words = ['--no-shrink', '--seed', String(seed), '--runs', String(runs)];
+    if (limits.archives) words.push('--archive');
     const time = { seed, secondsMax: BATCH_SECONDS_MAX };
     const end = await runUntil(folder, [simulator(folder), ...words], time, told);
     const [, broken] = end.told?.match(/^VIOLATION seed (\d+)/) ?? [];

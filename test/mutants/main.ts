@@ -5,6 +5,7 @@
 // --runs: of the simulator, which makes them all; with --first it ends with the one that finds the
 // mutant. --minutes: for one detector and one mutant, at most. Detectors are asked one after
 // another until one finds the mutant; --all asks every one.
+// The simulator's runs for mutants called archive-... all have an archive.
 // Without names the unbroken source is asked first: it must not be complained of.
 // Status 0 only if every mutant was found.
 import { parseArgs } from 'node:util';
@@ -30,6 +31,7 @@ const limits: Limits = {
   runs: Number(values.runs),
   first: values.first,
   secondsMax: 60 * Number(values.minutes),
+  archives: false,
 };
 const numbers = [limits.seed, limits.runs, limits.secondsMax];
 const wanted = values.detectors.split(',');
@@ -93,8 +95,9 @@ async function isFound(mutant: Mutant, there: readonly Detector[]): Promise<bool
     return false;
   }
   const by: string[] = [];
+  const archives = mutant.name.startsWith('archive-');
   for (const { name, run } of there) {
-    const found = await run(folder.path, limits);
+    const found = await run(folder.path, { ...limits, archives });
     if (found.what !== null || found.runs !== null) {
       console.log(row(mutant.name, mutant.rule, `${name}: ${told(found)}`));
     }

@@ -3,6 +3,7 @@
 // acts were left out (shrink.ts) does the others as before. Times are milliseconds.
 import type { Random } from '../../src/base/random.js';
 import type { Role } from '../../src/control/api.js';
+import type { StoreTrouble } from './bucket.js';
 import type { Corruption } from './network.js';
 
 export type Loss = 'none' | 'all' | 'seeded' | 'one';
@@ -23,6 +24,8 @@ export type Act = { readonly seed: number; readonly gapMs: number } & (
       readonly quiet: boolean;
       /** While it is down, a byte of a file of its state rots. */
       readonly rots?: boolean;
+      /** It waits for no step. */
+      readonly now?: boolean;
     }
   | { readonly kind: 'stop'; readonly host: number; readonly downMs: number }
   | { readonly kind: 'net'; readonly what: 'cut' | 'half cut' | 'silence'; readonly ms: number }
@@ -45,6 +48,10 @@ export type Act = { readonly seed: number; readonly gapMs: number } & (
   | { readonly kind: 'rejoin'; readonly host: number }
   | { readonly kind: 'left out'; readonly host: number; readonly target: number }
   | { readonly kind: 'grow'; readonly sectors: number }
+  | { readonly kind: 'store'; readonly what: StoreTrouble; readonly ms: number }
+  /** `key`: of the pin, for a point that somebody looks at just then. */
+  | { readonly kind: 'pin'; readonly key?: string }
+  | { readonly kind: 'unpin' | 'restore' | 'prune' }
   | { readonly kind: 'wait' }
 );
 
@@ -89,6 +96,9 @@ export const PROFILES: readonly Profile[] = [
   { ...CALM, stop: 3, 'set back': 20 },
 ];
 
+/** What comes to a run that has an archive, beside its own. */
+const ARCHIVE: Profile = { store: 6, pin: 4, unpin: 2, restore: 4, prune: 4, sync: 5, clock: 1 };
+
 /** Of a wait: also longer than what a primary does every minute. */
 const WAITS = [3000, 20_000, 70_000];
 const GAPS = [0, 1, 5, 20, 100, 500, 3000];
@@ -118,6 +128,15 @@ export function drawActs(random: Random, profile: Profile, hosts: number, count:
     const isAwaited = 'downMs' in act && random.below(4) > 0;
     return (isAwaited ? { ...act, gapMs: Number(act.downMs) + oneOf(BACK, random) } : act) as Act;
   });
+}
+
+/** Acts of an archive, one to every two of the others, each at any place among them. */
+export function withArchiveActs(random: Random, acts: readonly Act[], hosts: number): Act[] {
+  const all = [...acts];
+  for (const act of drawActs(random, ARCHIVE, hosts, Math.ceil(acts.length / 2))) {
+    all.splice(random.below(all.length + 1), 0, act);
+  }
+  return all;
 }
 
 const oneOf = <T>(list: readonly T[], random: Random): T => list[random.below(list.length)] as T;
@@ -179,8 +198,16 @@ function drawOne(kind: ActKind, random: Random, hosts: number, isRotten: boolean
       return { kind, sectors: 1 + random.below(300) };
     case 'wait':
       return { kind, gapMs: oneOf(WAITS, random) };
+    case 'store': {
+      const what = oneOf(['outage', 'storm', 'storm', 'lost answers'] as const, random);
+      return { kind, what, ms: oneOf([100, 2000, 20_000, 90_000], random) };
+    }
     case 'drift':
     case 'revert':
+    case 'pin':
+    case 'unpin':
+    case 'restore':
+    case 'prune':
       return { kind };
   }
 }

@@ -1,15 +1,13 @@
 // One incarnation of hastd on a simulated machine: the real replication of a node (roles, sessions,
 // rounds, receive, apply: src/daemon/replication.ts and all below it) on the files, disk, network
 // and clock of the run, and in place of the control thread what it does around that: takes up what
-// is remembered, opens and closes the guests' side in the order of daemon/roles.ts. The file is
-// longer than 300 lines because one incarnation is one class.
-import { present } from '../../src/base/assert.js';
+// is remembered, opens and closes the guests' side in the order of daemon/roles.ts.
 import { codeOf, describeError, HastError } from '../../src/base/errors.js';
 import type { Log } from '../../src/base/log.js';
 import type { Random } from '../../src/base/random.js';
 import type { ResourceSettings } from '../../src/config/settings.js';
 import type { Role, RoleRequest } from '../../src/control/api.js';
-import type { Network } from '../../src/daemon/machinery.js';
+import type { Network, Stores } from '../../src/daemon/machinery.js';
 import type { PrimaryResource } from '../../src/daemon/primary-resource.js';
 import { Replication } from '../../src/daemon/replication.js';
 import type { SecondaryResource } from '../../src/daemon/secondary-resource.js';
@@ -27,6 +25,7 @@ export interface Around {
   readonly loop: Loop;
   readonly random: Random;
   readonly network: Network;
+  readonly stores: Stores;
   readonly settings: ResourceSettings;
   readonly log: Log;
   /** Just before `device` changes in the range; `guest`: by a data thread. */
@@ -43,9 +42,6 @@ const ASK_AGAIN_MS = 2000;
 const HELD_OFF_MS_MAX = 3;
 const HELD_OFF_ONE_IN = 4;
 
-const none = (): Promise<never> => Promise.reject(new Error('no archive is simulated yet'));
-const NO_STORES = { open: none, secret: none };
-
 export class Daemon {
   readonly machine: Machine;
   readonly life: Life;
@@ -58,7 +54,7 @@ export class Daemon {
   #order: Promise<unknown> = Promise.resolve();
 
   constructor(machine: Machine, around: Around) {
-    const { loop, random, network, settings, log } = around;
+    const { loop, random, network, stores, settings, log } = around;
     const { life } = machine;
     this.machine = machine;
     this.life = life;
@@ -81,7 +77,7 @@ export class Daemon {
         files: machine.world,
         disks: machine.access((device) => this.#watched(device, false)),
         network,
-        stores: NO_STORES,
+        stores,
         waiter: waiterOf(loop, life),
       },
       control: {
@@ -300,6 +296,3 @@ export class LossNotAccepted extends Error {
 /** Code of a refusal that an operator can do something about. */
 export const refusalOf = (error: unknown): string | null =>
   error instanceof LossNotAccepted ? 'LOSS_NOT_ACCEPTED' : codeOf(error);
-
-export const primaryOf = (daemon: Daemon): PrimaryResource =>
-  present(daemon.primary, 'it is primary');

@@ -6,6 +6,7 @@ import type { Act, ActKind } from './acts.js';
 import type { Machine } from './machine.js';
 import { begin } from './perform.js';
 import type { Run } from './run.js';
+import { OFFSITE } from './setup.js';
 
 export type Moment = 'cut' | 'commit';
 
@@ -36,7 +37,7 @@ export class Disturbances {
     const kind = BLOWS[random.below(BLOWS.length)];
     const withinMs = WITHIN_MS[random.below(WITHIN_MS.length)] ?? 0;
     const soonMs = (random.below(1000) / 1000) * withinMs;
-    const name = random.below(2) === 0 ? primary.name : target;
+    const name = random.below(2) === 0 || target === OFFSITE ? primary.name : target;
     const host = run.machines.findIndex((machine) => machine.name === name);
     const blow = blowOf(kind, host, random);
     if (blow === null || !run.setup.acts.some((act) => act.kind === kind)) return;

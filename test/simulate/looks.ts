@@ -18,6 +18,7 @@ import type { Machine } from './machine.js';
 import { Moments } from './moments.js';
 import type { Run } from './run.js';
 import { Sectors } from './sectors.js';
+import { OFFSITE } from './setup.js';
 import { type Cut, mayWrite } from './truth.js';
 
 /** What a primary says when it finds out that a round whose answer it never got was committed. */
@@ -153,6 +154,15 @@ export class Looks {
     return { debug, info: line, warn: line, error: line, child };
   }
 
+  /** D4: from now on an archive has it; a replica is judged by what it says itself. */
+  #adopted(fields: object): void {
+    if (!('point' in fields) || typeof fields.point !== 'string') return;
+    const cut = this.#run.truth.cut(fields.point, 'it is committed');
+    if (cut.target !== OFFSITE) return;
+    cut.acknowledged = true;
+    this.#run.archive?.look('a lost answer was found', 'some');
+  }
+
   /** C1: what is committed is applied, or the machine has gone. */
   #notApplied({ name }: Machine, fields: object): void {
     if (this.#run.troubled || this.#run.rotten) return;
@@ -180,6 +190,7 @@ export class Looks {
         if (damaged && !this.#run.troubled)
           throw new Broken('H21: a damaged point of a whole disk');
         this.#moments.disturb(cut.target);
+        if (cut.target === OFFSITE) this.#run.archive?.look('a round was committed', 'some');
         primaryTrue(this.#run.truth, machine, daemon);
         droppedIsDurable(this.#run.truth, machine, daemon);
       }
@@ -188,7 +199,11 @@ export class Looks {
         droppedIsDurable(this.#run.truth, machine, daemon);
       }
       // Its table names no point now, and still has what the target had before (H7).
-      if (sentence === ADOPTED) this.#moments.adopted(daemon);
+      if (sentence === ADOPTED) {
+        this.#adopted(fields);
+        this.#moments.adopted(daemon);
+      }
+      if (sentence === 'the archive is pruned') this.#run.archive?.look('it was pruned', 'all');
       // Nobody writes a spill but those who keep chunks in it, and it does not outlive a daemon.
       if (sentence === 'round failed' && /kept chunk/.test(JSON.stringify(fields))) {
         throw new Broken('H16: what a round has kept of a chunk is something else');

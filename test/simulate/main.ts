@@ -2,7 +2,7 @@
 // Runs seeds N, N+1, ... until M runs or T minutes are over; prints what was tried, and of the
 // first run that breaks a promise the seed, the step, and a history made as small as possible, as
 // text and as a line that --replay takes (test/simulate/found). Status 1 then. Without --seed a
-// fresh one is taken, and printed.
+// fresh one is taken, and printed. --archive: every run has an archive, not only a share of them.
 import { readHistory } from './found.js';
 import { drawSetup } from './setup.js';
 import { shrink } from './shrink.js';
@@ -23,6 +23,7 @@ const seed = option('seed') ?? Date.now() % 1_000_000_000;
 const minutes = option('minutes') ?? Number.POSITIVE_INFINITY;
 const runs = option('runs') ?? (Number.isFinite(minutes) ? Number.POSITIVE_INFINITY : 200);
 const trace = process.argv.includes('--trace');
+const archives = process.argv.includes('--archive');
 
 catchStrays();
 const replay = process.argv.indexOf('--replay');
@@ -34,7 +35,7 @@ if (replay > 0) {
 }
 const beganMs = performance.now();
 const cpuBefore = process.cpuUsage();
-const sum = { runs: 0, crashes: 0, probes: 0, faults: 0, events: 0, rounds: 0 };
+const sum = { runs: 0, crashes: 0, probes: 0, faults: 0, events: 0, rounds: 0, points: 0 };
 const cpuSeconds = (): number => {
   const { user, system } = process.cpuUsage(cpuBefore);
   return (user + system) / 1e6;
@@ -46,13 +47,14 @@ function report(): void {
   console.log(
     `${sum.runs} runs from seed ${seed}: ${crashes + probes} crashes ` +
       `(${crashes} of the run itself, ${probes} of copies), ${sum.faults} other faults, ` +
-      `${sum.rounds} rounds committed, ${sum.events} events; ` +
+      `${sum.rounds} rounds committed, ${sum.points} points of archives read, ` +
+      `${sum.events} events; ` +
       `${perMinute} crashes per core-minute`,
   );
 }
 
 for (; sum.runs < runs && performance.now() - beganMs < minutes * 60_000; ) {
-  const setup = drawSetup(seed + sum.runs);
+  const setup = drawSetup(seed + sum.runs, archives);
   const ended = await simulate(setup);
   if (process.argv.includes('--each')) {
     const heap = Math.round(process.memoryUsage().heapUsed / 2 ** 20);
@@ -64,6 +66,7 @@ for (; sum.runs < runs && performance.now() - beganMs < minutes * 60_000; ) {
   sum.faults += ended.counts.faults;
   sum.events += ended.counts.events;
   sum.rounds += ended.counts.rounds;
+  sum.points += ended.counts.points;
   if (ended.broken === null) {
     if (trace) for (const line of ended.trace) console.log(line);
     continue;

@@ -171,8 +171,9 @@ export class Moments {
    * its machines it also does in this moment. */
   disturb(target: string): void {
     const run = this.#run;
-    if (!run.busy || this.#random.below(DISTURBED_ONE_IN) > 0) return;
     const host = run.machines.findIndex(({ name }) => name === target);
+    // An archive applies nothing.
+    if (host < 0 || !run.busy || this.#random.below(DISTURBED_ONE_IN) > 0) return;
     const [seed, gapMs] = [this.#random.below(2 ** 31), 0];
     const soonMs = APPLYING_MS[this.#random.below(APPLYING_MS.length)] ?? 0;
     const kinds = DISTURBANCES.filter((kind) => this.#mayHappen(kind));

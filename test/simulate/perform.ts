@@ -4,15 +4,15 @@ import { HastError } from '../../src/base/errors.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
 import { SECTOR_BYTES } from '../../src/base/units.js';
 import { growDisk } from '../crash/nodes.js';
-import type { CrashWorld } from '../world/memory-files.js';
 import type { Act } from './acts.js';
 import { drift } from './behind.js';
 import { type Daemon, LossNotAccepted } from './daemon.js';
 import type { Range } from './guests.js';
-import { Life } from './loop.js';
 import { DISK, type Machine, STATE } from './machine.js';
+import { outside } from './outsiders.js';
 import { olderImages, revert } from './revert.js';
 import type { Run } from './run.js';
+import { setBack } from './set-back.js';
 
 /** A crash that met no step of the files comes all the same. */
 const CRASH_WAIT_MS = 3000;
@@ -106,6 +106,8 @@ async function doAct(run: Run, act: Act, random: Random): Promise<void> {
       return grow(run, act.sectors, random);
     case 'wait':
       return;
+    default:
+      return outside(run, act, random);
   }
 }
 
@@ -155,7 +157,7 @@ function crash(run: Run, act: Act & { readonly kind: 'crash' }, random: Random):
     if (world.spares?.() === true) run.loop.at(CRASH_WAIT_MS, life, atLast);
     else world.stop('no step came');
   };
-  run.loop.at(CRASH_WAIT_MS, life, atLast);
+  run.loop.at(act.now === true ? 0 : CRASH_WAIT_MS, life, atLast);
 }
 
 /** Somebody writes the disk while no daemon has it. Not while a committed point is half in it: what
@@ -187,6 +189,7 @@ async function rot(run: Run, machine: Machine, random: Random): Promise<void> {
   if (size === 0) return;
   run.counts.faults += 1;
   run.rotten = true;
+  run.lostState = true;
   run.say(`${machine.name} ROT in ${path}`);
   run.truth.forget(machine.name);
   run.truth.rotted.add(`${machine.name} ${path}`);
@@ -209,44 +212,6 @@ function full(run: Run, act: Act & { readonly kind: 'full' }): void {
   run.troubled = true;
   world.limit(world.usedBytes() + act.bytes);
   run.loop.at(act.ms, life, () => world.limit(null));
-}
-
-/** The machine gets back what it had some time ago: its state, its disk, or both. */
-async function setBack(
-  run: Run,
-  act: Act & { readonly kind: 'set back' },
-  random: Random,
-): Promise<void> {
-  const machine = run.machine(act.host);
-  const { saved } = machine;
-  if (run.daemonOf(machine) === null) return;
-  if (saved === null) {
-    machine.saved = machine.world.afterCrash('none', random);
-    return;
-  }
-  if (act.what !== 'disk' && run.setup.metaflush) return; // its intent map is not comparable
-  await run.restart(machine, async () => setBackNow(run, machine, act.what, saved, random));
-}
-
-function setBackNow(
-  run: Run,
-  machine: Machine,
-  what: 'state' | 'disk' | 'both',
-  saved: CrashWorld,
-  random: Random,
-): void {
-  run.counts.faults += 1;
-  run.excused = true;
-  run.rotten = true;
-  const disk = (what === 'state' ? machine.world : saved).peek(DISK);
-  const state = what === 'disk' ? machine.world : saved;
-  const world = state.afterCrash('none', random);
-  if (disk !== null) world.plant(DISK, disk);
-  machine.replace(world, new Life());
-  machine.boots += 1;
-  machine.diskId += 1;
-  machine.view = null;
-  run.truth.forget(machine.name);
 }
 
 /** A replica becomes primary; in good order, the primary leaves its role before. */

@@ -7,12 +7,12 @@ import type { Role } from '../../src/control/api.js';
 import { committedName } from '../../src/receive/stage.js';
 import type { Loss } from './acts.js';
 import { Daemon } from './daemon.js';
-import { droppedIsDurable, historyTrue } from './judge.js';
+import { droppedIsDurable, historyTrue, primaryTrue } from './judge.js';
 import { Life } from './loop.js';
 import { type Machine, RESOURCE, STATE } from './machine.js';
 import { SimNetwork } from './network.js';
-import type { Run } from './run.js';
-import { settingsOf } from './setup.js';
+import { NO_STORES, type Run } from './run.js';
+import { OFFSITE } from './setup.js';
 
 /** A copy at one in so many steps, and no more than so many at the same time. */
 const STEPS = 2;
@@ -91,7 +91,8 @@ export class Probes {
       loop: run.loop,
       random,
       network: new SimNetwork(run.loop, random).of(life),
-      settings: settingsOf(run.setup, machine.name, machine.leftOut),
+      stores: run.archive?.bucket.copy() ?? NO_STORES,
+      settings: run.settingsOf(machine),
       log: SILENT,
       changes: quiet,
       reads: quiet,
@@ -102,6 +103,7 @@ export class Probes {
       if (role === 'primary') {
         await ghost.becomePrimary(false);
         if (loss === 'none') await this.#settled(ghost, copy);
+        await this.#archived(ghost, copy);
       } else {
         await ghost.order({ role: 'secondary' });
         await this.#history(ghost, copy, what);
@@ -130,6 +132,15 @@ export class Probes {
     if (this.#random.below(SETTLED) > 0) return;
     for (const driver of ghost.primary?.parts.drivers ?? []) await driver.exclusive(async () => {});
     droppedIsDurable(this.#run.truth, copy, ghost);
+  }
+
+  /** D1, D4: the archive as it stands is met, whatever had become of a round. */
+  async #archived(ghost: Daemon, copy: Machine): Promise<void> {
+    const driver = ghost.primary?.driver(OFFSITE);
+    if (driver === undefined) return;
+    const linked = await driver.parts.link.get().catch(() => null);
+    if (linked === null) return;
+    primaryTrue(this.#run.truth, copy, ghost);
   }
 
   /** Q1, sometimes: every point that the copy keeps. */

@@ -5,10 +5,14 @@
 import { present } from '../../src/base/assert.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
 import { freshState } from '../../src/care/create.js';
+import type { ResourceSettings } from '../../src/config/settings.js';
+import type { Stores } from '../../src/daemon/machinery.js';
 import { ResourceFile } from '../../src/tracking/resource-file.js';
 import type { LossClass } from '../world/memory-files.js';
 import type { Loss } from './acts.js';
+import { ArchiveLooks } from './archive-looks.js';
 import { Broken } from './broken.js';
+import { Bucket } from './bucket.js';
 import { Daemon } from './daemon.js';
 import { Guests } from './guests.js';
 import { Looks } from './looks.js';
@@ -22,6 +26,9 @@ import { Truth } from './truth.js';
 
 const TRACE_MAX = 400;
 
+const none = (): Promise<never> => Promise.reject(new Broken('there is no archive'));
+export const NO_STORES: Stores = { open: none, secret: none };
+
 export interface Counts {
   crashes: number;
   /** Crashes of copies: the run went on as if nothing had been. */
@@ -29,6 +36,8 @@ export interface Counts {
   faults: number;
   events: number;
   rounds: number;
+  /** Points of archives that were read and compared. */
+  points: number;
 }
 
 /** How a machine crashes. */
@@ -46,12 +55,14 @@ export class Run {
   readonly random: Random;
   readonly loop: Loop;
   readonly network: SimNetwork;
+  /** Null: no archive. */
+  readonly archive: ArchiveLooks | null;
   readonly truth = new Truth();
   readonly guests = new Guests();
   readonly looks: Looks;
   readonly machines: readonly Machine[];
   readonly daemons = new Map<string, Daemon>();
-  readonly counts: Counts = { crashes: 0, probes: 0, faults: 0, events: 0, rounds: 0 };
+  readonly counts: Counts = { crashes: 0, probes: 0, faults: 0, events: 0, rounds: 0, points: 0 };
   readonly trace: string[] = [];
   readonly #stopping = new WeakSet<Daemon>();
   /** The first promise that did not hold. */
@@ -64,6 +75,8 @@ export class Run {
   troubled = false;
   /** Content of replicas was changed, or could not be read. */
   rotten = false;
+  /** A node has not the state any more that it had: its journals are among it. */
+  lostState = false;
 
   constructor(setup: Setup) {
     this.setup = setup;
@@ -71,6 +84,9 @@ export class Run {
     this.random = seededRandom(setup.seed + 7);
     this.loop = new Loop(seededRandom(setup.seed + 8));
     this.network = new SimNetwork(this.loop, seededRandom(setup.seed + 9));
+    const bucket =
+      setup.archive && new Bucket(setup.archive, this.loop, seededRandom(setup.seed + 22));
+    this.archive = bucket ? new ArchiveLooks(this, bucket) : null;
     this.machines = setup.hosts.map((name, at) => {
       const first = at === 0 ? firstDisk(setup.sizeBytes, this.random) : null;
       return new Machine(name, this.loop, new Life(), first, setup.hardware?.[at]);
@@ -135,7 +151,10 @@ export class Run {
   async create(machine: Machine, sizeBytes: number): Promise<void> {
     const { extentBytes, keepdirty } = this.setup;
     const { world } = machine;
-    for (const file of await world.list(STATE)) await world.remove(`${STATE}/${file}`);
+    for (const file of await world.list(STATE)) {
+      await world.remove(`${STATE}/${file}`);
+      this.lostState = true;
+    }
     await world.makeDirectory(STATE);
     await ResourceFile.create(world, STATE, {
       ...freshState('vm1'),
@@ -151,12 +170,13 @@ export class Run {
   }
 
   start(machine: Machine): Daemon {
-    const { setup, loop } = this;
+    const { loop } = this;
     const daemon = new Daemon(machine, {
       loop,
       random: seededRandom(this.random.below(2 ** 31)),
       network: this.network.of(machine.life),
-      settings: settingsOf(setup, machine.name, machine.leftOut),
+      stores: this.archive?.bucket.storesOf(machine) ?? NO_STORES,
+      settings: this.settingsOf(machine),
       log: this.looks.logOf(machine),
       changes: (at, guest, offset, length) => this.looks.changes(at, guest, offset, length),
       reads: (at, offset, length) => this.looks.reads(at, offset, length),
@@ -165,6 +185,10 @@ export class Run {
     this.daemons.set(machine.name, daemon);
     this.beside(daemon.start());
     return daemon;
+  }
+
+  settingsOf({ name, leftOut }: Machine): ResourceSettings {
+    return settingsOf(this.setup, name, leftOut, this.archive?.generation);
   }
 
   /** The machine is gone in this moment, and comes back with what `loss` leaves. */

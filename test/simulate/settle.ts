@@ -4,6 +4,7 @@
 import { describeError } from '../../src/base/errors.js';
 import { MIB } from '../../src/base/units.js';
 import type { Replica } from '../../src/receive/replica.js';
+import { archiveAtRest } from './archive-rest.js';
 import { mendDrift } from './behind.js';
 import { Broken } from './broken.js';
 import type { Daemon } from './daemon.js';
@@ -11,6 +12,7 @@ import { refusalOf } from './daemon.js';
 import { atPoint, historyTrue, nothingStaged, primaryTrue, tableTrue } from './judge.js';
 import { DISK, type Machine } from './machine.js';
 import type { Run } from './run.js';
+import { OFFSITE } from './setup.js';
 import { same } from './truth.js';
 
 const QUIET_MS = 90_000;
@@ -48,7 +50,10 @@ export async function settleDown(run: Run): Promise<void> {
     await mendDrift(run, primary);
     allTrue(run, primary);
     bounded(run);
-    if (last) return historiesTrue(run, primary);
+    if (last) {
+      await historiesTrue(run, primary);
+      return archiveAtRest(run, primary);
+    }
     // One round more: what is left of those that failed is taken over, or gone.
     last = true;
     await oneMore(run, primary);
@@ -59,6 +64,7 @@ export async function settleDown(run: Run): Promise<void> {
 /** No more faults. */
 function quieten(run: Run): void {
   run.network.heal();
+  run.archive?.bucket.heal();
   for (const { world } of run.machines) {
     world.mend();
     world.limit(null);
@@ -139,6 +145,12 @@ async function synced(run: Run, daemon: Daemon): Promise<string | null> {
   const bad = outcomes.filter(({ outcome }) => outcome !== 'applied' && outcome !== 'nothing');
   for (const { target } of bad) {
     const driver = primary.driver(target);
+    if (target === OFFSITE && driver?.parts.link.diverged === true) {
+      if (!run.excused) throw new Broken('C4: the archive has to be made anew, unasked');
+      run.archive?.another();
+      await restartAll(run);
+      return 'the archive has another url';
+    }
     const machine = run.machines.find(({ name }) => name === target);
     const other = machine === undefined ? null : run.daemonOf(machine);
     if (driver?.parts.link.diverged !== true || machine === undefined || other === null) continue;

@@ -4,7 +4,7 @@ import { type Random, seededRandom } from '../../src/base/random.js';
 import { MIB, SECTOR_BYTES } from '../../src/base/units.js';
 import { retainLast } from '../../src/config/retain.js';
 import type { ResourceSettings, TargetSettings } from '../../src/config/settings.js';
-import { type Act, drawActs, PROFILES } from './acts.js';
+import { type Act, drawActs, PROFILES, withArchiveActs } from './acts.js';
 import { type Hardware, RESOURCE } from './machine.js';
 
 export interface Setup {
@@ -24,13 +24,36 @@ export interface Setup {
   readonly bitsPerSecond?: number | null;
   /** Guests write around every cut. */
   readonly busy: boolean;
+  /** Null: there is none. */
+  readonly archive?: ArchiveSetup | null;
   readonly acts: readonly Act[];
 }
 
+/** A further target of the resource: an archive in a store that has faults (bucket.ts). */
+export interface ArchiveSetup {
+  readonly sealed: boolean;
+  readonly packBytes: number;
+  /** Its `retain`. */
+  readonly last: number;
+  readonly daily: number;
+  /** Longest time of a request, one way. */
+  readonly requestMsMax: number;
+  /** One request in so many fails, beside the bursts; 0: none. */
+  readonly failsOneIn: number;
+}
+
+export const OFFSITE = 'offsite';
+
+/** An operator who gives the archive another url takes the next one. */
+export const archiveUrl = (generation: number): string => `memory://bucket-${generation}`;
+
 const KIB = 1024;
 const ACTS_MAX = 60;
+/** One run in so many has an archive. */
+const ARCHIVE_ONE_IN = 4;
 
-export function drawSetup(seed: number): Setup {
+/** `always`: with an archive. */
+export function drawSetup(seed: number, always = false): Setup {
   const random = seededRandom(seed);
   const hosts = random.below(5) < 2 ? ['a', 'b', 'c'] : ['a', 'b'];
   const profile = PROFILES[random.below(PROFILES.length)] ?? {};
@@ -39,7 +62,7 @@ export function drawSetup(seed: number): Setup {
   const isLarge = random.below(bitsPerSecond === null ? 8 : 2) === 0;
   const chunks = 1 + random.below(isLarge ? 40 : 5);
   const tail = random.below(3) === 0 ? 0 : SECTOR_BYTES * random.below(64);
-  return {
+  const drawn = {
     seed,
     hosts,
     sizeBytes: chunks * 64 * KIB + tail,
@@ -53,6 +76,22 @@ export function drawSetup(seed: number): Setup {
     busy: seededRandom(seed + 13).below(3) > 0,
     hardware: hosts.map(() => drawHardware(random)),
     acts: drawActs(random, profile, hosts.length, 10 + random.below(ACTS_MAX - 10)),
+  };
+  // Of numbers of its own: the other runs stay what they are.
+  const own = seededRandom(seed + 21);
+  if (own.below(ARCHIVE_ONE_IN) > 0 && !always) return drawn;
+  const archive = drawArchive(own);
+  return { ...drawn, archive, acts: withArchiveActs(own, drawn.acts, hosts.length) };
+}
+
+function drawArchive(random: Random): ArchiveSetup {
+  return {
+    sealed: random.below(3) === 0,
+    packBytes: KIB * ([160, 160, 400, 4096][random.below(4)] ?? 160),
+    last: 1 + random.below(3),
+    daily: random.below(3),
+    requestMsMax: [2, 30, 200, 1500][random.below(4)] ?? 2,
+    failsOneIn: [0, 200, 40, 12][random.below(4)] ?? 0,
   };
 }
 
@@ -75,6 +114,7 @@ export function settingsOf(
   setup: Setup,
   name: string,
   without: ReadonlySet<string> = new Set(),
+  generation = 0,
 ): ResourceSettings {
   const compression = { codec: 'none' } as const;
   const targets = setup.hosts
@@ -110,6 +150,32 @@ export function settingsOf(
     insecure: true,
     dataThreads: 2,
     exec: null,
-    targets,
+    targets: setup.archive == null ? targets : [...targets, archiveOf(setup, generation)],
+  };
+}
+
+function archiveOf(setup: Setup, generation: number): TargetSettings {
+  const { sealed = false, last = 1, daily = 0 } = setup.archive ?? {};
+  const base = archiveUrl(generation);
+  return {
+    name: OFFSITE,
+    remote: `${base}/${RESOURCE}`,
+    source: null,
+    archive: {
+      url: `${base}/${RESOURCE}`,
+      base,
+      endpoint: null,
+      region: null,
+      checksums: 'supported',
+      storageClass: null,
+      keyPath: sealed ? '/key' : null,
+      timezone: 'UTC',
+    },
+    schedule: { kind: 'interval', seconds: 3600 },
+    retain: { ...retainLast(last), daily },
+    compression: { codec: 'none' },
+    timeoutSeconds: TIMEOUT_SECONDS,
+    rateBitsPerSecond: setup.bitsPerSecond ?? null,
+    maxLagSeconds: null,
   };
 }

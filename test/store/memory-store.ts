@@ -1,5 +1,5 @@
 // Objects in memory, with the semantics of store.ts and nothing else; what the simulator and unit
-// tests use. `turn`: how long a request takes. `fails`: asked before and after each request.
+// tests use. `turn`: how long a request takes. `fails`: asked before each request.
 import {
   checkKey,
   newStoreCounts,
@@ -12,8 +12,14 @@ import {
 
 export interface StoreWeather {
   readonly turn?: () => Promise<void>;
-  /** 'before': it fails and nothing is done; 'after': it is done and the answer is lost. */
-  readonly fails?: (request: StoreRequest, key: string) => 'before' | 'after' | null;
+  /** How long the answer takes, also that it failed; default: `turn`. */
+  readonly answer?: () => Promise<void>;
+  /** 'before': it fails and nothing is done; 'after': it is done and the answer is lost; 'late': it
+   * fails, and is done when `later` does it. */
+  readonly fails?: (request: StoreRequest, key: string) => 'before' | 'after' | 'late' | null;
+  readonly later?: (request: StoreRequest, key: string, work: () => void) => void;
+  /** It is done now. */
+  readonly done?: (request: StoreRequest, key: string) => void;
   readonly wallMs?: () => number;
 }
 
@@ -21,13 +27,18 @@ export interface StoreWeather {
 export type MemoryObjects = Map<string, { readonly bytes: Uint8Array; readonly timeMs: number }>;
 
 export class MemoryStore implements ObjectStore {
-  readonly url = 'memory://bucket';
+  readonly url: string;
   readonly counts = newStoreCounts();
   readonly objects: MemoryObjects;
   readonly #weather: StoreWeather;
 
-  constructor(objects: MemoryObjects = new Map(), weather: StoreWeather = {}) {
+  constructor(
+    objects: MemoryObjects = new Map(),
+    weather: StoreWeather = {},
+    url = 'memory://bucket',
+  ) {
     this.objects = objects;
+    this.url = url;
     this.#weather = weather;
   }
 
@@ -96,13 +107,19 @@ export class MemoryStore implements ObjectStore {
   async #request<T>(operation: StoreRequest, key: string, work: () => T): Promise<T> {
     if (operation !== 'list') checkKey(key);
     this.counts[operation] += 1;
-    await this.#weather.turn?.();
-    const fails = this.#weather.fails?.(operation, key) ?? null;
-    if (fails === 'before') throw lost(this.url, operation, key);
-    const done = work();
-    await this.#weather.turn?.();
-    if (fails === 'after') throw lost(this.url, operation, key);
-    return done;
+    const { turn, answer = turn, fails, later, done } = this.#weather;
+    await turn?.();
+    const how = fails?.(operation, key) ?? null;
+    try {
+      if (how === 'late') later?.(operation, key, work);
+      if (how === 'before' || how === 'late') throw lost(this.url, operation, key);
+      const result = work();
+      done?.(operation, key);
+      if (how === 'after') throw lost(this.url, operation, key);
+      return result;
+    } finally {
+      await answer?.();
+    }
   }
 }
 
