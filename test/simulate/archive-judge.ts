@@ -1,7 +1,7 @@
 // The judgements of a simulated run that look at an archive as it stands in its store: points read
 // as their cuts (D2, Q1), each follows the one before (C3), nothing is left that nobody needs. All
 // are made of a copy of the objects, so that nothing changes meanwhile.
-import type { Archive } from '../../src/archive/archive.js';
+import { type Archive, GRACE_MS } from '../../src/archive/archive.js';
 import { ChunkReader } from '../../src/archive/chunk-reader.js';
 import { Journal } from '../../src/archive/journal.js';
 import { PackTables } from '../../src/archive/pack-tables.js';
@@ -132,14 +132,19 @@ export async function chainTrue(truth: Truth, archive: Archive, keys: readonly s
 const follows = (one: PointPlace, next: PointPlace): boolean =>
   one.epoch === next.epoch && next.sequence === one.sequence + 1;
 
-/** Keys of packs that no point needs which is kept, or pinned. */
-export async function orphans(archive: Archive, last: ArchivePoint): Promise<string[]> {
+/** Keys of packs that no point needs which is kept, pinned, or too young to be removed. */
+export async function orphans(
+  archive: Archive,
+  last: ArchivePoint,
+  nowMs: number,
+): Promise<string[]> {
   const store = archive.store as MemoryStore;
   const tables = new PackTables(archive);
   const needed = new Set<string>();
   const standing = [...keptOf(last)];
   for (const point of last.going) {
-    if ((await pinAt(archive, point.place)) !== null) standing.push(point);
+    const young = nowMs - point.timeMs < GRACE_MS && (await archive.point(point.place)) !== null;
+    if (young || (await pinAt(archive, point.place)) !== null) standing.push(point);
   }
   for (const { place } of standing) {
     for (const { name } of (await tables.of(place, last)).values()) needed.add(packKey(name));

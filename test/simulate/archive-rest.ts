@@ -71,7 +71,9 @@ async function pruned(run: Run, archive: ArchiveLooks, daemon: Daemon): Promise<
     if (machine === daemon.machine) continue;
     for (const key of await journalled(machine)) known.add(key);
   }
-  const left = (await orphans(opened, last)).filter((key) => !known.has(key));
+  const left = (await orphans(opened, last, daemon.machine.wallMs)).filter(
+    (key) => !known.has(key),
+  );
   run.say(`${left.length} packs are left that nobody needs`);
   // Who has lost its state has lost the journal with it.
   if (left.length > 0 && !run.lostState) {

@@ -53,6 +53,9 @@ function pinned(objects: MemoryObjects, point: KeptPoint): void {
   objects.set(pinKey(point.place), { bytes, timeMs: 0 });
 }
 
+/** Behind the day in which no point is removed. */
+const LATER_MS = 2 * 24 * 3_600_000;
+
 test('a point pinned while the next is made keeps what older ones that go have', async () => {
   const objects = new TellingObjects();
   const sender = new Sender(seededRandom(21), objects, null, CHUNKS * CHUNK_BYTES);
@@ -71,6 +74,7 @@ test('a point pinned while the next is made keeps what older ones that go have',
     if (key === pointKey(place(4))) pinned(objects, kept(3));
   };
   await sender.round();
+  sender.nowMs += LATER_MS;
   await (await sender.open()).prune(false);
   await sender.close();
   assert.ok(!objects.has(pointKey(place(2))), 'point 2 is gone');
@@ -85,6 +89,7 @@ test('a pin that is left of a point that is gone brings it not back', async () =
     writes(sender, round);
     await sender.round();
   }
+  sender.nowMs += LATER_MS;
   await (await sender.open()).prune(false);
   await sender.close();
   assert.ok(!objects.has(pointKey(place(1))), 'point 1 is gone');
