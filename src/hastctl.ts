@@ -8,7 +8,13 @@ import { codeOf } from './base/errors.js';
 import { nodeFiles } from './base/node-files.js';
 import { systemRandom } from './base/random.js';
 import { runHastctl } from './cli/program.js';
-import type { DirectCreate, OfflineRecovery, Screen, StoreRequest } from './cli/session.js';
+import type {
+  DirectCreate,
+  OfflineRecovery,
+  RestoreRequest,
+  Screen,
+  StoreRequest,
+} from './cli/session.js';
 import { loadConfig } from './config/load.js';
 import { nodeNames } from './config/node.js';
 import type { NodeSettings } from './config/settings.js';
@@ -16,6 +22,8 @@ import { controlClient } from './control/client.js';
 import { EXIT } from './control/exit-status.js';
 import { machineFacts } from './control/machine-facts.js';
 import { createSecretFile, readSecret } from './net/psk.js';
+import type { PointChunk } from './restore/point-reader.js';
+import type { RestoreCounts } from './restore/to-disk.js';
 import { checkCron } from './schedule/firing.js';
 import { longestGapSeconds } from './schedule/gap.js';
 
@@ -45,6 +53,22 @@ async function dump(directory: string) {
 async function recover(settings: NodeSettings, name: string): Promise<OfflineRecovery> {
   const { recoverOffline } = await import('./daemon/offline.js');
   return recoverOffline(settings, name);
+}
+
+async function restoreTo(
+  chunks: AsyncIterable<PointChunk>,
+  { path, sizeBytes, delta, ...options }: RestoreRequest,
+): Promise<RestoreCounts> {
+  const [{ restoreChunks }, { openDestination }] = await Promise.all([
+    import('./restore/chunks-to-disk.js'),
+    import('./restore/destination.js'),
+  ]);
+  const { device, target, close } = await openDestination(path, sizeBytes, delta);
+  try {
+    return await restoreChunks(chunks, sizeBytes, device, { ...options, target });
+  } finally {
+    await close();
+  }
 }
 
 async function probe({ storageClass, ...options }: StoreRequest) {
@@ -110,6 +134,7 @@ process.exitCode = await runHastctl(
     createDirect,
     dump,
     recoverOffline: recover,
+    restoreTo,
     createSecret: (path) => createSecretFile(path, systemRandom),
     checkSecret: async (path) => void (await readSecret(path)),
     probeStore: probe,

@@ -7,6 +7,7 @@ import { addCompletionCommand } from './completion.js';
 import { addDaemonCommands } from './daemon-commands.js';
 import { CliError } from './fault.js';
 import { addLocalCommands } from './local-commands.js';
+import { addPointCommands } from './point-commands.js';
 import { addResourceCommands } from './resource-commands.js';
 import { addRoundCommands } from './round-commands.js';
 import { type CliMachinery, type GlobalOptions, type Run, Session } from './session.js';
@@ -39,6 +40,7 @@ export async function runHastctl(
   addStatusCommands(program, run);
   addResourceCommands(program, run);
   addRoundCommands(program, run);
+  addPointCommands(program, run);
   addTargetCommands(program, run);
   addLocalCommands(program, run);
   addArchiveCommands(program, run);

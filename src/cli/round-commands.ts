@@ -6,6 +6,7 @@ import { ControlError, type SyncAnswer, type SyncRequest } from '../control/api.
 import type { ControlClient } from '../control/client.js';
 import { EXIT, exitStatusOf } from '../control/exit-status.js';
 import { CliError } from './fault.js';
+import { verifyPoint } from './point-commands.js';
 import { showProgress } from './progress.js';
 import {
   renderEstimate,
@@ -55,9 +56,9 @@ export function addRoundCommands(program: Command, run: Run): void {
     );
   program
     .command('verify')
-    .description('compare with the targets: digest tables, or with --deep the disks')
-    .argument('<name>', 'resource')
-    .option('--deep', 'read both disks past the page cache')
+    .description('compare with the targets; or read a point of a secondary and verify it')
+    .argument('<name>', 'resource on its primary, or a point on a secondary: RESOURCE@POINT')
+    .option('--deep', 'compare the disks, past the page cache, in place of the digest tables')
     .action((name: string, options: { deep?: boolean }) =>
       run((session) => verify(session, name, options.deep ?? false)),
     );
@@ -102,6 +103,11 @@ async function sync(session: Session, name: string, request: SyncRequest): Promi
 }
 
 async function verify(session: Session, name: string, deep: boolean): Promise<number> {
+  if (name.includes('@')) {
+    const text = 'a point is always read as a whole, without it';
+    if (deep) throw new CliError({ code: 'CLI_BAD_VALUE', option: '--deep', value: name, text });
+    return await verifyPoint(session, name);
+  }
   const client: ControlClient = await session.client();
   const answer = await client.verify(name, deep, new AbortController().signal);
   session.print(answer, renderVerify(name, answer));

@@ -10,6 +10,8 @@ import type { NotesAnswer, PointStatus, StatusAnswer } from '../control/api.js';
 import { type ControlClient, RemoteError } from '../control/client.js';
 import { errorBody, jsonText } from '../control/error-body.js';
 import { exitStatusOf } from '../control/exit-status.js';
+import type { PointChunk } from '../restore/point-reader.js';
+import type { RestoreCounts, RestoreOptions } from '../restore/to-disk.js';
 import type { Probe } from '../store/probe.js';
 import { CliError } from './fault.js';
 
@@ -44,6 +46,13 @@ export interface DirectCreate {
   readonly mediaBytes: number | null;
   readonly force: boolean;
   readonly nowMs: number;
+}
+
+/** Where a restore goes. `delta`: onto what is there. */
+export interface RestoreRequest extends Omit<RestoreOptions, 'target'> {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly delta: boolean;
 }
 
 /** What `recover --offline` leaves: the disk at a whole point, let go. */
@@ -82,6 +91,11 @@ export interface CliMachinery {
   readonly dump: (directory: string) => Promise<ResourceDump>;
   /** Opens a replica without daemon and peer (C1). Errors DAEMON_RUNNING, NOT_A_REPLICA. */
   readonly recoverOffline: (settings: NodeSettings, name: string) => Promise<OfflineRecovery>;
+  /** Writes the chunks of a point to a disk. Errors RESTORE_EXISTS, RESTORE_SIZE, DISK_*. */
+  readonly restoreTo: (
+    chunks: AsyncIterable<PointChunk>,
+    request: RestoreRequest,
+  ) => Promise<RestoreCounts>;
   /** Makes a file with a new pre-shared key; error SECRET_EXISTS. */
   readonly createSecret: (path: string) => Promise<void>;
   /** Errors SECRET_UNREADABLE, SECRET_EXPOSED, SECRET_MALFORMED. */

@@ -41,7 +41,7 @@ const roundRecord = z.object({
   error: text.nullable(),
 });
 
-const pointRecord = z.object({
+export const pointRecord = z.object({
   id: text,
   number: count,
   time: text,
@@ -50,6 +50,8 @@ const pointRecord = z.object({
   sizeBytes: count,
   changedBytes: count,
   target: text.nullable(),
+  lostChunks: count,
+  damagedChunks: count,
 });
 
 const progress = z.object({

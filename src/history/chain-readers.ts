@@ -11,14 +11,14 @@ import { describeError } from '../base/errors.js';
 import type { Files } from '../base/files.js';
 import type { Log } from '../base/log.js';
 import { allEnded, Semaphore } from '../base/sync.js';
-import { type ChunkIndex, MIB } from '../base/units.js';
+import { MIB } from '../base/units.js';
 import type { Device } from '../disk/device.js';
 import type { PointEntry, ReplicaRecord } from '../format/resource-state.js';
 import { type PointRef, type RoundId, sameId } from '../lineage/lineage.js';
 import type { DigestTable } from '../tracking/digest-table.js';
 import { Held } from './held.js';
 import { HistoryError } from './history-faults.js';
-import { ReplicaPoint } from './point-reader.js';
+import { ReplicaPoint, type UndoLink } from './point-reader.js';
 import { UndoIndex } from './undo-index.js';
 import { undoName } from './undo-room.js';
 
@@ -40,27 +40,6 @@ export interface ReadReplica {
   readonly record: ReplicaRecord;
   readonly device: Device;
   readonly table: DigestTable;
-}
-
-/** An undo that stands; `lost` as in the state, the first of `lostChunks`. */
-export interface UndoLink {
-  readonly name: string;
-  readonly lost: readonly ChunkIndex[];
-  readonly lostChunks: number;
-}
-
-/** What a reader was given. `undos` grows at its end. */
-export interface Reading {
-  readonly resource: string;
-  readonly entry: PointEntry;
-  /** Those that lead back to the point, oldest first. */
-  readonly undos: readonly UndoLink[];
-  indexOf(undo: UndoLink): Promise<UndoIndex>;
-  readDisk(offset: number, into: Uint8Array): Promise<void>;
-  /** A copy; null: unknown. */
-  tableDigest(chunk: ChunkIndex): Uint8Array | null;
-  /** Once, when nothing of the reader uses any of this any more. */
-  leave(): Promise<void>;
 }
 
 export class ChainReaders {
@@ -116,7 +95,8 @@ export class ChainReaders {
     return reader;
   }
 
-  /** The undo of `round` back to `point` stands (receiver step 6); no block of it is written yet. */
+  /** The undo of `round` back to `point` stands (receiver step 6); no block of the round is written
+   * yet. */
   undoStands(point: PointRef, round: RoundId): void {
     const { noted } = this.#replica.record;
     const isOf = noted !== null && equalBytes(noted.round, round);

@@ -13,8 +13,29 @@ import { deferred } from '../base/sync.js';
 import { CHUNK_BYTES, type ChunkIndex, chunkLength, chunkMask } from '../base/units.js';
 import { isKnownDigest, zeroDigest } from '../format/digest-table.js';
 import type { PointEntry } from '../format/resource-state.js';
-import type { Reading, UndoLink } from './chain-readers.js';
 import { HistoryError } from './history-faults.js';
+import type { UndoIndex } from './undo-index.js';
+
+/** An undo that stands; `lost` as in the state, the first of `lostChunks`. */
+export interface UndoLink {
+  readonly name: string;
+  readonly lost: readonly ChunkIndex[];
+  readonly lostChunks: number;
+}
+
+/** What a reader was given. `undos` grows at its end. */
+export interface Reading {
+  readonly resource: string;
+  readonly entry: PointEntry;
+  /** Those that lead back to the point, oldest first. */
+  readonly undos: readonly UndoLink[];
+  indexOf(undo: UndoLink): Promise<UndoIndex>;
+  readDisk(offset: number, into: Uint8Array): Promise<void>;
+  /** A copy; null: unknown. */
+  tableDigest(chunk: ChunkIndex): Uint8Array | null;
+  /** Once, when nothing of the reader uses any of this any more. */
+  leave(): Promise<void>;
+}
 
 /** A chunk as of the point, before it is verified. `from`: the undos that it comes from. */
 interface Found {

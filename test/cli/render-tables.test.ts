@@ -44,9 +44,9 @@ test('points: columns, and where each can be read', () => {
       NOW,
     ),
     lines(
-      'Point   Cut                   Age    Consistency  Size      Changed   Target  Id',
-      'vm1@42  2026-11-20T02:00:00Z  3h 5m  crash        10.0 GiB  32.0 KiB  b       abababab',
-      'vm1@43  2026-11-20T02:00:00Z  3h 5m  DAMAGED      10.0 GiB  32.0 KiB  here    abababab',
+      'Point   Cut                   Age    Consistency  Lost  Size      Changed   Target  Id',
+      'vm1@42  2026-11-20T02:00:00Z  3h 5m  crash        -     10.0 GiB  32.0 KiB  b       abababab',
+      'vm1@43  2026-11-20T02:00:00Z  3h 5m  DAMAGED      -     10.0 GiB  32.0 KiB  here    abababab',
       '  DAMAGED: blocks that could not be read at the cut have older content',
     ),
   );
