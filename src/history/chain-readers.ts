@@ -88,7 +88,7 @@ export class ChainReaders {
       undos,
       indexOf: (undo) => this.#indexOf(undo.name),
       readDisk: (offset, into) => this.#readDisk(offset, into),
-      tableDigest: (chunk) => this.#replica.table.get(chunk)?.slice() ?? null,
+      tableDigest: (chunk) => copyOf(this.#replica.table.get(chunk)),
       leave: () => this.#leave(reader),
     });
     this.#readers.set(reader, undos);
@@ -175,3 +175,6 @@ export class ChainReaders {
     }
   }
 }
+
+const copyOf = (digest: Uint8Array | null): Uint8Array | null =>
+  digest === null ? null : new Uint8Array(digest);
