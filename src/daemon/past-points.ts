@@ -3,7 +3,9 @@
 // Nobody waits for it: a step is a few chunks, then this thread does what else there is to do. What
 // is open ends with the role; `ended` tells. At most POINTS_OPEN_MAX together (W5), and of one
 // replica READERS_MAX (history/chain-readers.ts).
+import { mapAhead } from '../base/ahead.js';
 import { present } from '../base/assert.js';
+import { nextTurn } from '../base/clock.js';
 import { codeOf, describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import { CHUNK_BYTES, chunkCount, chunkLength } from '../base/units.js';
@@ -27,6 +29,7 @@ import type { BadChunk, ChunkGroup, OpenedPoint, PointCalls } from './thread-mes
 const POINTS_OPEN_MAX = 32;
 /** Chunks verified in one step. */
 const CHECK_STEP_CHUNKS = 64;
+const CHUNKS_AHEAD = 4;
 
 interface Open {
   readonly reader: ReplicaPoint;
@@ -106,6 +109,7 @@ export class PastPoints implements PointCalls {
         pieces.push(bytes);
       }
       next = to;
+      await nextTurn();
     }
     return { first, count: next - first, carried, bytes: Buffer.concat(pieces) };
   }
@@ -115,23 +119,31 @@ export class PastPoints implements PointCalls {
     const totalChunks = chunkCount(reader.sizeBytes);
     const end = Math.min(first + CHECK_STEP_CHUNKS, totalChunks);
     const bad: BadChunk[] = [];
-    for (let chunk = first; chunk < end; chunk += 1) {
-      try {
-        await reader.chunk(chunk);
-      } catch (error) {
-        const code = codeOf(error);
-        // Those that follow are looked at too, but for an end of the reading or our own mistake.
-        if (code === null || code === 'POINT_CLOSED') throw error;
-        const place = { offset: chunk * CHUNK_BYTES, length: chunkLength(chunk, reader.sizeBytes) };
-        bad.push({ ...place, code, text: describeError(error) });
-      }
+    const numbers = Array.from({ length: end - first }, (_, at) => first + at);
+    const look = (chunk: number) =>
+      reader.chunk(chunk).then(
+        () => ({ chunk, error: null }),
+        (error: unknown) => ({ chunk, error }),
+      );
+    for await (const { chunk, error } of mapAhead(numbers, CHUNKS_AHEAD, look)) {
+      if (error === null) continue;
+      const code = codeOf(error);
+      // Those that follow are looked at too, but for an end of the reading or our own mistake.
+      if (code === null || code === 'POINT_CLOSED') throw error;
+      const place = { offset: chunk * CHUNK_BYTES, length: chunkLength(chunk, reader.sizeBytes) };
+      bad.push({ ...place, code, text: describeError(error) });
     }
     return { chunks: end, totalChunks, bad };
   }
 
   async pointRanges(id: number): Promise<readonly Range[] | null> {
-    const next = await this.#find(id).ranges?.next();
-    return next === undefined || next.done === true ? null : next.value;
+    const { ranges } = this.#find(id);
+    for (;;) {
+      const next = await ranges?.next();
+      if (next === undefined || next.done === true) return null;
+      if (next.value.length > 0) return next.value;
+      await nextTurn();
+    }
   }
 
   async connectPoint(

@@ -6,6 +6,7 @@
 // `retain`. A dropped undo keeps its file while a reader of its point or of an older one is there;
 // the last that leaves removes it, or the next start does, as a file that nothing names.
 import { assert } from '../base/assert.js';
+import type { Clock } from '../base/clock.js';
 import { equalBytes } from '../base/digest.js';
 import { describeError } from '../base/errors.js';
 import type { Files } from '../base/files.js';
@@ -26,13 +27,16 @@ import { undoName } from './undo-room.js';
 export const READERS_MAX = 8;
 /** Pieces of indexes and frames, for all readers of a replica. */
 const HELD_BYTES_MAX = 32 * MIB;
-/** Reads of the disk at once, of all readers: the other places on its pool are the apply's. */
-const DISK_READS_MAX = 2;
+/** Chunks that are being read, for all readers of a replica. While a round is received or applied it
+ * is one, followed by a pause as long as it took: the round comes first. */
+const CHUNKS_AT_ONCE = 4;
 
-/** The replica as far as its readers look at it. Disk and table may be replaced. */
+/** The replica as far as its readers look at it. Disk and table may be replaced; `incoming`: a round
+ * is being received. */
 export interface ReadReplica {
   readonly parts: {
     readonly files: Files;
+    readonly clock: Clock;
     readonly log: Log;
     readonly resourceFile: { readonly state: { readonly name: string } };
   };
@@ -40,12 +44,14 @@ export interface ReadReplica {
   readonly record: ReplicaRecord;
   readonly device: Device;
   readonly table: DigestTable;
+  readonly work: 'idle' | 'applying' | 'comparing';
+  readonly staging: { readonly incoming: unknown };
 }
 
 export class ChainReaders {
   readonly #replica: ReadReplica;
   readonly #held = new Held(HELD_BYTES_MAX);
-  readonly #disk = new Semaphore(DISK_READS_MAX);
+  readonly #turns = new Semaphore(CHUNKS_AT_ONCE);
   readonly #readers = new Map<ReplicaPoint, UndoLink[]>();
   readonly #indexes = new Map<string, Promise<UndoIndex>>();
   /** Dropped from the chain, and kept for readers. */
@@ -87,7 +93,8 @@ export class ChainReaders {
       entry,
       undos,
       indexOf: (undo) => this.#indexOf(undo.name),
-      readDisk: (offset, into) => this.#readDisk(offset, into),
+      inTurn: (work) => this.#inTurn(work),
+      readDisk: (offset, into) => this.#replica.device.read(offset, into),
       tableDigest: (chunk) => copyOf(this.#replica.table.get(chunk)),
       leave: () => this.#leave(reader),
     });
@@ -166,12 +173,19 @@ export class ChainReaders {
     return opened;
   }
 
-  async #readDisk(offset: number, into: Uint8Array): Promise<void> {
-    await this.#disk.take();
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const { work: doing, staging, parts } = this.#replica;
+    const isBusy = doing === 'applying' || staging.incoming !== null;
+    const places = isBusy ? CHUNKS_AT_ONCE : 1;
+    await this.#turns.take(places);
+    const { clock } = parts;
+    const beganMs = clock.monotonicMs();
     try {
-      await this.#replica.device.read(offset, into);
+      return await work();
     } finally {
-      this.#disk.give();
+      const tookMs = clock.monotonicMs() - beganMs;
+      if (isBusy && tookMs > 0) await clock.sleep(tookMs);
+      this.#turns.give(places);
     }
   }
 }

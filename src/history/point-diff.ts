@@ -15,8 +15,9 @@ import {
 import { allocateMap, BlockMap } from '../tracking/block-map.js';
 import type { ReplicaPoint } from './point-reader.js';
 
-/** Ranges handed out together. */
+/** Ranges handed out together, and chunks looked at before the caller has its turn again. */
 const RANGES_TOGETHER = 1024;
+const CHUNKS_TOGETHER = 256;
 
 export interface Range {
   readonly offset: number;
@@ -24,7 +25,8 @@ export interface Range {
 }
 
 /** `older` is read; the first `undos` of its undos lead back to it from a point of `newerBytes`.
- * Ranges ascend and do not touch. Errors as ReplicaPoint.digest. */
+ * Ranges ascend and do not touch; there may be none yet, so that who called can let others go on.
+ * Errors as ReplicaPoint.digest. */
 export async function* differences(
   older: ReplicaPoint,
   undos: number,
@@ -44,10 +46,14 @@ export async function* differences(
     });
   }
   const ranges = new Ranges();
+  let looked = 0;
   for (let chunk = map.nextChunk(0); chunk >= 0; chunk = map.nextChunk(chunk + 1)) {
+    looked += 1;
+    if (looked % CHUNKS_TOGETHER === 0 || ranges.done.length >= RANGES_TOGETHER) {
+      yield ranges.take();
+    }
     if (await isSame(older, undos, chunk)) continue;
     ranges.add(chunk, map.chunkMask(chunk), older.sizeBytes);
-    if (ranges.done.length >= RANGES_TOGETHER) yield ranges.take();
   }
   ranges.extend(older.sizeBytes, newerBytes);
   const last = ranges.end();

@@ -30,6 +30,8 @@ export interface Reading {
   /** Those that lead back to the point, oldest first. */
   readonly undos: readonly UndoLink[];
   indexOf(undo: UndoLink): Promise<UndoIndex>;
+  /** Runs the reading of a chunk when it is its turn among all readers. */
+  inTurn<T>(work: () => Promise<T>): Promise<T>;
   readDisk(offset: number, into: Uint8Array): Promise<void>;
   /** A copy; null: unknown. */
   tableDigest(chunk: ChunkIndex): Uint8Array | null;
@@ -78,7 +80,8 @@ export class ReplicaPoint {
    * POINT_CHUNK_BAD, POINT_CLOSED, FORMAT_BAD of an undo, those of disk and files. */
   chunk(chunk: ChunkIndex): Promise<Uint8Array | null> {
     return this.#use(async () => {
-      const found = await this.#settled(() => this.#find(chunk));
+      const find = () => this.#settled(() => this.#find(chunk));
+      const found = await this.#reading.inTurn(find);
       const { bytes, digest } = found;
       if (digest !== null && (bytes === null || equalBytes(digestOf(bytes), digest))) return bytes;
       throw this.#bad(chunk, found);
