@@ -27,12 +27,12 @@ import { undoName } from './undo-room.js';
 export const READERS_MAX = 8;
 /** Pieces of indexes and frames, for all readers of a replica. */
 const HELD_BYTES_MAX = 32 * MIB;
-/** Chunks that are being read, for all readers of a replica. While a round is received or applied it
- * is one, followed by a pause as long as it took: the round comes first. */
+/** Chunks that are being read, for all readers of a replica. While a round is received or applied
+ * it is one, followed by a pause as long as it took: the round comes first. */
 const CHUNKS_AT_ONCE = 4;
 
-/** The replica as far as its readers look at it. Disk and table may be replaced; `incoming`: a round
- * is being received. */
+/** The replica as far as its readers look at it. Disk and table may be replaced; `incoming`: a
+ * round is being received. */
 export interface ReadReplica {
   readonly parts: {
     readonly files: Files;
