@@ -1,17 +1,19 @@
 #!/usr/bin/env node
 // hastctl(8): entry point. Hands the real world (clock, files, daemon, keys) to the commands of
-// src/cli and exits with their status. What only `create`, `dump` and `recover` need is loaded
+// src/cli and exits with their status. What only some of them need (disks, archives) is loaded
 // only there.
 import { readFile } from 'node:fs/promises';
 import { systemClock } from './base/clock.js';
 import { codeOf } from './base/errors.js';
+import type { Log } from './base/log.js';
 import { nodeFiles } from './base/node-files.js';
 import { systemRandom } from './base/random.js';
 import { runHastctl } from './cli/program.js';
+import type { ServeRequest } from './cli/serve-point.js';
 import type {
+  ArchiveRequest,
   DirectCreate,
   OfflineRecovery,
-  RestoreRequest,
   Screen,
   StoreRequest,
 } from './cli/session.js';
@@ -22,7 +24,10 @@ import { controlClient } from './control/client.js';
 import { EXIT } from './control/exit-status.js';
 import { machineFacts } from './control/machine-facts.js';
 import { createSecretFile, readSecret } from './net/psk.js';
-import type { PointChunk } from './restore/point-reader.js';
+import type { ArchiveReader } from './restore/archive-reader.js';
+import type { PointChunk } from './restore/chunk-source.js';
+import type { WantedMark } from './restore/destination.js';
+import type { RestoreOrder } from './restore/onto-path.js';
 import type { RestoreCounts } from './restore/to-disk.js';
 import { checkCron } from './schedule/firing.js';
 import { longestGapSeconds } from './schedule/gap.js';
@@ -55,20 +60,19 @@ async function recover(settings: NodeSettings, name: string): Promise<OfflineRec
   return recoverOffline(settings, name);
 }
 
-async function restoreTo(
+async function restoreChunks(
   chunks: AsyncIterable<PointChunk>,
-  { path, sizeBytes, delta, ...options }: RestoreRequest,
+  mark: WantedMark,
+  order: RestoreOrder,
 ): Promise<RestoreCounts> {
-  const [{ restoreChunks }, { openDestination }] = await Promise.all([
+  const [{ restoreOnto }, writer, { reserveSpace }] = await Promise.all([
+    import('./restore/onto-path.js'),
     import('./restore/chunks-to-disk.js'),
-    import('./restore/destination.js'),
+    import('./disk/syscalls.js'),
   ]);
-  const { device, target, close } = await openDestination(path, sizeBytes, delta);
-  try {
-    return await restoreChunks(chunks, sizeBytes, device, { ...options, target });
-  } finally {
-    await close();
-  }
+  return restoreOnto(nodeFiles(reserveSpace), mark, order, (device, options) =>
+    writer.restoreChunks(chunks, mark.sizeBytes, device, options),
+  );
 }
 
 async function probe({ storageClass, ...options }: StoreRequest) {
@@ -82,6 +86,32 @@ async function probe({ storageClass, ...options }: StoreRequest) {
   } finally {
     await store.close();
   }
+}
+
+async function openArchive({ keyPath, ...options }: ArchiveRequest): Promise<ArchiveReader> {
+  const [reader, { openStore }, { readArchiveSecret }, { reserveSpace }] = await Promise.all([
+    import('./restore/archive-reader.js'),
+    import('./store/open-store.js'),
+    import('./archive/secret.js'),
+    import('./disk/syscalls.js'),
+  ]);
+  const secret = keyPath === null ? null : await readArchiveSecret(keyPath);
+  const store = await openStore({ ...options, below: null, pace: null }, systemClock).catch(
+    async (error: unknown) => {
+      throw codeOf(error) === 'STORE_NO_BUCKET' ? await reader.missing(options.url) : error;
+    },
+  );
+  try {
+    return await reader.ArchiveReader.open(store, secret, nodeFiles(reserveSpace), systemRandom);
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+async function serve(request: ServeRequest, log: Log) {
+  const { servePoint } = await import('./cli/serve-point.js');
+  return servePoint(request, log);
 }
 
 /** Size of the terminal; a pseudo terminal that nobody has sized says 0. */
@@ -134,10 +164,12 @@ process.exitCode = await runHastctl(
     createDirect,
     dump,
     recoverOffline: recover,
-    restoreTo,
+    restoreChunks,
     createSecret: (path) => createSecretFile(path, systemRandom),
     checkSecret: async (path) => void (await readSecret(path)),
     probeStore: probe,
+    openArchive,
+    servePoint: serve,
     alive,
   },
 );

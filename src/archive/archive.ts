@@ -1,9 +1,12 @@
 // An archive in a store: what it is, its epochs, its points (format/archive-objects.ts). Reading
 // needs no list: `head` hints where a point is that no prune has removed (it is written before any
 // is), and from there on is asked until there is none. Only where the hint is lost the points are
-// listed. Guarantee: the newest point is found; objects that are not whole are errors, but the hint.
+// listed. Guarantee: the newest point is found; objects that are not whole are errors, but for the
+// hint.
 import { assert, present } from '../base/assert.js';
+import { codeOf } from '../base/errors.js';
 import { hex, type Random } from '../base/random.js';
+import { ID_BYTES } from '../base/units.js';
 import {
   type ArchiveIdentity,
   dataKeyOf,
@@ -37,25 +40,25 @@ import {
   type KeyOf,
   RECORD_BYTES_MAX,
   type RecordKind,
-  roundKey,
+  recordKey,
 } from '../format/archive-record.js';
 import { bad } from '../format/layout.js';
 import { sameId } from '../lineage/lineage.js';
 import type { ObjectStore } from '../store/store.js';
 
 const SMALL_BYTES_MAX = 4096;
-/** Record numbers of these objects in their round or epoch; those of packs are far below. */
-const NUMBERS: Readonly<Record<'point' | 'epoch', number>> = {
-  point: 0xffff_ffff,
-  epoch: 0xffff_fffe,
-};
-const ROUND_KEYS_KEPT_MAX = 1024;
+/** Points younger than this are never removed (prune.ts), so that behind one there is no gap that a
+ * head written late could hide; behind an older one the points are listed once. */
+export const GRACE_MS = 24 * 3_600_000;
+const KEYS_KEPT_MAX = 1024;
 
 export class Archive {
   readonly store: ObjectStore;
   readonly identity: ArchiveIdentity;
   readonly #dataKey: Uint8Array | null;
-  readonly #keys = new Map<string, ReturnType<typeof roundKey>>();
+  readonly #keys = new Map<string, ReturnType<typeof recordKey>>();
+  /** Epochs whose own objects are there. */
+  #epochsMade = 0;
   /** Of the epochs that were read, in order. */
   readonly epochs: ArchiveEpoch[] = [];
 
@@ -65,7 +68,8 @@ export class Archive {
     this.#dataKey = dataKey;
   }
 
-  /** Null: there is none yet. Errors ARCHIVE_SEALED, ARCHIVE_WRONG_KEY, FORMAT_BAD, of the store. */
+  /** Null: there is none yet. Errors ARCHIVE_SEALED, ARCHIVE_WRONG_KEY, FORMAT_BAD, and of the
+   * store. */
   static async open(store: ObjectStore, secret: Secret | null): Promise<Archive | null> {
     const bytes = await store.readWhole(ARCHIVE_KEY, IDENTITY_BYTES);
     if (bytes === null) return null;
@@ -81,62 +85,66 @@ export class Archive {
     random: Random,
   ): Promise<Archive> {
     const own = secret === null ? null : wrapNewKey(secret, facts.resource, random);
-    const identity: ArchiveIdentity = { ...facts, wrapped: own?.wrapped ?? null };
+    const id = random.bytes(ID_BYTES);
+    const identity: ArchiveIdentity = { ...facts, id, wrapped: own?.wrapped ?? null };
     await store.put(ARCHIVE_KEY, encodeIdentity(identity), 'create');
     // Whoever was first made it: also we, when our answer was lost.
     return present(await Archive.open(store, secret), 'it was just made');
   }
 
-  readonly keyOf: KeyOf = (round) => {
+  readonly keyOf: KeyOf = (salt) => {
     if (this.#dataKey === null) return null;
-    const id = hex(round);
+    const id = hex(salt);
     let key = this.#keys.get(id);
     if (key === undefined) {
-      key = roundKey(this.#dataKey, round);
-      if (this.#keys.size >= ROUND_KEYS_KEPT_MAX) this.#keys.clear();
+      key = recordKey(this.#dataKey, salt);
+      if (this.#keys.size >= KEYS_KEPT_MAX) this.#keys.clear();
       this.#keys.set(id, key);
     }
     return key;
   };
 
-  /** The newest point of the newest epoch; null: there is none. Reads the epochs, too. */
-  async last(): Promise<ArchivePoint | null> {
+  /** The newest point of the newest epoch; null: there is none. Reads the epochs, too. `nowMs`:
+   * wall time, where the caller has it; see GRACE_MS. */
+  async last(nowMs: number | null = null): Promise<ArchivePoint | null> {
     let hint = await this.#hint();
     for (;;) {
-      const found = await this.#lastBehind(hint ?? (await this.#listed()));
-      if (found !== 'moved') return found;
-      // A prune has removed that point meanwhile, and has written the head before; or the head says
-      // what never was, or is lost.
-      const next = await this.#hint();
-      const isNews = next?.epoch !== hint?.epoch || next?.sequence !== hint?.sequence;
-      if (!isNews && hint === null) {
-        const where = { what: 'archive', place: this.store.url };
-        throw bad(where, 'the newest of its points is not there');
+      const found = await this.#lastBehind(hint);
+      const isSure = found !== null && nowMs !== null && nowMs - found.to.timeMs < GRACE_MS;
+      const isFresh = this.epochs.length === 0 || isSure;
+      const listed = isFresh ? null : await this.#listed();
+      if (listed === null || (found !== null && !isBehind(found.place, listed))) return found;
+      // What is listed behind it is the epoch that has begun, and has no point yet.
+      if (found !== null && listed.epoch < this.epochs.length) return found;
+      // The head was written late, or is lost, and what is between was pruned.
+      if (hint !== null && !isBehind(hint, listed)) {
+        const where = { what: 'archive', place: `${this.store.url}/${pointKey(listed)}` };
+        throw bad(where, 'it is listed and cannot be read');
       }
-      hint = isNews ? next : null;
+      hint = listed;
     }
   }
 
-  /** 'moved': the hint says what is not there. */
-  async #lastBehind(hint: PointPlace | null): Promise<ArchivePoint | null | 'moved'> {
+  /** As far as it goes without a gap. */
+  async #lastBehind(hint: PointPlace | null): Promise<ArchivePoint | null> {
     for (;;) {
       for (let number = this.epochs.length + 1; ; number += 1) {
         const epoch = await this.#epoch(number);
         if (epoch === null) break;
         this.epochs.push(epoch);
+        this.#epochsMade = number;
       }
       const number = this.epochs.length;
       if (number === 0) return null;
-      const isHinted = hint?.epoch === number;
-      const { point, over } = await this.#lastOf(number, isHinted ? hint.sequence : 1);
-      if (over !== null) this.epochs.push(over);
-      else if (point !== null) return point;
-      else if (isHinted) return 'moved';
-      else {
+      const start = hint?.epoch === number ? hint.sequence : 1;
+      const { point, over } = await this.#lastOf(number, start);
+      if (over === null && point !== null) return point;
+      if (over === null) {
         // An epoch without points goes on from a point that there is.
         const from = this.epochs.at(-1)?.from ?? null;
-        return from === null ? null : ((await this.point(from)) ?? 'moved');
+        return from === null ? null : this.point(from);
       }
+      this.epochs.push(over);
     }
   }
 
@@ -146,9 +154,10 @@ export class Archive {
     return found !== null && 'to' in found ? found : null;
   }
 
-  /** 'exists': another one, or this very one, stands there; who must know reads it (H35). */
-  putPoint(point: ArchivePoint): Promise<'stored' | 'exists'> {
-    const bytes = this.#record('point', point.to.id, encodePoint(point));
+  /** `salt`: 16 random bytes. 'exists': another one, or this very one, stands there; who must know
+   * reads it (H35). */
+  putPoint(point: ArchivePoint, salt: Uint8Array): Promise<'stored' | 'exists'> {
+    const bytes = this.#record('point', salt, encodePoint(point));
     assert(bytes.length <= POINT_BYTES_MAX, 'a point is within limits');
     return this.store.put(pointKey(point.place), bytes, 'create');
   }
@@ -156,9 +165,9 @@ export class Archive {
   /** Makes the epoch the next one of the archive. It takes the place behind the last point, so
    * that the epoch before is over: 'other' where that, or another epoch, was faster. A crash
    * between the two objects is mended by whoever reads next (`last`). */
-  async putEpoch(epoch: ArchiveEpoch): Promise<'stored' | 'other'> {
+  async putEpoch(epoch: ArchiveEpoch, salt: Uint8Array): Promise<'stored' | 'other'> {
     const number = this.epochs.length + 1;
-    const bytes = this.#record('epoch', epoch.epoch.id, encodeEpoch(epoch));
+    const bytes = this.#record('epoch', salt, encodeEpoch(epoch));
     if (number > 1) {
       const { from } = epoch;
       const sequence = from?.epoch === number - 1 ? from.sequence + 1 : 1;
@@ -171,7 +180,18 @@ export class Archive {
     await this.store.put(epochKey(number), bytes, 'create');
     const found = present(await this.#epoch(number), 'it was just made, or there already');
     this.epochs.push(found);
+    this.#epochsMade = number;
     return sameId(found.epoch.id, epoch.epoch.id) ? 'stored' : 'other';
+  }
+
+  /** Makes the object of an epoch that a crash has left without: before it has any point, for those
+   * may be pruned, and then nothing else would lead to it. */
+  async mendEpochs(salt: Uint8Array): Promise<void> {
+    for (const epoch of this.epochs.slice(this.#epochsMade)) {
+      const bytes = this.#record('epoch', salt, encodeEpoch(epoch));
+      await this.store.put(epochKey(epoch.place), bytes, 'create');
+      this.#epochsMade = epoch.place;
+    }
   }
 
   async putHead(place: PointPlace): Promise<void> {
@@ -183,10 +203,14 @@ export class Archive {
     return bytes === null ? null : decodeHead(bytes);
   }
 
-  /** The newest point by its key; null: there is none. */
+  /** The newest place that is taken; null: none, or it may not be asked for here. */
   async #listed(): Promise<PointPlace | null> {
     let last: PointPlace | null = null;
-    for await (const { key } of this.store.list(POINTS_PREFIX)) last = placeOf(key) ?? last;
+    try {
+      for await (const { key } of this.store.list(POINTS_PREFIX)) last = placeOf(key) ?? last;
+    } catch (error) {
+      if (codeOf(error) !== 'STORE_DENIED') throw error;
+    }
     return last;
   }
 
@@ -195,7 +219,7 @@ export class Archive {
     const bytes = await this.store.readWhole(key, SMALL_BYTES_MAX);
     if (bytes === null) return null;
     const where = `${this.store.url}/${key}`;
-    return decodeEpoch(this.#opened('epoch', bytes, where), where);
+    return this.#epochOf(this.#opened('epoch', bytes, where), number, where);
   }
 
   /** The newest point of an epoch, asked for from `start` on, and the epoch that ended it. */
@@ -219,7 +243,7 @@ export class Archive {
     if (bytes === null) return null;
     const where = `${this.store.url}/${key}`;
     const { header, body } = this.#openRecord(bytes, where);
-    if (header.kind === 'epoch') return decodeEpoch(body, where);
+    if (header.kind === 'epoch') return this.#epochOf(body, place.epoch + 1, where);
     if (header.kind !== 'point') throw bad({ what: 'point', place: where }, 'it is something else');
     const point = decodePoint(body, where);
     const isThere = point.place.epoch === place.epoch && point.place.sequence === place.sequence;
@@ -227,9 +251,15 @@ export class Archive {
     return point;
   }
 
-  #record(kind: 'point' | 'epoch', id: Uint8Array, body: Uint8Array): Uint8Array {
-    const facts = { kind, round: id, number: NUMBERS[kind], sizeBytes: 0 };
-    return encodeRecord(facts, body, this.keyOf(id));
+  /** It says itself which one it is: a copy under another number is none. */
+  #epochOf(body: Uint8Array, number: number, where: string): ArchiveEpoch {
+    const epoch = decodeEpoch(body, where);
+    if (epoch.place === number) return epoch;
+    throw bad({ what: 'epoch of an archive', place: where }, `it is number ${epoch.place}`);
+  }
+
+  #record(kind: 'point' | 'epoch', salt: Uint8Array, body: Uint8Array): Uint8Array {
+    return encodeRecord({ kind, salt, number: 0, sizeBytes: 0 }, body, this.keyOf(salt));
   }
 
   #opened(kind: RecordKind, bytes: Uint8Array, where: string): Uint8Array {
@@ -245,3 +275,6 @@ export class Archive {
     throw bad({ what: 'object of an archive', place }, 'it is not sealed as the archive is');
   }
 }
+
+const isBehind = (one: PointPlace, other: PointPlace): boolean =>
+  other.epoch > one.epoch || (other.epoch === one.epoch && other.sequence > one.sequence);

@@ -1,6 +1,7 @@
 // What the journal has of rounds that did not commit, and of a first copy that was interrupted:
 // looked up by chunk, in ascending order as a round asks for it (H31). Memory: for each run of the
 // journal two pieces of it; asking for an earlier chunk begins anew.
+import { Mutex } from '../base/sync.js';
 import type { ChunkIndex } from '../base/units.js';
 import { DIGEST_BYTES, MASK_ALL } from '../base/units.js';
 import type { Piece } from '../format/archive-leaf.js';
@@ -51,6 +52,7 @@ export class HeldPieces {
 }
 
 class Cursor {
+  readonly #one = new Mutex();
   readonly #journal: Journal;
   readonly #runs: number;
   #source: AsyncGenerator<HeldPiece> | null = null;
@@ -63,7 +65,12 @@ class Cursor {
     this.#runs = runs;
   }
 
-  async range(first: ChunkIndex, count: number): Promise<readonly HeldPiece[]> {
+  /** Who asks while another one is being answered waits. */
+  range(first: ChunkIndex, count: number): Promise<readonly HeldPiece[]> {
+    return this.#one.run(() => this.#range(first, count));
+  }
+
+  async #range(first: ChunkIndex, count: number): Promise<readonly HeldPiece[]> {
     if (this.#source === null || first < this.#next) {
       this.#source = newestRuns(this.#journal, this.#runs);
       await this.#pull();

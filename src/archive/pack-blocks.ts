@@ -1,5 +1,5 @@
-// Reads of packs in blocks of a MiB, kept: for who reads records one after the other as they stand
-// (a merge of trees, a restore), so that requests are few. Memory: blocks x BLOCK_BYTES.
+// Reads of packs in blocks, kept: for who reads records that stand close to each other (a merge of
+// trees, nodes of an index), so that requests are few. Memory: blocks x their bytes.
 import { MIB } from '../base/units.js';
 import type { PackName } from '../format/archive-node.js';
 import { packKey } from '../format/archive-objects.js';
@@ -10,20 +10,24 @@ const BLOCK_BYTES = MIB;
 
 export class PackBlocks {
   readonly #store: ObjectStore;
-  readonly #blocks: Kept<string, Promise<Uint8Array>>;
+  readonly #blockBytes: number;
+  readonly #blocks: Kept<string, Uint8Array>;
 
-  constructor(store: ObjectStore, blocks: number) {
+  /** `blocks`: how many are kept. */
+  constructor(store: ObjectStore, blocks: number, blockBytes = BLOCK_BYTES) {
     this.#store = store;
     this.#blocks = new Kept(blocks);
+    this.#blockBytes = blockBytes;
   }
 
   /** The range, in an array of its own or a part of a block. Errors of the store. */
   async read(pack: PackName, offset: number, length: number): Promise<Uint8Array> {
-    const first = Math.floor(offset / BLOCK_BYTES);
-    const last = Math.floor((offset + length - 1) / BLOCK_BYTES);
-    const blocks: Uint8Array[] = [];
-    for (let block = first; block <= last; block += 1) blocks.push(await this.#block(pack, block));
-    const start = offset - first * BLOCK_BYTES;
+    const first = Math.floor(offset / this.#blockBytes);
+    const last = Math.floor((offset + length - 1) / this.#blockBytes);
+    const reading: Promise<Uint8Array>[] = [];
+    for (let block = first; block <= last; block += 1) reading.push(this.#block(pack, block));
+    const blocks = await Promise.all(reading);
+    const start = offset - first * this.#blockBytes;
     const [only] = blocks;
     if (blocks.length === 1 && only !== undefined) return only.subarray(start, start + length);
     return Buffer.concat(blocks).subarray(start, start + length);
@@ -32,8 +36,8 @@ export class PackBlocks {
   #block(pack: PackName, block: number): Promise<Uint8Array> {
     const key = packKey(pack.name);
     return this.#blocks.get(`${key} ${block}`, () => {
-      const from = block * BLOCK_BYTES;
-      return this.#store.read(key, from, Math.min(BLOCK_BYTES, pack.bytes - from));
+      const from = block * this.#blockBytes;
+      return this.#store.read(key, from, Math.min(this.#blockBytes, pack.bytes - from));
     });
   }
 }

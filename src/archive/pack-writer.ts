@@ -12,8 +12,8 @@ import type { PackName } from '../format/archive-node.js';
 import { packKey } from '../format/archive-objects.js';
 import {
   encodeRecord,
+  type RecordKey,
   type RecordKind,
-  type RoundKey,
   recordBytes,
 } from '../format/archive-record.js';
 import { copyOf } from '../format/layout.js';
@@ -28,9 +28,10 @@ export interface PutPack extends PackName {
 
 export interface PackWriterParts {
   readonly store: ObjectStore;
-  readonly round: Uint8Array;
+  /** 16 random bytes, of this writer alone. */
+  readonly salt: Uint8Array;
   /** Null: not sealed. */
-  readonly key: RoundKey | null;
+  readonly key: RecordKey | null;
   /** Number of the first pack. */
   readonly firstPack: number;
   readonly storageClass: string | null;
@@ -94,8 +95,8 @@ export class PackWriter {
     return this.#parts.store.read(packKey(present(found, 'it is closed').name), offset, bytes);
   }
 
-  /** Adds a record, of a frame with the size of its disk; waits while too many packs are on their way. Rejects with the first error of a
-   * put. */
+  /** Adds a record, of a frame with the size of its disk; waits while too many packs are on their
+   * way. Rejects with the first error of a put. */
   async add(kind: RecordKind, body: Uint8Array, sizeBytes = 0): Promise<RecordPlace> {
     this.#throwFailure();
     const wanted = this.bytesOf(body.length);
@@ -103,8 +104,8 @@ export class PackWriter {
     if (wanted > this.room) await this.close();
     this.#open ??= this.#begin();
     const open = this.#open;
-    const { round, key } = this.#parts;
-    const record = encodeRecord({ kind, round, number: this.#nextRecord, sizeBytes }, body, key);
+    const { salt, key } = this.#parts;
+    const record = encodeRecord({ kind, salt, number: this.#nextRecord, sizeBytes }, body, key);
     this.#nextRecord += 1;
     open.bytes.set(record, open.used);
     const place = { pack: open.number, offset: open.used, bytes: record.length };

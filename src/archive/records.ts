@@ -16,7 +16,7 @@ import type { PackWriter } from './pack-writer.js';
 
 export interface RecordReader {
   readonly store: ObjectStore;
-  /** Key of a round; null: the archive is not sealed. */
+  /** Key of a salt; null: the archive is not sealed. */
   readonly keyOf: KeyOf;
   /** Reads of packs that go on where the last one ended; null: each for itself. */
   readonly blocks?: PackBlocks | null;

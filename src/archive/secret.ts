@@ -22,6 +22,7 @@ export function parseArchiveSecret(text: string, path: string): Secret {
   if (passphrase.length >= PASSPHRASE_CHARACTERS_MIN) {
     return { kind: 'passphrase', text: passphrase };
   }
-  const why = `a passphrase of ${passphrase.length} characters; ${PASSPHRASE_CHARACTERS_MIN} are the least`;
+  const least = `${PASSPHRASE_CHARACTERS_MIN} are the least`;
+  const why = `a passphrase of ${passphrase.length} characters; ${least}`;
   throw new NetError({ code: 'SECRET_MALFORMED', path, why });
 }

@@ -3,7 +3,7 @@
 // referred to, not written. Guarantee: a tree's table names every pack that its nodes and pieces
 // are in, with what of it is needed, but the one that its root is in, which is named by whoever
 // refers to the root. Memory: one page of references, and a few numbers for each pack.
-import { assert, present } from '../base/assert.js';
+import { present } from '../base/assert.js';
 import { bitCount } from '../base/units.js';
 import { encodeLeaf, type Leaf, mergeLeaves, regionOf } from '../format/archive-leaf.js';
 import {
@@ -121,7 +121,6 @@ export class TreeWriter {
     for (const number of numbers) {
       const row = rows.get(number % PACKS_IN_PAGE);
       const liveParts = (row?.liveParts ?? 0) + (this.#needs.get(number) ?? 0);
-      assert(liveParts >= 0 || row === undefined, 'no more is dropped than was needed');
       rows.delete(number % PACKS_IN_PAGE);
       // The pack that the root will be in has no name yet.
       if (liveParts <= 0 || number >= this.#packs.packNumber) continue;

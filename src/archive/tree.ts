@@ -2,8 +2,9 @@
 // recently used first out. And the trees of one point laid over each other: for a region, where
 // each block of it stands; for a pack number, its name.
 // Guarantee: nodes are those that the point refers to (checks of references, or seals); memory is
-// bounded by NODES_KEPT_MAX of each tree.
+// bounded by NODES_KEPT_MAX.
 import { present } from '../base/assert.js';
+import { hex } from '../base/random.js';
 import {
   decodeLeaf,
   LEAF_CHUNKS,
@@ -30,7 +31,9 @@ import { unpack } from '../format/pack.js';
 import { Kept } from './kept.js';
 import { type RecordReader, readRecord } from './records.js';
 
-const NODES_KEPT_MAX = 256;
+/** Of all trees of a point together, of 4 GiB of the disk each. */
+const NODES_KEPT_MAX = 512;
+const NODES_KEPT_MIN = 16;
 const PACK_PAGES_KEPT_MAX = 64;
 export const REGION_BYTES = LEAF_CHUNKS * 65_536;
 
@@ -42,21 +45,26 @@ export class Tree {
   readonly #reader: RecordReader;
   readonly #nameOf: NameOf;
   #root: Promise<Root> | null = null;
-  readonly #pages = new Kept<number, Promise<Page | null>>(NODES_KEPT_MAX);
-  readonly #packPages = new Kept<number, Promise<ReadonlyMap<number, PackRow> | null>>(
-    PACK_PAGES_KEPT_MAX,
-  );
+  readonly #pages: Kept<number, Page | null>;
+  readonly #packPages = new Kept<number, ReadonlyMap<number, PackRow> | null>(PACK_PAGES_KEPT_MAX);
 
-  /** `nameOf`: of the packs that nodes of this tree are in. */
-  constructor(reader: RecordReader, ref: TreeRef, nameOf: NameOf) {
+  /** `nameOf`: of the packs that nodes of this tree are in; `among`: so many trees. */
+  constructor(reader: RecordReader, ref: TreeRef, nameOf: NameOf, among = 1) {
+    const kept = Math.max(NODES_KEPT_MIN, Math.floor(NODES_KEPT_MAX / among));
+    this.#pages = new Kept(kept);
     this.#reader = reader;
     this.ref = ref;
     this.#nameOf = nameOf;
   }
 
   root(): Promise<Root> {
-    this.#root ??= this.#loadRoot();
-    return this.#root;
+    if (this.#root !== null) return this.#root;
+    const loading = this.#loadRoot();
+    this.#root = loading;
+    loading.catch(() => {
+      this.#root = null; // a failure is not kept
+    });
+    return loading;
   }
 
   /** Page `page` of the disk, 4 GiB; null: nothing of it is here. */
@@ -73,7 +81,11 @@ export class Tree {
   async leaf(region: number): Promise<LeafEntry[] | null> {
     const page = await this.page(Math.floor(region / PAGE_LEAVES));
     const ref = page?.get(region % PAGE_LEAVES);
-    if (ref === undefined) return null;
+    return ref === undefined ? null : this.leafOf(ref, region);
+  }
+
+  /** Of a reference that a page of this tree has. */
+  async leafOf(ref: NodeRef, region: number): Promise<LeafEntry[]> {
     const { packs } = await this.root();
     return decodeLeaf(await this.#node(ref), region, packs, this.#place(ref));
   }
@@ -127,30 +139,46 @@ export class Tree {
   }
 }
 
+/** By the place of their root. */
+export type SharedTrees = Map<string, Tree>;
+
 /** The trees of a point, newest first. */
 export class PointTrees {
   readonly trees: readonly Tree[];
-  readonly #names = new Kept<number, Promise<PackName>>(PACKS_IN_PAGE);
+  readonly #names = new Kept<number, PackName>(PACKS_IN_PAGE);
 
-  constructor(reader: RecordReader, refs: readonly TreeRef[]) {
+  /** `shared`: trees of other points of this archive, so that what several have is read once. */
+  constructor(reader: RecordReader, refs: readonly TreeRef[], shared: SharedTrees | null = null) {
     const nameOf: NameOf = (pack) => this.nameOf(pack);
-    this.trees = refs.map((ref) => new Tree(reader, ref, nameOf));
+    this.trees = refs.map((ref) => {
+      const id = `${hex(ref.pack.name)} ${ref.place.offset}`;
+      const tree = shared?.get(id) ?? new Tree(reader, ref, nameOf, refs.length);
+      shared?.set(id, tree);
+      return tree;
+    });
   }
 
   /** Error FORMAT_BAD when no table has the pack. */
   nameOf(pack: number): Promise<PackName> {
     return this.#names.get(pack, async () => {
-      for (const { ref } of this.trees) if (ref.place.pack === pack) return ref.pack;
-      for (const tree of this.trees) {
-        const row = await tree.packRow(pack);
-        if (row !== null) return row;
-      }
+      const found = await this.findName(pack);
+      if (found !== null) return found;
       const place = this.trees[0]?.ref.place;
       throw bad(
         { what: 'archive index', place: `root in pack ${place?.pack}` },
         `no table has pack ${pack}`,
       );
     });
+  }
+
+  /** Null: no table has the pack. */
+  async findName(pack: number): Promise<PackName | null> {
+    for (const { ref } of this.trees) if (ref.place.pack === pack) return ref.pack;
+    for (const tree of this.trees) {
+      const row = await tree.packRow(pack);
+      if (row !== null) return row;
+    }
+    return null;
   }
 
   /** All that is known of a region: of each block the newest. */

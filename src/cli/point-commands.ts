@@ -1,223 +1,166 @@
-// restore, diff, serve, and verify of a point: what a secondary keeps of the past is read through
-// its hastd, which verifies each chunk before it leaves it (Q1). The disk that a restore writes is
-// hastctl's own, with the rights of who calls it; it must not exist, unless --delta names it to be
-// made what the point says (Q2).
+// points and verify: of a resource of the daemon, or of an archive. What was written decides. Of an
+// archive all is done here, without the daemon: what its points need is read and checked against
+// their digests; a point that hastd keeps of a resource is read by that (past-points.ts).
 import type { Command } from 'commander';
-import { CHUNK_BYTES, humanBytes } from '../base/units.js';
-import type { PointEvent, PointRequest } from '../control/api.js';
-import { ControlError } from '../control/api.js';
-import { EXIT } from '../control/exit-status.js';
+import { isoTime } from '../base/clock.js';
+import { hex } from '../base/random.js';
+import type { ControlClient } from '../control/client.js';
+import { EXIT, exitStatusOf } from '../control/exit-status.js';
 import { splitAtPoint } from '../lineage/point-spec.js';
-import type { PointChunk } from '../restore/point-reader.js';
-import type { RestoreCounts } from '../restore/to-disk.js';
+import type { PointRow } from '../restore/point-table.js';
+import {
+  type ArchiveAddress,
+  type ArchiveFlags,
+  archiveAddress,
+  resourcePoint,
+  withArchiveOptions,
+} from './archive-address.js';
 import { CliError } from './fault.js';
-import { renderChecked, renderDifferences, renderRestored, renderServed } from './render-points.js';
+import { verifyPast } from './past-points.js';
+import { showWork } from './progress.js';
+import {
+  type ArchivePointRecord,
+  type Checked,
+  damageText,
+  renderArchivePoints,
+  renderChecked,
+} from './render-archive.js';
+import { renderPoints, renderVerify } from './render-tables.js';
+import { reading } from './restore-commands.js';
 import type { Run, Session } from './session.js';
 
-/** Plain lines of progress go to logs: no more than one in so long. */
-const LINE_MS_MIN = 10_000;
-/** Damaged chunks that are named. */
-const BAD_NAMED_MAX = 16;
-/** Ranges in one JSON document. */
-const RANGES_LISTED_MAX = 1_000_000;
-
-type Opened = Extract<PointEvent, { event: 'opened' }>;
+interface VerifyFlags extends ArchiveFlags {
+  readonly deep?: boolean;
+  readonly quick?: boolean;
+  readonly sample?: string;
+}
 
 export function addPointCommands(program: Command, run: Run): void {
-  program
-    .command('restore')
-    .description('write an old point of a secondary into a new file')
-    .argument('<point>', 'RESOURCE@POINT: a number, a time such as 2026-11-20T02:00Z, or latest')
-    .argument('<path>', 'file to make')
-    .option('--delta', 'make what is there the point; only what differs is written')
-    .action((point: string, path: string, options: { delta?: boolean }) =>
-      run((session) => restore(session, point, path, options.delta ?? false)),
-    );
-  program
-    .command('diff')
-    .description('byte ranges in which two points of a secondary differ; reads no data')
-    .argument('<point>', 'RESOURCE@POINT')
-    .argument('<point>', 'another one of the same resource')
-    .action((older: string, newer: string) => run((session) => diff(session, older, newer)));
-  program
-    .command('serve')
-    .description('export an old point of a secondary over NBD, read-only, until interrupted')
-    .argument('<point>', 'RESOURCE@POINT')
-    .action((point: string) => run((session) => serve(session, point)));
-}
-
-/** `hastctl verify vm1@42`: every chunk of the point is read and verified. */
-export async function verifyPoint(session: Session, text: string): Promise<number> {
-  const { name, point } = named(text);
-  const signal = session.machinery.interrupted();
-  const { opened, events } = await open(
-    session,
-    name,
-    { what: 'check', point, from: null },
-    signal,
+  const points = program
+    .command('points')
+    .description('restore points: of a resource here, or of an archive')
+    .argument('<name>', 'resource, RESOURCE/ARCHIVE, or url of an archive');
+  withArchiveOptions(points).action((name: string, flags: ArchiveFlags) =>
+    run((session) => listPoints(session, name, flags)),
   );
-  const damaged: Omit<Extract<PointEvent, { event: 'bad' }>, 'event'>[] = [];
-  let [damagedChunks, chunks] = [0, 0];
-  const progress = progressOf(session);
-  for await (const event of events) {
-    if (event.event === 'bad') {
-      damagedChunks += 1;
-      const { event: _event, ...place } = event;
-      if (damaged.length < BAD_NAMED_MAX) damaged.push(place);
-    }
-    if (event.event !== 'checked') continue;
-    ({ chunks } = event);
-    progress(`${chunks} of ${event.totalChunks} chunks`);
-  }
-  const answer = { point: opened.point, chunks, damagedChunks, damaged };
-  session.print(answer, renderChecked(name, answer));
-  if (damagedChunks === 0) return EXIT.ok;
-  const facts = { name, number: opened.point.number, chunks: damagedChunks };
-  return session.fail(new CliError({ code: 'POINT_DAMAGED', ...facts }));
+  const verify = program
+    .command('verify')
+    .description('compare a resource with its targets; or read an archive or a point and check it')
+    .argument(
+      '<name>',
+      'resource on its primary, a point RESOURCE@POINT, or an archive: URL[@POINT]',
+    )
+    .option('--deep', 'of a resource: compare the disks, past the page cache')
+    .option('--quick', 'of an archive: only that every pack is there')
+    .option('--sample <share>', 'of an archive: only so much of it, drawn anew each time: 5%');
+  withArchiveOptions(verify).action((name: string, flags: VerifyFlags) =>
+    run((session) => verifyAny(session, name, flags)),
+  );
 }
 
-async function restore(
-  session: Session,
-  text: string,
-  path: string,
-  delta: boolean,
-): Promise<number> {
-  const { name, point } = named(text);
-  const signal = session.machinery.interrupted();
-  const { opened, events } = await open(session, name, { what: 'read', point, from: null }, signal);
-  const { sizeBytes } = opened.point;
-  const progress = progressOf(session);
-  const request = {
-    ...{ path, delta, sizeBytes, signal },
-    onProgress: ({ doneBytes }: RestoreCounts) =>
-      progress(`${humanBytes(doneBytes)} of ${humanBytes(sizeBytes)} restored`),
-  };
-  let begun = false;
-  const chunks = chunksOf(events, () => {
-    begun = true;
+async function listPoints(session: Session, name: string, flags: ArchiveFlags): Promise<number> {
+  const nowMs = session.machinery.clock.wallMs();
+  const address = await archiveAddress(session, name, flags);
+  const { point } = splitAtPoint(name);
+  if (point !== null) {
+    const text = `points lists all that there are; leave out @${point}`;
+    throw new CliError({ code: 'CLI_USAGE', text });
+  }
+  if (address === null) {
+    const answer = await (await session.client()).points(name);
+    session.print(answer, renderPoints(name, answer.points, nowMs));
+    return EXIT.ok;
+  }
+  return await reading(await session.machinery.openArchive(address.request), async (archive) => {
+    const rows = (await archive.points()).map(pointRecord).reverse();
+    const answer = { archive: archive.url, points: rows };
+    session.print(answer, renderArchivePoints(answer, nowMs));
+    return EXIT.ok;
   });
-  let counts: RestoreCounts;
-  try {
-    counts = await session.machinery.restoreTo(chunks, request);
-  } catch (cause) {
-    if (signal.aborted) throw new CliError({ code: 'RESTORE_STOPPED', path }, { cause });
-    if (begun) session.note(`${path} is not whole; once that is mended, --delta goes on with it`);
-    throw cause;
-  }
-  session.print(
-    { point: opened.point, path, ...counts },
-    renderRestored(name, opened, path, counts),
-  );
-  return EXIT.ok;
 }
 
-async function diff(session: Session, older: string, newer: string): Promise<number> {
-  const [one, other] = [named(older), named(newer)];
-  if (one.name !== other.name) {
-    const why = `it is a point of ${other.name}, the first one is of ${one.name}`;
-    throw badPoint(newer, why);
+const pointRecord = ({ name, place, point }: PointRow): ArchivePointRecord => ({
+  id: hex(point.to.id),
+  number: point.to.number,
+  time: isoTime(point.to.timeMs),
+  name,
+  epoch: place.epoch,
+  sequence: place.sequence,
+  consistency: point.consistency,
+  damagedChunks: point.damagedChunks,
+  sizeBytes: point.sizeBytes,
+  changedBytes: point.blockBytes,
+  storedBytes: point.storedBytes,
+});
+
+async function verifyAny(session: Session, name: string, flags: VerifyFlags): Promise<number> {
+  const { deep = false, quick = false, sample } = flags;
+  const address = await archiveAddress(session, name, flags);
+  const { point } = splitAtPoint(name);
+  if (deep && (address !== null || point !== null)) {
+    const text = `--deep is of a resource; ${name} is always read as a whole`;
+    throw new CliError({ code: 'CLI_USAGE', text });
   }
-  const { name } = one;
-  const request = { what: 'diff' as const, point: other.point, from: one.point };
-  const signal = session.machinery.interrupted();
-  const { opened, events } = await open(session, name, request, signal);
-  const listed: { offset: number; length: number }[] = [];
-  let [bytes, ranges] = [0, 0];
-  for await (const event of events) {
-    if (event.event !== 'ranges') continue;
-    for (const [offset, length] of event.ranges) {
-      bytes += length;
-      ranges += 1;
-      if (listed.length < RANGES_LISTED_MAX) listed.push({ offset, length });
-    }
+  if (address === null) {
+    if (point !== null) return await verifyPast(session, resourcePoint(name));
+    return await verifyResource(session, name, deep);
   }
-  const { from, point } = opened;
-  const answer = { from, point, bytes, ranges, listed };
-  session.print(answer, renderDifferences(name, answer));
-  return EXIT.ok;
+  if (quick && sample !== undefined) {
+    throw new CliError({ code: 'CLI_USAGE', text: '--quick reads nothing to be sampled' });
+  }
+  return await verifyArchive(session, address, quick, sample === undefined ? 1 : shareOf(sample));
 }
 
-async function serve(session: Session, text: string): Promise<number> {
-  const { name, point } = named(text);
-  const signal = session.machinery.interrupted();
-  const { opened, events } = await open(
-    session,
-    name,
-    { what: 'serve', point, from: null },
-    signal,
-  );
-  session.print({ point: opened.point, uri: opened.uri }, renderServed(name, opened));
-  try {
-    for await (const _event of events);
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  }
-  return EXIT.ok;
+/** `5%`, `0.5%`. */
+function shareOf(text: string): number {
+  const percent = /^\d+(\.\d+)?%?$/.test(text) ? Number.parseFloat(text) : Number.NaN;
+  if (percent > 0 && percent <= 100) return percent / 100;
+  const why = 'it is a share such as 5%, above 0 and at most 100%';
+  throw new CliError({ code: 'CLI_BAD_VALUE', option: '--sample', value: text, text: why });
 }
 
-interface OpenPoint {
-  readonly opened: Opened;
-  /** The others. */
-  readonly events: AsyncIterable<PointEvent>;
-}
-
-async function open(
+async function verifyArchive(
   session: Session,
-  name: string,
-  request: PointRequest,
-  signal: AbortSignal,
-): Promise<OpenPoint> {
-  const client = await session.client();
-  const events = client.point(name, request, signal)[Symbol.asyncIterator]();
-  const first = await events.next();
-  if (first.done === true || first.value.event !== 'opened') {
-    const text = 'hastd began the answer with something else than a point';
-    throw new ControlError({ code: 'CONTROL_FAILED', text });
-  }
-  return { opened: first.value, events: { [Symbol.asyncIterator]: () => events } };
-}
-
-/** Each chunk by itself, in order. `onBegin`: somebody wants them. */
-async function* chunksOf(
-  events: AsyncIterable<PointEvent>,
-  onBegin: () => void,
-): AsyncGenerator<PointChunk> {
-  onBegin();
-  for await (const event of events) {
-    if (event.event !== 'chunks') continue;
-    const { first, count, carried, bytes } = event;
-    let at = 0;
-    for (let chunk = first, next = 0; chunk < first + count; chunk += 1) {
-      if (carried[next] !== chunk) {
-        yield { chunk, bytes: null };
-        continue;
-      }
-      next += 1;
-      // The last chunk of the disk may be short; it is the last one of its event then.
-      const length = Math.min(bytes.length - at, CHUNK_BYTES);
-      yield { chunk, bytes: bytes.subarray(at, at + length) };
-      at += length;
-    }
-  }
-}
-
-function named(text: string): { readonly name: string; readonly point: string } {
-  const { what, point } = splitAtPoint(text);
-  if (point !== null && point !== '' && what !== '') return { name: what, point };
-  throw badPoint(text, 'a point is written RESOURCE@POINT, such as vm1@latest');
-}
-
-const badPoint = (value: string, text: string) =>
-  new CliError({ code: 'CLI_BAD_VALUE', option: 'point', value, text });
-
-/** Says how far it is, now and then. */
-function progressOf(session: Session): (text: string) => void {
-  const { clock } = session.machinery;
-  let saidMs = clock.monotonicMs();
-  return (text) => {
-    const nowMs = clock.monotonicMs();
-    if (session.options.json || nowMs - saidMs < LINE_MS_MIN) return;
-    saidMs = nowMs;
-    session.note(text);
+  { request, point }: ArchiveAddress,
+  quick: boolean,
+  share: number,
+): Promise<number> {
+  const signal = session.machinery.interrupted();
+  const work = showWork(session, request.url);
+  const watch = {
+    signal,
+    onProgress: (done: number, total: number) => work.show(done, total, !quick),
   };
+  return await reading(await session.machinery.openArchive(request), async (archive) => {
+    let checked: Checked;
+    try {
+      checked = quick
+        ? { archive: archive.url, checked: 'packs', ...(await archive.checkPacks(point, watch)) }
+        : {
+            archive: archive.url,
+            checked: 'chunks',
+            share,
+            ...(await archive.check(point, share, watch)),
+          };
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      throw new CliError({ code: 'VERIFY_STOPPED', url: archive.url });
+    } finally {
+      work.end();
+    }
+    session.print(checked, renderChecked(checked));
+    const damaged = damageText(checked);
+    if (damaged === null) return EXIT.ok;
+    return session.fail(new CliError({ code: 'ARCHIVE_DAMAGED', url: archive.url, damaged }));
+  });
+}
+
+async function verifyResource(session: Session, name: string, deep: boolean): Promise<number> {
+  const client: ControlClient = await session.client();
+  const answer = await client.verify(name, deep, new AbortController().signal);
+  session.print(answer, renderVerify(name, answer));
+  const chunks = answer.results.reduce((sum, result) => sum + result.differing, 0);
+  if (chunks === 0) return EXIT.ok;
+  session.fail(new CliError({ code: 'VERIFY_DIFFERS', name, chunks }));
+  return exitStatusOf('VERIFY_DIFFERS');
 }

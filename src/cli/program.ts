@@ -9,12 +9,18 @@ import { CliError } from './fault.js';
 import { addLocalCommands } from './local-commands.js';
 import { addPointCommands } from './point-commands.js';
 import { addResourceCommands } from './resource-commands.js';
+import { addRestoreCommands } from './restore-commands.js';
 import { addRoundCommands } from './round-commands.js';
-import { type CliMachinery, type GlobalOptions, type Run, Session } from './session.js';
+import { addServeCommand } from './serve-command.js';
+import {
+  type CliMachinery,
+  CONFIG_PATH_DEFAULT,
+  type GlobalOptions,
+  type Run,
+  Session,
+} from './session.js';
 import { addStatusCommands } from './status-commands.js';
 import { addTargetCommands } from './target-commands.js';
-
-export const CONFIG_PATH_DEFAULT = '/etc/hast.conf';
 
 export interface CliEnvironment {
   /** HAST_NODE, or null. */
@@ -41,9 +47,11 @@ export async function runHastctl(
   addResourceCommands(program, run);
   addRoundCommands(program, run);
   addPointCommands(program, run);
+  addRestoreCommands(program, run);
   addTargetCommands(program, run);
   addLocalCommands(program, run);
   addArchiveCommands(program, run);
+  addServeCommand(program, run);
   addDaemonCommands(program, run);
   addCompletionCommand(program, run);
   try {

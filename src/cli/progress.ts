@@ -1,15 +1,18 @@
-// Progress of `sync --wait` on standard error: a bar per target on a terminal, else a plain line
-// when something changed. It only looks (GET status once a second); its failures are silent, since
-// the held sync request itself tells what went wrong.
-import { MultiBar, type SingleBar } from 'cli-progress';
+// Progress on standard error: a bar on a terminal, else a plain line when something changed. Of
+// what is done here (restore, verify of an archive), and of `sync --wait`, a bar per target: that
+// only looks (GET status once a second); its failures are silent, since the held sync request
+// itself tells what went wrong.
+import { MultiBar, SingleBar } from 'cli-progress';
 import type { RoundProgress, TargetStatus } from '../control/api.js';
 import type { ControlClient } from '../control/client.js';
 import type { Session } from './session.js';
-import { progressText } from './text.js';
+import { progressText, workText } from './text.js';
 
 const POLL_MS = 1000;
 /** Plain lines go to logs: no more than one per target in so long. */
 const LINE_MS_MIN = 10_000;
+
+const BAR = { stream: process.stderr, hideCursor: true, clearOnComplete: true };
 
 interface Shower {
   show(target: string, round: RoundProgress): void;
@@ -38,6 +41,42 @@ export async function showProgress(
   }
 }
 
+/** Progress of something that is done here. */
+export interface Work {
+  /** `inBytes` false: they are counted otherwise. */
+  show(done: number, total: number, inBytes?: boolean): void;
+  /** Can be called twice. */
+  end(): void;
+}
+
+/** A bar on a terminal, else a line now and then; nothing with --json but on a terminal. */
+export function showWork(session: Session, what: string): Work {
+  const { clock, terminal } = session.machinery;
+  const began = clock.monotonicMs();
+  let bar: SingleBar | null = null;
+  let shownMs = began;
+  return {
+    show: (done, total, inBytes = true) => {
+      const nowMs = clock.monotonicMs();
+      const text = workText(done, total, (nowMs - began) / 1000, inBytes);
+      if (terminal) {
+        if (bar === null) {
+          bar = new SingleBar({ ...BAR, format: '{what} [{bar}] {text}' });
+          bar.start(Math.max(1, total), 0, { what, text });
+        }
+        bar.update(Math.min(total, done), { what, text });
+      } else if (!session.options.json && nowMs - shownMs >= LINE_MS_MIN) {
+        shownMs = nowMs;
+        session.note(`${what}: ${text}`);
+      }
+    },
+    end: () => {
+      bar?.stop();
+      bar = null;
+    },
+  };
+}
+
 async function targetsOf(client: ControlClient, name: string): Promise<readonly TargetStatus[]> {
   try {
     return (await client.status([name])).resources[0]?.targets ?? [];
@@ -63,12 +102,7 @@ function lineShower(session: Session, name: string): Shower {
 }
 
 function barShower(): Shower {
-  const bars = new MultiBar({
-    format: '{target} [{bar}] {text}',
-    stream: process.stderr,
-    hideCursor: true,
-    clearOnComplete: true,
-  });
+  const bars = new MultiBar({ ...BAR, format: '{target} [{bar}] {text}' });
   const known = new Map<string, SingleBar>();
   return {
     show: (target, round) => {

@@ -1,20 +1,12 @@
-// sync, rounds, points, verify: what is carried, what was carried, what can be read, whether it is
-// the same. sync --wait returns 0 only when every target committed (and applied) or had nothing.
+// sync and rounds: what is carried, what was carried. sync --wait returns 0 only when every target
+// committed (and applied) or had nothing.
 import { type Command, InvalidArgumentError } from 'commander';
 import { humanSeconds } from '../base/units.js';
 import { ControlError, type SyncAnswer, type SyncRequest } from '../control/api.js';
-import type { ControlClient } from '../control/client.js';
-import { EXIT, exitStatusOf } from '../control/exit-status.js';
+import { EXIT } from '../control/exit-status.js';
 import { CliError } from './fault.js';
-import { verifyPoint } from './point-commands.js';
 import { showProgress } from './progress.js';
-import {
-  renderEstimate,
-  renderPoints,
-  renderRounds,
-  renderSync,
-  renderVerify,
-} from './render-tables.js';
+import { renderEstimate, renderRounds, renderSync } from './render-tables.js';
 import type { Run, Session } from './session.js';
 
 export function addRoundCommands(program: Command, run: Run): void {
@@ -41,26 +33,6 @@ export function addRoundCommands(program: Command, run: Run): void {
         session.print(answer, renderRounds(name, answer.rounds));
         return EXIT.ok;
       }),
-    );
-  program
-    .command('points')
-    .description('restore points that can be read here, or on a primary the last of each target')
-    .argument('<name>', 'resource')
-    .action((name: string) =>
-      run(async (session) => {
-        const answer = await (await session.client()).points(name);
-        const nowMs = session.machinery.clock.wallMs();
-        session.print(answer, renderPoints(name, answer.points, nowMs));
-        return EXIT.ok;
-      }),
-    );
-  program
-    .command('verify')
-    .description('compare with the targets; or read a point of a secondary and verify it')
-    .argument('<name>', 'resource on its primary, or a point on a secondary: RESOURCE@POINT')
-    .option('--deep', 'compare the disks, past the page cache, in place of the digest tables')
-    .action((name: string, options: { deep?: boolean }) =>
-      run((session) => verify(session, name, options.deep ?? false)),
     );
 }
 
@@ -100,19 +72,4 @@ async function sync(session: Session, name: string, request: SyncRequest): Promi
   if (failed.length === 0) return EXIT.ok;
   const targets = failed.map(({ target }) => target).join(', ');
   return session.fail(new CliError({ code: 'ROUND_NOT_COMMITTED', name, targets }));
-}
-
-async function verify(session: Session, name: string, deep: boolean): Promise<number> {
-  if (name.includes('@')) {
-    const text = 'a point is always read as a whole, without it';
-    if (deep) throw new CliError({ code: 'CLI_BAD_VALUE', option: '--deep', value: name, text });
-    return await verifyPoint(session, name);
-  }
-  const client: ControlClient = await session.client();
-  const answer = await client.verify(name, deep, new AbortController().signal);
-  session.print(answer, renderVerify(name, answer));
-  const chunks = answer.results.reduce((sum, result) => sum + result.differing, 0);
-  if (chunks === 0) return EXIT.ok;
-  session.fail(new CliError({ code: 'VERIFY_DIFFERS', name, chunks }));
-  return exitStatusOf('VERIFY_DIFFERS');
 }

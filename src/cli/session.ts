@@ -3,6 +3,7 @@
 // standard output holds exactly one JSON document, an error's included.
 import { type Clock, within } from '../base/clock.js';
 import { codeOf, describeError, HastError } from '../base/errors.js';
+import type { Log } from '../base/log.js';
 import type { ResourceDump } from '../care/dump.js';
 import { formatFinding } from '../config/finding.js';
 import type { ConfigResult, NodeSettings, ResourceSettings } from '../config/settings.js';
@@ -10,11 +11,16 @@ import type { NotesAnswer, PointStatus, StatusAnswer } from '../control/api.js';
 import { type ControlClient, RemoteError } from '../control/client.js';
 import { errorBody, jsonText } from '../control/error-body.js';
 import { exitStatusOf } from '../control/exit-status.js';
-import type { PointChunk } from '../restore/point-reader.js';
-import type { RestoreCounts, RestoreOptions } from '../restore/to-disk.js';
+import type { ArchiveReader } from '../restore/archive-reader.js';
+import type { PointChunk } from '../restore/chunk-source.js';
+import type { WantedMark } from '../restore/destination.js';
+import type { RestoreOrder } from '../restore/onto-path.js';
+import type { RestoreCounts } from '../restore/to-disk.js';
 import type { Probe } from '../store/probe.js';
 import { CliError } from './fault.js';
+import type { ServedPoint, ServeRequest } from './serve-point.js';
 
+export const CONFIG_PATH_DEFAULT = '/etc/hast.conf';
 /** How long --check and --watch wait for an answer: less than a monitoring system waits. */
 const STATUS_SECONDS_MAX = 8;
 
@@ -35,6 +41,11 @@ export interface StoreRequest {
   readonly storageClass: string | null;
 }
 
+/** An archive that is to be read; null: it is not sealed. */
+export interface ArchiveRequest extends Omit<StoreRequest, 'storageClass'> {
+  readonly keyPath: string | null;
+}
+
 /** Arguments of `createResource` (care), without the files it works on. */
 export interface DirectCreate {
   readonly statedir: string;
@@ -46,13 +57,6 @@ export interface DirectCreate {
   readonly mediaBytes: number | null;
   readonly force: boolean;
   readonly nowMs: number;
-}
-
-/** Where a restore goes. `delta`: onto what is there. */
-export interface RestoreRequest extends Omit<RestoreOptions, 'target'> {
-  readonly path: string;
-  readonly sizeBytes: number;
-  readonly delta: boolean;
 }
 
 /** What `recover --offline` leaves: the disk at a whole point, let go. */
@@ -91,10 +95,11 @@ export interface CliMachinery {
   readonly dump: (directory: string) => Promise<ResourceDump>;
   /** Opens a replica without daemon and peer (C1). Errors DAEMON_RUNNING, NOT_A_REPLICA. */
   readonly recoverOffline: (settings: NodeSettings, name: string) => Promise<OfflineRecovery>;
-  /** Writes the chunks of a point to a disk. Errors RESTORE_EXISTS, RESTORE_SIZE, DISK_*. */
-  readonly restoreTo: (
+  /** Writes the chunks of a point onto a path. Errors as of `restoreOnto`, of `restoreChunks`. */
+  readonly restoreChunks: (
     chunks: AsyncIterable<PointChunk>,
-    request: RestoreRequest,
+    mark: WantedMark,
+    order: RestoreOrder,
   ) => Promise<RestoreCounts>;
   /** Makes a file with a new pre-shared key; error SECRET_EXISTS. */
   readonly createSecret: (path: string) => Promise<void>;
@@ -103,6 +108,10 @@ export interface CliMachinery {
   /** Tries out what a store honours. Errors STORE_URL, and what keeps it from trying anything:
    * STORE_NO_BUCKET, STORE_DENIED, STORE_UNREACHABLE; all else is a finding. */
   readonly probeStore: (request: StoreRequest) => Promise<Probe>;
+  /** Errors of `ArchiveReader.open`, SECRET_UNREADABLE and its kin, those of the store. */
+  readonly openArchive: (request: ArchiveRequest) => Promise<ArchiveReader>;
+  /** Offers a point of an archive over NBD until it is closed; errors as in serve-point.ts. */
+  readonly servePoint: (request: ServeRequest, log: Log) => Promise<ServedPoint>;
   /** True while a process of this machine lives. */
   readonly alive: (pid: number) => boolean;
 }

@@ -48,6 +48,15 @@ export function progressText(round: RoundProgress): string {
   );
 }
 
+/** `40 % of 1.2 GiB, 310 MiB/s, 4m left`; the rate is the average since it began. */
+export function workText(done: number, total: number, seconds: number, inBytes: boolean): string {
+  const share = total > 0 ? Math.min(100, Math.floor((100 * done) / total)) : 0;
+  const rate = seconds > 0 ? done / seconds : 0;
+  const left = rate > 0 ? `${humanSeconds((total - done) / rate)} left` : 'end unknown';
+  if (!inBytes) return `${share} % of ${total}, ${left}`;
+  return `${share} % of ${humanBytes(total)}, ${humanBytes(rate)}/s, ${left}`;
+}
+
 /** `[########------------]`, `width` marks between the brackets. */
 export function progressBar(round: RoundProgress, width: number): string {
   const share = round.totalBytes > 0 ? round.doneBytes / round.totalBytes : 0;

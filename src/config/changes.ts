@@ -5,7 +5,9 @@
 //   now      no guest can feel it: schedules, limits, addresses of targets, keys
 //   role     the resource's role must be left and taken again: disks, maps, threads, export names
 //   restart  hastd must be started again: its sockets, folders, name, and threads of devices
+import { retainText } from './retain.js';
 import type {
+  ArchiveSettings,
   NodeSettings,
   ResourceSettings,
   ScheduleSetting,
@@ -67,7 +69,7 @@ const RESOURCE: Table<Omit<ResourceSettings, 'name' | 'targets'>> = {
   compression: { setting: 'compression', needs: 'now', text: compressionText },
   timeoutSeconds: { setting: 'timeout', needs: 'now', text: seconds },
   metaflush: { setting: 'metaflush', needs: 'role', text: onOff },
-  retain: { setting: 'retain', needs: 'now', text: String },
+  retain: { setting: 'retain', needs: 'now', text: retainText },
   remember: { setting: 'remember', needs: 'now', text: onOff },
   startAlone: { setting: 'start-alone', needs: 'now', text: orNone },
   scrubShare: { setting: 'scrub', needs: 'now', text: shareText },
@@ -80,14 +82,23 @@ const RESOURCE: Table<Omit<ResourceSettings, 'name' | 'targets'>> = {
   exec: { setting: 'exec', needs: 'now', text: orNone },
 };
 
-const TARGET: Table<Omit<TargetSettings, 'name' | 'schedule'>> = {
+const TARGET: Table<Omit<TargetSettings, 'name' | 'schedule' | 'archive'>> = {
   remote: { setting: 'remote', needs: 'now', text: orNone },
   source: { setting: 'source', needs: 'now', text: orNone },
-  retain: { setting: 'retain', needs: 'now', text: String },
+  retain: { setting: 'retain', needs: 'now', text: retainText },
   compression: { setting: 'compression', needs: 'now', text: compressionText },
   timeoutSeconds: { setting: 'timeout', needs: 'now', text: seconds },
   rateBitsPerSecond: { setting: 'rate', needs: 'now', text: rateText },
   maxLagSeconds: { setting: 'max-lag', needs: 'now', text: durationText },
+};
+
+const ARCHIVE: Table<Omit<ArchiveSettings, 'url' | 'timezone'>> = {
+  base: { setting: 'url', needs: 'now', text: orNone },
+  endpoint: { setting: 'endpoint', needs: 'now', text: orNone },
+  region: { setting: 'region', needs: 'now', text: orNone },
+  checksums: { setting: 'checksums', needs: 'now', text: orNone },
+  storageClass: { setting: 'class', needs: 'now', text: orNone },
+  keyPath: { setting: 'key', needs: 'now', text: orNone },
 };
 
 /** All differences: the node's, then by resource in the order of `old`, then what is new. */
@@ -138,13 +149,24 @@ function resourceChanges(old: ResourceSettings, next: ResourceSettings): Setting
 }
 
 /** A target gets its dirty set with its address: `remote none` that ends, or begins, is as if the
- * target came or went. */
+ * target came or went. A node that becomes an archive is another target, too. */
 function targetChanges(where: Where, old: TargetSettings, next: TargetSettings): SettingChange[] {
+  if ((old.archive === null) !== (next.archive === null)) {
+    const kind = ({ archive }: TargetSettings): string => (archive === null ? 'target' : 'archive');
+    return [came(where, 'target', kind(old), kind(next), 'role')];
+  }
   const isOther = (old.remote === null) !== (next.remote === null);
-  const changes = differences(TARGET, old, next, where).map((change) =>
-    change.setting === 'remote' && isOther ? { ...change, needs: 'role' as const } : change,
-  );
-  return [...changes, ...scheduleChanges(where, old.schedule, next.schedule)];
+  const changes = differences(TARGET, old, next, where)
+    // Of an archive that is its url.
+    .filter(({ setting }) => setting !== 'remote' || old.archive === null)
+    .map((change) =>
+      change.setting === 'remote' && isOther ? { ...change, needs: 'role' as const } : change,
+    );
+  const ofArchive =
+    old.archive === null || next.archive === null
+      ? []
+      : differences(ARCHIVE, old.archive, next.archive, where);
+  return [...changes, ...ofArchive, ...scheduleChanges(where, old.schedule, next.schedule)];
 }
 
 /** Named by the keyword that people changed: schedule, interval or timezone. */

@@ -1,9 +1,9 @@
 // What is said of each setting of hast.conf(5): where it may stand, what its value is, and the
 // words for people. The settings themselves are in node-keywords.ts and resource-keywords.ts.
 
-/** `node`: an `on` block at top level; `resource node`: an `on` block inside a resource; `target`:
- * a `target` block inside a resource or inside a `resource node`. */
-export type Scope = 'global' | 'node' | 'resource' | 'resource node' | 'target';
+/** `node`: an `on` block at top level; `resource node`: an `on` block inside a resource; `target`,
+ * `archive`: such a block inside a resource or inside a `resource node`. */
+export type Scope = 'global' | 'node' | 'resource' | 'resource node' | 'target' | 'archive';
 
 /** What may stand as the value. Limits are inclusive. */
 export type ValueKind =
@@ -13,6 +13,9 @@ export type ValueKind =
   | { readonly kind: 'cron' }
   | { readonly kind: 'timezone' }
   | { readonly kind: 'compression' }
+  /** A number, or pairs of a word and a number, which need no quotes. */
+  | { readonly kind: 'retain' }
+  | { readonly kind: 'url'; readonly use: 'archive' | 'endpoint' }
   | {
       readonly kind: 'address';
       readonly use: 'control' | 'export' | 'listen' | 'remote' | 'source';

@@ -19,6 +19,7 @@ const SCOPE_WORDS: Readonly<Record<Scope, string>> = {
   resource: 'in a resource',
   'resource node': 'in an on block of a resource',
   target: 'in a target block',
+  archive: 'in an archive block',
 };
 
 /** `at the top level or in a resource`. */

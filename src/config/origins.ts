@@ -10,10 +10,14 @@ import type { TargetDraft } from './targets.js';
 import type { Statement } from './tree.js';
 import { compressionText, durationText } from './written.js';
 
+/** Shown below archives. */
+const ARCHIVE_ONLY = ['url', 'endpoint', 'region', 'class', 'checksums', 'key'];
+
 /** Shown below the targets, of which each may have its own; the rest below the resource. */
 const TARGET_ONLY = [
   ...['remote', 'source', 'schedule', 'interval', 'timezone'],
   ...['max-lag', 'rate'],
+  ...ARCHIVE_ONLY,
 ];
 
 /** All origins: the node's, then per resource its own and each target's. */
@@ -64,9 +68,11 @@ function addResource(list: Origins, scope: string, name: string, resource: Resou
 
 /** Of schedule and interval only the one that counts is shown; `max-lag` also when it follows. */
 function addTarget(list: Origins, resource: string, { settings, levels }: TargetDraft): void {
-  const scope = `${resource} target ${settings.name}`;
-  list.pick(scope, 'remote', levels);
-  list.pick(scope, 'source', levels);
+  const isArchive = settings.archive !== null;
+  const scope = `${resource} ${isArchive ? 'archive' : 'target'} ${settings.name}`;
+  for (const name of isArchive ? ARCHIVE_ONLY : ['remote', 'source']) {
+    list.pick(scope, name, levels);
+  }
   const { schedule } = settings;
   const { text, statement } = pickSchedule(levels);
   const isCron = schedule.kind === 'cron';

@@ -1,8 +1,9 @@
 // Tokens to blocks: HAST's grammar (parse.y) and target blocks. Statements are `KEYWORD VALUE`;
 // blocks are `on NODE {}` at the top level or in a resource, `resource NAME {}`, and
-// `target NAME {}` in a resource or an on block of it. Guarantee: never throws and reads each token
-// a bounded number of times; after an error it goes on at the next statement, so that one run finds
-// all errors. The grammar fixes nesting: too deep a block is taken for a missing `}`.
+// `target NAME {}` and `archive NAME {}` in a resource or an on block of it. Guarantee: never
+// throws and reads each token a bounded number of times; after an error it goes on at the next
+// statement, so that one run finds all errors. The grammar fixes nesting: too deep a block is taken
+// for a missing `}`.
 import { present } from '../base/assert.js';
 import { Cursor, isText } from './cursor.js';
 import { type Findings, shown } from './finding.js';
@@ -10,24 +11,23 @@ import type { Keyword, Scope } from './keyword.js';
 import { KEYWORDS, keywordOf, scopeText } from './keywords.js';
 import type { Token } from './lex.js';
 import { nearest } from './nearest.js';
+import { isRetainPart } from './retain.js';
 import { type Block, emptyTree, type FileTree, type ResourceBlock } from './tree.js';
 import { nameFault, valueFault } from './value.js';
 
 /** HAST's two, which cannot be bare names, and ours, which can. */
 const RESERVED_BLOCKS = ['resource', 'on'];
-const BLOCK_WORDS = [...RESERVED_BLOCKS, 'target'];
+const BLOCK_WORDS = [...RESERVED_BLOCKS, 'target', 'archive'];
 /** Which blocks may stand in which. */
 const CHILDREN: Readonly<Record<Scope, readonly string[]>> = {
   global: RESERVED_BLOCKS,
   node: [],
-  resource: ['on', 'target'],
-  'resource node': ['target'],
+  resource: ['on', 'target', 'archive'],
+  'resource node': ['target', 'archive'],
   target: [],
+  archive: [],
 };
 const SETTINGS = KEYWORDS.map((keyword) => keyword.name);
-/** A word of a later version, refused with its own sentence. */
-const LATER_BLOCK = 'archive';
-const LATER = 'archives come in a later version; write target NAME { ... } for a replica';
 
 /** Parses all tokens; what is wrong is added to `findings`. */
 export function parse(tokens: readonly Token[], findings: Findings): FileTree {
@@ -119,7 +119,8 @@ class Parser {
   }
 
   #misplacedBlock(word: string, token: Token, parent: Block): 'next' | 'leave' {
-    if (word === 'target' && (parent.scope === 'global' || parent.scope === 'node')) {
+    const isTarget = word === 'target' || word === 'archive';
+    if (isTarget && (parent.scope === 'global' || parent.scope === 'node')) {
       const text = `cannot stand ${scopeText([parent.scope])}; move it into a resource`;
       this.#findings.error(token, word, text);
       this.#cursor.skipBlock();
@@ -160,8 +161,8 @@ class Parser {
       this.#tree.resources.push(block);
       return block;
     }
-    if (word === 'target') {
-      const block: Block = { scope: 'target', ...common };
+    if (word === 'target' || word === 'archive') {
+      const block: Block = { scope: word, ...common };
       parent.targets.push(block);
       return block;
     }
@@ -186,17 +187,30 @@ class Parser {
       return;
     }
     this.#cursor.step();
+    const given = this.#wholeText(keyword, value);
     if (!keyword.scopes.includes(block.scope)) {
       const where = `cannot stand ${scopeText([block.scope])}`;
       this.#findings.error(token, name, `${where}; move it to stand ${scopeText(keyword.scopes)}`);
       return;
     }
-    const fault = this.#wordFault(keyword, value) ?? valueFault(keyword, value.text);
+    const fault = this.#wordFault(keyword, value) ?? valueFault(keyword, given);
     if (fault !== null) this.#findings.error(value, name, fault);
-    const note = keyword.notes?.[value.text] ?? keyword.notes?.['*'];
+    const note = keyword.notes?.[given] ?? keyword.notes?.['*'];
     if (fault === null && note !== undefined) this.#findings.note(token, name, note);
-    const text = fault === null ? value.text : null;
+    const text = fault === null ? given : null;
     block.statements.push({ keyword, text, place: token, valuePlace: value });
+  }
+
+  /** The text of a value: of a rule all pairs of a word and a number that follow. */
+  #wholeText(keyword: Keyword, value: Token): string {
+    if (keyword.value.kind !== 'retain' || !isRetainPart(value.text)) return value.text;
+    const words: string[] = [value.text];
+    for (let next = this.#cursor.peek(); isText(next); next = this.#cursor.peek()) {
+      if (next.kind !== 'number' && !isRetainPart(next.text)) break;
+      words.push(next.text);
+      this.#cursor.step();
+    }
+    return words.join(' ');
   }
 
   /** A word of the language is no value unless the setting knows it: then the value is missing. */
@@ -232,18 +246,16 @@ class Parser {
    */
   #unknown(token: Token, block: Block): 'next' | 'leave' {
     const opens = this.#cursor.opensBlock();
-    const isLater = opens && token.text === LATER_BLOCK;
-    if (isLater) this.#findings.error(token, token.text, LATER);
     const inScope = KEYWORDS.filter((keyword) => keyword.scopes.includes(block.scope));
     const settings = [...inScope, ...KEYWORDS].map((keyword) => keyword.name);
     const guess = nearest(token.text, opens ? BLOCK_WORDS : [...settings, ...BLOCK_WORDS]);
-    if (!isLater && this.#unknownToken !== token) {
+    if (this.#unknownToken !== token) {
       const what = `is not a ${opens ? 'block' : 'setting'}`;
       const hint = guess === null ? 'see hast.conf(5)' : `did you mean ${guess}?`;
       this.#findings.error(token, shown(token.text), `${what}; ${hint}`);
     }
     this.#unknownToken = token;
-    if (!isLater && opens && guess !== null) return this.#block(guess, token, block);
+    if (opens && guess !== null) return this.#block(guess, token, block);
     if (opens) {
       this.#cursor.skipBlock();
       return 'next';

@@ -4,7 +4,7 @@ import type { Keyword } from './keyword.js';
 
 const DAY_SECONDS = 86_400;
 const RESOURCE_WIDE = ['global', 'resource'] as const;
-const TARGET_WIDE = ['global', 'resource', 'target'] as const;
+const TARGET_WIDE = ['global', 'resource', 'target', 'archive'] as const;
 const ON_OFF = { kind: 'word', words: ['on', 'off'] } as const;
 
 const notSynchronous = (mode: string): string =>
@@ -69,10 +69,10 @@ export const RESOURCE_KEYWORDS: readonly Keyword[] = [
   {
     name: 'retain',
     scopes: TARGET_WIDE,
-    value: { kind: 'number', min: 1, max: 10_000 },
+    value: { kind: 'retain' },
     default: '24',
     hast: false,
-    doc: 'restore points kept by the replica',
+    doc: 'restore points that are kept: a number, or such as last 24 hourly 48 daily 14',
   },
   {
     name: 'rate',
@@ -216,5 +216,53 @@ export const RESOURCE_KEYWORDS: readonly Keyword[] = [
     default: null,
     hast: true,
     doc: 'local address of outgoing connections',
+  },
+  {
+    name: 'url',
+    scopes: ['archive'],
+    value: { kind: 'url', use: 'archive' },
+    default: null,
+    hast: false,
+    doc: 'where archives are: s3://BUCKET/PREFIX or file:///DIRECTORY; the resource is added',
+  },
+  {
+    name: 'endpoint',
+    scopes: ['archive'],
+    value: { kind: 'url', use: 'endpoint' },
+    default: null,
+    hast: false,
+    doc: 'url of an S3 server that is not AWS',
+  },
+  {
+    name: 'region',
+    scopes: ['archive'],
+    value: { kind: 'name' },
+    default: null,
+    hast: false,
+    doc: 'region of the bucket',
+  },
+  {
+    name: 'class',
+    scopes: ['archive'],
+    value: { kind: 'name' },
+    default: null,
+    hast: false,
+    doc: 'storage class of packs, such as STANDARD_IA',
+  },
+  {
+    name: 'checksums',
+    scopes: ['archive'],
+    value: { kind: 'word', words: ['supported', 'required'] },
+    default: 'supported',
+    hast: false,
+    doc: 'required: for S3 servers that do not know the checksums of requests',
+  },
+  {
+    name: 'key',
+    scopes: ['archive'],
+    value: { kind: 'path' },
+    default: null,
+    hast: false,
+    doc: 'file with the key or passphrase that the archive is sealed with',
   },
 ];

@@ -57,18 +57,25 @@ function checkSchedules(tree: FileTree, checkCron: CheckCron, findings: Findings
   }
 }
 
-/** Of one scope: a target once, and none that is the node around it. */
+/** Of one scope: a target or archive once, and none that is the node around it; of the resource: a
+ * name is one of both. */
 function checkTargetNames(resource: ResourceBlock, findings: Findings): void {
   const seen = new Map<string, Place>();
+  const kinds = new Map<string, Block>();
   const check = (target: Block, around: string): void => {
     const { name, place } = target;
     // A name with a blank is none: the parser said so.
     const key = `${around} ${name}`;
     const first = seen.get(key);
-    if (first === undefined) seen.set(key, place);
+    const before = kinds.get(name);
+    if (before === undefined) kinds.set(name, target);
+    if (before !== undefined && before.scope !== target.scope) {
+      const what = `${name} is already the ${before.scope} of line ${before.place.line}`;
+      findings.error(place, target.scope, `${what}; give this one another name`);
+    } else if (first === undefined) seen.set(key, place);
     else {
-      const what = `${name} is already the target of line ${first.line} of the same scope`;
-      findings.error(place, 'target', `${what}; put both together`);
+      const what = `${name} is already the ${target.scope} of line ${first.line} of the same scope`;
+      findings.error(place, target.scope, `${what}; put both together`);
     }
     if (name !== '' && name === around) {
       const what = `${name} is the node around it, and no node is its own target`;
@@ -176,9 +183,13 @@ const HOW =
 const isOpen = ({ settings }: ResourceDraft): boolean =>
   settings.secretPath === null && !settings.insecure;
 
+/** The target is a node that has an address; archives are none. */
+const isNode = ({ settings: { remote, archive } }: TargetDraft): boolean =>
+  remote !== null && archive === null;
+
 /** The target is another machine. */
-const isAway = ({ settings: { remote } }: TargetDraft): boolean =>
-  remote !== null && !isLoopback(addressOf(remote));
+const isAway = ({ settings: { remote, archive } }: TargetDraft): boolean =>
+  remote !== null && archive === null && !isLoopback(addressOf(remote));
 
 const placeOfRemote = (target: TargetDraft): Place =>
   pick(target.levels, 'remote').statement?.valuePlace ?? target.place;
@@ -197,7 +208,7 @@ function checkRemotes(draft: NodeDraft, findings: Findings): void {
     const seen = new Map<string, string>();
     for (const target of resource.targets) {
       const { name, remote } = target.settings;
-      if (remote === null) continue;
+      if (remote === null || !isNode(target)) continue;
       const place = placeOfRemote(target);
       const address = formatAddress(addressOf(remote));
       const ownLine = own.get(address);
@@ -229,9 +240,7 @@ function checkRemotes(draft: NodeDraft, findings: Findings): void {
 function checkListens(draft: NodeDraft, findings: Findings): void {
   const open = draft.resources.find(
     (resource) =>
-      isOpen(resource) &&
-      resource.targets.some(({ settings }) => settings.remote !== null) &&
-      !resource.targets.some(isAway),
+      isOpen(resource) && resource.targets.some(isNode) && !resource.targets.some(isAway),
   );
   if (open === undefined) return;
   const who = `resource ${open.settings.name} has no key`;

@@ -2,6 +2,8 @@
 // `cli` see these values; the layers below get small plain options. Sizes are bytes, durations
 // seconds, addresses as written.
 
+import type { RetainRule } from '../retention/keep.js';
+
 /** When rounds run: a cron expression of five or six fields, or every so many seconds. */
 export type ScheduleSetting =
   | { readonly kind: 'cron'; readonly expression: string; readonly timezone: string | null }
@@ -16,17 +18,34 @@ export type CompressionSetting =
  * `target NAME { … }` block (DESIGN.md §5). What a block does not set is inherited. */
 export interface TargetSettings {
   readonly name: string;
-  /** tcp://host:port as written, or null for `remote none`. */
+  /** tcp://host:port as written, null for `remote none`; of an archive its url. */
   readonly remote: string | null;
   readonly source: string | null;
+  /** An archive; null: another node. */
+  readonly archive: ArchiveSettings | null;
   readonly schedule: ScheduleSetting;
-  readonly retain: number;
+  readonly retain: RetainRule;
   readonly compression: CompressionSetting;
   readonly timeoutSeconds: number;
   /** Bits a second that may leave for this target; null: no limit. */
   readonly rateBitsPerSecond: number | null;
   /** Age of the target's point at which the alarm goes off; null: no alarm over lag. */
   readonly maxLagSeconds: number | null;
+}
+
+/** Where an archive is, and how it is reached (`archive NAME { … }`). */
+export interface ArchiveSettings {
+  /** With the resource at its end: what a restore is asked for. */
+  readonly url: string;
+  /** As written: what is there before there is an archive. */
+  readonly base: string;
+  readonly endpoint: string | null;
+  readonly region: string | null;
+  readonly checksums: 'supported' | 'required';
+  readonly storageClass: string | null;
+  readonly keyPath: string | null;
+  /** Of the hours and days of `retain`; null: this machine's. */
+  readonly timezone: string | null;
 }
 
 export interface ResourceSettings {
@@ -39,7 +58,7 @@ export interface ResourceSettings {
   readonly timeoutSeconds: number;
   readonly metaflush: boolean;
   /** Points that this node keeps of the resource as its secondary. */
-  readonly retain: number;
+  readonly retain: RetainRule;
   /** Takes the role up again that it had when hastd ended (H38). */
   readonly remember: boolean;
   /** What a remembered primary does when its peer is not reached; null: serve after a clean stop,

@@ -1,16 +1,16 @@
 // The targets of a resource on one node (DESIGN.md §5): its target blocks, and the peer of a short
-// `remote`. One file serves all nodes: a block named after the node that reads it is that node's
-// own and no target; the peer is the one other `on` block that no target block names. A block
-// inside the node's `on` block adds to the one of the same name outside it, or overrides it,
-// statement by statement; what neither sets is inherited from the `on` block, the resource and the
-// top level, but for `remote`.
+// `remote`, and its archive blocks. One file serves all nodes: a block named after the node that
+// reads it is that node's own and no target; the peer is the one other `on` block that no target
+// block names. A block inside the node's `on` block adds to the one of the same name outside it, or
+// overrides it, statement by statement; what neither sets is inherited from the `on` block, the
+// resource and the top level, but for `remote`.
 import { present } from '../base/assert.js';
 import type { Findings, Place } from './finding.js';
 import { type Levels, pick, pickSchedule, pickText } from './levels.js';
 import { matchesNode } from './node.js';
-import type { ScheduleSetting, TargetSettings } from './settings.js';
+import type { ArchiveSettings, ScheduleSetting, TargetSettings } from './settings.js';
 import { type Block, effective, type ResourceBlock, type Statement } from './tree.js';
-import { compressionOf, durationSeconds, rateBits, wholeNumber } from './value.js';
+import { compressionOf, durationSeconds, rateBits, ruleOf } from './value.js';
 
 /** Dirty sets that the shared memory of a volume has room for (SLOTS_MAX of src/volume). */
 export const TARGETS_MAX = 16;
@@ -45,9 +45,13 @@ export interface ResourceView {
   readonly levels: Levels;
 }
 
-/** One name's target blocks as this node reads them: within its on block, then outside. */
+type Side = 'inner' | 'outer';
+
+/** One name's target or archive blocks as this node reads them: within its on block, then outside
+ * it. */
 interface Written {
   readonly name: string;
+  readonly kind: 'target' | 'archive';
   readonly place: Place;
   readonly levels: readonly [readonly Statement[], readonly Statement[]];
 }
@@ -61,9 +65,10 @@ export function resolveTargets(
   const own = ownName(view);
   const written = writtenTargets(view);
   refuseAliases(view, written, findings);
+  refuseNodeNames(view, written, findings);
   const blocks = written.filter(({ name }) => name !== own);
   const peer = peerOf(view, blocks, findings);
-  const ofPeer = blocks.find(({ name }) => name === peer);
+  const ofPeer = blocks.find(({ name, kind }) => name === peer && kind === 'target');
   const drafts: TargetDraft[] = [];
   if (peer !== null) {
     const levels = [...(ofPeer?.levels ?? []), ...view.levels];
@@ -71,8 +76,15 @@ export function resolveTargets(
     drafts.push({ settings: targetSettings(peer, levels, longestGap), place, levels });
   }
   const around = withoutRemote(view.levels);
-  for (const { name, place, levels: inner } of blocks) {
+  for (const { name, kind, place, levels: inner } of blocks) {
     if (name === peer || drafts.length > TARGETS_MAX) continue;
+    if (kind === 'archive') {
+      const levels = [...inner, ...around];
+      const archive = archiveSettings(view.resource.name, { name, place }, levels, findings);
+      const settings = targetSettings(name, levels, longestGap, archive);
+      drafts.push({ settings, place, levels });
+      continue;
+    }
     if (pick(inner, 'remote').statement === null) {
       const how = 'write remote tcp://HOST:8457 in it, or remote none';
       findings.error(place, 'target', `target ${name} does not say where it is; ${how}`);
@@ -103,17 +115,34 @@ function writtenTargets({ resource, mine }: ResourceView): readonly Written[] {
   const all = [...resource.targets, ...inside].toSorted(
     (a, b) => a.place.line - b.place.line || a.place.column - b.place.column,
   );
-  const byName = new Map<string, { place: Place; inner: Statement[]; outer: Statement[] }>();
+  const byName = new Map<string, Omit<Written, 'name' | 'levels'> & Record<Side, Statement[]>>();
   for (const block of all) {
-    const one = byName.get(block.name) ?? { place: block.place, inner: [], outer: [] };
+    const kind = block.scope === 'archive' ? 'archive' : 'target';
+    const one = byName.get(block.name) ?? { kind, place: block.place, inner: [], outer: [] };
     byName.set(block.name, one);
     (inside.has(block) ? one.inner : one.outer).push(...effective(block.statements));
   }
-  return [...byName].map(([name, { place, inner, outer }]) => ({
+  return [...byName].map(([name, { kind, place, inner, outer }]) => ({
     name,
+    kind,
     place,
     levels: [effective(inner), effective(outer)],
   }));
+}
+
+/** The other side of an archive is no node. That a target has the same name is said by the file's
+ * own rules (rules.ts). */
+function refuseNodeNames(
+  view: ResourceView,
+  written: readonly Written[],
+  findings: Findings,
+): void {
+  const nodes = new Set([...view.others, ownName(view)]);
+  for (const { name, kind, place } of written) {
+    if (kind !== 'archive' || !nodes.has(name)) continue;
+    const how = 'give the archive another name, such as offsite';
+    findings.error(place, 'archive', `${name} is a node of this resource; ${how}`);
+  }
 }
 
 /** Under another of its names this node would send to itself. */
@@ -183,20 +212,50 @@ const withoutRemote = (levels: Levels): Levels =>
   levels.map((level) => level.filter(({ keyword }) => keyword.name !== 'remote'));
 
 /** Text to values. Every text was checked by the parser, and defaults are right (value.test.ts). */
-function targetSettings(name: string, levels: Levels, longestGap: LongestGap): TargetSettings {
-  const remote = pick(levels, 'remote').text;
+function targetSettings(
+  name: string,
+  levels: Levels,
+  longestGap: LongestGap,
+  archive: ArchiveSettings | null = null,
+): TargetSettings {
+  const remote = archive?.url ?? pick(levels, 'remote').text;
   const schedule = scheduleSetting(levels);
   const rate = pickText(levels, 'rate');
   return {
     name,
     remote: remote === 'none' ? null : remote,
-    source: pick(levels, 'source').text,
+    source: archive === null ? pick(levels, 'source').text : null,
+    archive,
     schedule,
-    retain: present(wholeNumber(pickText(levels, 'retain')), 'it was checked'),
+    retain: ruleOf(pickText(levels, 'retain')),
     compression: present(compressionOf(pickText(levels, 'compression')), 'it was checked'),
     timeoutSeconds: present(durationSeconds(pickText(levels, 'timeout'), true), 'it was checked'),
     rateBitsPerSecond: rate === 'none' ? null : present(rateBits(rate), 'it was checked'),
     maxLagSeconds: maxLag(levels, schedule, longestGap),
+  };
+}
+
+function archiveSettings(
+  resource: string,
+  { name, place }: Pick<Written, 'name' | 'place'>,
+  levels: Levels,
+  findings: Findings,
+): ArchiveSettings {
+  const optional = (setting: string): string | null => pick(levels, setting).text;
+  const base = (optional('url') ?? '').replace(/\/+$/, '');
+  if (pick(levels, 'url').statement === null) {
+    const how = 'write url s3://BUCKET/PREFIX, or url file:///DIRECTORY';
+    findings.error(place, 'archive', `archive ${name} does not say where it is; ${how}`);
+  }
+  return {
+    url: `${base}/${resource}`,
+    base,
+    endpoint: optional('endpoint'),
+    region: optional('region'),
+    checksums: optional('checksums') === 'required' ? 'required' : 'supported',
+    storageClass: optional('class'),
+    keyPath: optional('key'),
+    timezone: optional('timezone'),
   };
 }
 

@@ -1,10 +1,13 @@
 // Values of settings: pure readers of durations, sizes and the like, and `valueFault`, which says
 // what is wrong with a value, why, and what to write. Durations are seconds, sizes bytes.
 import { posix } from 'node:path';
+import { present } from '../base/assert.js';
+import type { RetainRule } from '../retention/keep.js';
 import { type Address, AddressError, addressOf, isLoopback } from './address.js';
 import { shown } from './finding.js';
 import type { Keyword, ValueKind } from './keyword.js';
 import { nearest } from './nearest.js';
+import { retainOf } from './retain.js';
 import type { CompressionSetting } from './settings.js';
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
@@ -44,6 +47,12 @@ export function shareOf(text: string): number | null {
   if (text === 'off') return 0;
   const [, percent] = /^([0-9]{1,9}(?:\.[0-9]{1,3})?)%$/.exec(text) ?? [];
   return percent === undefined ? null : Number(percent) / 100;
+}
+
+/** A rule that was checked. */
+export function ruleOf(text: string): RetainRule {
+  const rule = retainOf(text);
+  return present(typeof rule === 'string' ? null : rule, 'the value was checked');
 }
 
 /** A decimal number of at most nine digits, or null. */
@@ -97,6 +106,12 @@ function kindFault(value: ValueKind, text: string): string | null {
       return timezoneFault(text);
     case 'compression':
       return compressionFault(text);
+    case 'retain': {
+      const rule = retainOf(text);
+      return typeof rule === 'string' ? `${shown(text)} is no rule: ${rule}` : null;
+    }
+    case 'url':
+      return value.use === 'archive' ? archiveUrlFault(text) : endpointFault(text);
     case 'address':
       return addressFault(value.use, text);
     case 'word':
@@ -154,6 +169,19 @@ function compressionFault(text: string): string | null {
   }
   const words = 'none, hole, lzf, zstd, zstd:LEVEL';
   return `${shown(text)} is not one of ${words}${meant(text, COMPRESSIONS)}`;
+}
+
+/** The form; what a bucket may be called is said when it is opened (store/url.ts). */
+function archiveUrlFault(text: string): string | null {
+  if (/^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](\/[A-Za-z0-9._/-]*)?$/.test(text)) return null;
+  if (/^file:\/\/\/[^\0]*$/.test(text) && !text.split('/').includes('..')) return null;
+  const how = 'write s3://BUCKET/PREFIX, or file:///DIRECTORY';
+  return `${shown(text)} is not the place of an archive; ${how}`;
+}
+
+function endpointFault(text: string): string | null {
+  if (/^https?:\/\/[^/?#@\s]+\/?$/.test(text)) return null;
+  return `${shown(text)} is not an endpoint; write http://HOST[:PORT] or https://HOST[:PORT]`;
 }
 
 function numberFault(value: { min: number; max: number }, text: string): string | null {

@@ -53,7 +53,7 @@ export interface Alarm {
 
 export interface TargetStatus {
   readonly name: string;
-  readonly kind: 'replica';
+  readonly kind: 'replica' | 'archive';
   readonly remote: string | null;
   readonly link: LinkState;
   readonly work: WorkState;

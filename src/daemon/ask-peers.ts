@@ -23,13 +23,15 @@ export interface AskParts {
   readonly random: Random;
 }
 
-/** An answer for every target with an address. */
+/** An answer for every node with an address. */
 export function askPeers(
   targets: readonly TargetSettings[],
   parts: AskParts,
 ): Promise<readonly PeerAnswer[]> {
   const asked = targets.flatMap((target) =>
-    target.remote === null ? [] : [askPeer(target, target.remote, parts)],
+    target.remote === null || target.archive !== null
+      ? []
+      : [askPeer(target, target.remote, parts)],
   );
   return Promise.all(asked);
 }

@@ -2,6 +2,7 @@
 // disks, network, waiting. All of it is handed in, so that the simulator runs the same roles,
 // sessions and rounds in a world of its own (DESIGN.md §5); `realMachinery` is this machine.
 import { fstatSync } from 'node:fs';
+import { readArchiveSecret } from '../archive/secret.js';
 import { type Clock, nextTurn, systemClock } from '../base/clock.js';
 import type { Files } from '../base/files.js';
 import type { Log } from '../base/log.js';
@@ -13,8 +14,11 @@ import { openFileDevice } from '../disk/file-device.js';
 import { bootId, type Fingerprint, fingerprintOf, sameFingerprint } from '../disk/fingerprint.js';
 import type { DiskPrint, Fingerprints } from '../disk/fingerprints.js';
 import { reserveSpace } from '../disk/syscalls.js';
+import type { Secret } from '../format/archive-identity.js';
 import { dialPeer } from '../net/connect.js';
 import { listenForPeers } from '../net/listen.js';
+import { openStore, type StoreOptions } from '../store/open-store.js';
+import type { ObjectStore } from '../store/store.js';
 import { atomicsWaiter, type Waiter } from '../volume/waiter.js';
 import type { ComputePool } from './compute-pool.js';
 import type { OpenDisk } from './thread-messages.js';
@@ -23,6 +27,13 @@ import type { OpenDisk } from './thread-messages.js';
 export interface Network {
   readonly dial: typeof dialPeer;
   readonly listen: typeof listenForPeers;
+}
+
+/** Where archives are. */
+export interface Stores {
+  readonly open: (options: StoreOptions, clock: Clock) => Promise<ObjectStore>;
+  /** What is in a key file. */
+  readonly secret: (path: string) => Promise<Secret>;
 }
 
 /** What is made of a disk that control has opened and locked. */
@@ -42,6 +53,7 @@ export interface Machinery {
   readonly files: Files;
   readonly disks: DiskAccess;
   readonly network: Network;
+  readonly stores: Stores;
   readonly waiter: Waiter;
 }
 
@@ -55,6 +67,7 @@ export const realMachinery = (node: string, compute: ComputePool, log: Log): Mac
   files: nodeFiles(reserveSpace),
   disks: { bootId: bootId(), deviceOf, fingerprintsOf },
   network: { dial: dialPeer, listen: listenForPeers },
+  stores: { open: openStore, secret: readArchiveSecret },
   waiter: atomicsWaiter(nextTurn),
 });
 

@@ -1,13 +1,17 @@
 // Opens targets for a link: a session with another node, or an archive in a store.
+import { present } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import type { Random } from '../base/random.js';
+import type { TargetSettings } from '../config/settings.js';
+import { packer } from '../format/pack.js';
 import type { DialSecurity } from '../net/connect.js';
 import { type Pace, paced } from '../net/pace.js';
 import { greet } from '../peer/greet.js';
 import type { PeerFacts } from '../peer/messages.js';
-import { type ArchiveOrder, openArchiveTarget } from '../target/open-archive.js';
+import { ArchiveKeep } from '../target/archive-keep.js';
+import { openArchiveTarget } from '../target/open-archive.js';
 import { remoteTarget } from '../target/remote.js';
-import type { Network } from './machinery.js';
+import type { Machinery, Network } from './machinery.js';
 import type { OpenTarget } from './target-link.js';
 
 export interface NodeParts {
@@ -31,7 +35,68 @@ export function nodeOpener({ facts, security, dial, pace, clock, random }: NodeP
   };
 }
 
-/** Opens an archive; `order` is asked each time, for credentials and keys may change. */
-export function archiveOpener(order: () => Promise<ArchiveOrder>): OpenTarget {
-  return async () => ({ end: await openArchiveTarget(await order()), closed: null });
+export interface ArchiveParts {
+  readonly resource: { readonly id: () => Uint8Array; readonly name: string };
+  /** Asked each time: a reload may change it, and credentials and keys are read anew. */
+  readonly settings: () => TargetSettings;
+  readonly machinery: Machinery;
+  /** Of the resource, where the journal is. */
+  readonly directory: string;
+  /** Outlives the sessions. */
+  readonly pace: Pace;
 }
+
+/** Opens an archive in its store. */
+export function archiveOpener({
+  resource,
+  settings,
+  machinery,
+  directory,
+  pace,
+}: ArchiveParts): OpenTarget {
+  const { clock, random, log, files } = machinery;
+  // What was seen of pins outlives the sessions, too.
+  const rule = () => ({
+    rule: settings().retain,
+    timezone: settings().archive?.timezone ?? localTimezone(),
+  });
+  const keep = new ArchiveKeep(rule, () => clock.wallMs());
+  const pack = packer({ codec: 'zstd' });
+  const idle = new AbortController().signal;
+  const paced = async (bytes: number): Promise<void> => {
+    await pace.turn(idle);
+    pace.charge(bytes);
+  };
+  return async ({ target }) => {
+    const { archive } = settings();
+    const { base, endpoint, region, checksums, storageClass, keyPath } = present(
+      archive,
+      'it is one',
+    );
+    const secret = keyPath === null ? null : await machinery.stores.secret(keyPath);
+    const options = { url: base, below: resource.name, endpoint, region, checksums, pace: paced };
+    const store = await machinery.stores.open(options, clock);
+    try {
+      const end = await openArchiveTarget({
+        name: target,
+        resource: { id: resource.id(), name: resource.name },
+        store,
+        secret,
+        storageClass,
+        files,
+        journalPath: `${directory}/${target}.journal`,
+        pack,
+        keep,
+        nowMs: () => clock.wallMs(),
+        random,
+        log: log.child({ resource: resource.name, target }),
+      });
+      return { end, closed: null };
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  };
+}
+
+const localTimezone = (): string => new Intl.DateTimeFormat('en').resolvedOptions().timeZone;

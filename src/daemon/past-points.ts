@@ -18,8 +18,8 @@ import { type PointSpec, pickPoint, pointSpec } from '../lineage/point-spec.js';
 import type { Agreement } from '../nbd/protocol.js';
 import { type Connection, serveTransmission } from '../nbd/transmission.js';
 import { RestoreError } from '../restore/archive-source.js';
-import { PointDisk } from '../restore/point-disk.js';
-import { chunksOf } from '../restore/point-reader.js';
+import { ChunkDisk } from '../restore/chunk-disk.js';
+import { chunksOf } from '../restore/chunk-source.js';
 import { DaemonError } from './daemon-faults.js';
 import { pointRecord } from './point-record.js';
 import type { Replication } from './replication.js';
@@ -33,7 +33,7 @@ const CHUNKS_AHEAD = 4;
 
 interface Open {
   readonly reader: ReplicaPoint;
-  readonly disk: PointDisk;
+  readonly disk: ChunkDisk;
   readonly connections: Map<number, Connection>;
   readonly ranges: AsyncGenerator<readonly Range[]> | null;
   readonly log: Log;
@@ -82,7 +82,7 @@ export class PastPoints implements PointCalls {
       newer === null
         ? null
         : differences(reader, chain.indexOf(newer) - chain.indexOf(read), newer.sizeBytes);
-    const open: Open = { reader, disk: new PointDisk(reader), connections: new Map(), ranges, log };
+    const open: Open = { reader, disk: new ChunkDisk(reader), connections: new Map(), ranges, log };
     this.#open.set(id, open);
     log.info('a point is being read', { reader: id });
     void reader.ended.then(() => endConnections(open));

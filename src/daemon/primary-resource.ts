@@ -236,6 +236,7 @@ export class PrimaryResource {
     const { link, round } = parts;
     return targetStatus({
       name: driver.name,
+      kind: settings.archive === null ? 'replica' : 'archive',
       remote: settings.remote,
       maxLagSeconds: settings.maxLagSeconds,
       rateBitsPerSecond: driver.rateBitsPerSecond,

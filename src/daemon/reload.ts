@@ -94,6 +94,7 @@ function withNow(old: ResourceSettings, wanted: ResourceSettings): ResourceSetti
 
 /** All of it, but for an address that comes or goes: such a target has no slot, or keeps its. */
 function targetWithNow(old: TargetSettings, wanted: TargetSettings): TargetSettings {
+  if ((old.archive === null) !== (wanted.archive === null)) return old;
   const comesOrGoes = (old.remote === null) !== (wanted.remote === null);
   return { ...wanted, remote: comesOrGoes ? old.remote : wanted.remote };
 }

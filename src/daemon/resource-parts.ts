@@ -12,7 +12,7 @@ import type { RoundParts } from '../round/parts.js';
 import { openPrimary } from '../round/primary.js';
 import type { ResourceFile } from '../tracking/resource-file.js';
 import type { Machinery } from './machinery.js';
-import { nodeOpener } from './open-target.js';
+import { archiveOpener, nodeOpener } from './open-target.js';
 import { PrimaryResource } from './primary-resource.js';
 import { RoundLog } from './round-log.js';
 import { ScrubLoop } from './scrub-loop.js';
@@ -50,7 +50,7 @@ export function replicaOf(
     compute: compute.for(settings().compression),
     pack: (raw) => (settings().compression.codec === 'zstd' ? quick : packRaw)(raw),
     get retain() {
-      return settings().retain;
+      return settings().retain.last;
     },
     clock,
     log,
@@ -162,7 +162,15 @@ function driverOf(
     timeoutMs: target.timeoutSeconds * 1000,
   };
   const pace = new Pace(() => driver.rateBitsPerSecond, clock);
-  const open = nodeOpener({
+  const resource = { id: () => present(resourceFile.state.resource, 'a primary has an id') };
+  const toArchive = archiveOpener({
+    resource: { ...resource, name: settings.name },
+    settings: () => driver.settings,
+    machinery,
+    directory: resourceFile.directory,
+    pace,
+  });
+  const toNode = nodeOpener({
     facts: () => factsOf(machinery, settings, resourceFile, 'primary', driver.settings),
     security: securityOf,
     dial: machinery.network.dial,
@@ -170,6 +178,7 @@ function driverOf(
     clock,
     random,
   });
+  const open = target.archive === null ? toNode : toArchive;
   const link = new TargetLink(options, { round, open, clock, random, log });
   const parts = { round, link, rounds, compute, guestBytes, clock, random, log };
   const driver: TargetDriver = new TargetDriver(parts, target, doubt);

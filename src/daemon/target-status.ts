@@ -16,6 +16,7 @@ import type { PointRef } from '../lineage/lineage.js';
 
 export interface TargetFacts {
   readonly name: string;
+  readonly kind: TargetStatus['kind'];
   readonly remote: string | null;
   readonly maxLagSeconds: number | null;
   readonly rateBitsPerSecond: number | null;
@@ -61,7 +62,7 @@ export function targetStatus(facts: TargetFacts): TargetStatus {
   };
   return {
     name: facts.name,
-    kind: 'replica',
+    kind: facts.kind,
     remote,
     link: axes.link,
     work: axes.work,

@@ -24,9 +24,11 @@ export interface Disk {
   /** Names of the meta contexts of BLOCK_STATUS, the same for the life of the disk. */
   readonly contexts: readonly string[];
   /** Runs of equal flags from `offset`, together at most `length` bytes and `runsMax` runs, at
-   * least one; flags are those of the context's specification. */
-  status(context: string, offset: number, length: number, runsMax: number): readonly StatusRun[];
+   * least one; flags are those of the context's specification. A promise: it must be looked up. */
+  status(context: string, offset: number, length: number, runsMax: number): SoonerRuns;
 }
+
+export type SoonerRuns = readonly StatusRun[] | Promise<readonly StatusRun[]>;
 
 /** A run of a meta context. */
 export interface StatusRun {

@@ -2,7 +2,15 @@
 // never decides anything. OFD locks (QEMU's) carry no pid, in fcntl and in /proc/locks alike, but
 // /proc/PID/fdinfo lists them under the descriptor that holds them. Needs the right to look into
 // the other process (root, or the same user); otherwise the answer is "another process".
-import { fstatSync, readdirSync, readFileSync, readlinkSync, type Stats, statSync } from 'node:fs';
+import {
+  fstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
 import { majorMinor } from './probe.js';
 
 export const UNKNOWN_HOLDER = 'another process';
@@ -34,6 +42,17 @@ export function deviceHolder(rdev: number): string {
     if (statMatches(pid, fd, (s) => s.isBlockDevice() && s.rdev === rdev)) return describe(pid);
   }
   return UNKNOWN_HOLDER;
+}
+
+/** `the loop device loop3`: through what a file is in use without a lock of it; null: nothing. */
+export function loopHolder(path: string): string | null {
+  const real = quietly('', () => realpathSync(path));
+  for (const name of namesIn('/sys/block')) {
+    if (!name.startsWith('loop')) continue;
+    const backing = textOf(`/sys/block/${name}/loop/backing_file`).trimEnd();
+    if (backing !== '' && backing === real) return `the loop device ${name}`;
+  }
+  return null;
 }
 
 /** A `lock:` line of fdinfo: `lock: 1: OFDLCK ADVISORY READ -1 fe:00:2163682 100 101` (proc(5)). */

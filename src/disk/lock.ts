@@ -21,7 +21,14 @@ import { closeSync, constants, openSync, statSync } from 'node:fs';
 import { codeOf } from '../base/errors.js';
 import { DiskError } from './device.js';
 import { deviceHolder, lockHolder } from './holders.js';
-import { attempt, type DiskKind, type DiskProbe, kindOf, probeOpen } from './probe.js';
+import {
+  attempt,
+  type DiskKind,
+  type DiskProbe,
+  kindOf,
+  type ProbeOptions,
+  probeOpen,
+} from './probe.js';
 import { flockExclusive, flockShared, ofdHolder, ofdReadLock } from './syscalls.js';
 
 export interface LockedDisk {
@@ -33,11 +40,9 @@ export interface LockedDisk {
   close(): void;
 }
 
-export interface LockOptions {
+export interface LockOptions extends ProbeOptions {
   /** Others may read too, nobody may write. */
   readonly readOnly?: boolean;
-  /** As ProbeOptions.formatCheck: false for a disk that is already a resource. */
-  readonly formatCheck?: boolean;
 }
 
 /** Errors: those of probeDisk, and DISK_IN_USE with the holder where the kernel tells. */
@@ -45,7 +50,7 @@ export function openLocked(path: string, options: LockOptions = {}): LockedDisk 
   const readOnly = options.readOnly === true;
   const fd = openExclusive(path, kindOf(path), readOnly);
   try {
-    const probe = probeOpen(fd, path, { formatCheck: options.formatCheck !== false });
+    const probe = probeOpen(fd, path, options);
     attempt(path, 'lock', () => takeLocks(fd, path, probe, readOnly));
     return lockedDisk(fd, path, probe);
   } catch (error) {

@@ -36,6 +36,8 @@ export interface ProbeOptions {
    * write, and a guest must not be able to stop replication with four bytes.
    */
   readonly formatCheck?: boolean;
+  /** True for a file that is about to get another size: it may have any. */
+  readonly anySize?: boolean;
 }
 
 /** Errors DISK_MISSING, DISK_NOT_A_DISK, DISK_NOT_RAW, DISK_BAD_SIZE, DISK_FAILED. */
@@ -66,7 +68,8 @@ export function probeOpen(fd: number, path: string, options: ProbeOptions = {}):
     const format = attempt(path, 'read', () => formatOf(fd, sizeBytes));
     if (format !== null) throw new DiskError({ code: 'DISK_NOT_RAW', path, format });
   }
-  if (sizeBytes === 0 || sizeBytes % SECTOR_BYTES !== 0 || sizeBytes > DISK_BYTES_MAX) {
+  const isSize = sizeBytes > 0 && sizeBytes % SECTOR_BYTES === 0 && sizeBytes <= DISK_BYTES_MAX;
+  if (!isSize && options.anySize !== true) {
     throw new DiskError({ code: 'DISK_BAD_SIZE', path, sizeBytes });
   }
   if (kind === 'block') {

@@ -18,7 +18,9 @@ import {
   putCheck,
   putMagic,
   putU64,
+  takeText,
   takeTime,
+  textBytes,
 } from './layout.js';
 
 export type SealFault =
@@ -40,6 +42,8 @@ export type Secret =
   | { readonly kind: 'passphrase'; readonly text: string };
 
 export interface ArchiveIdentity {
+  /** 16 random bytes. */
+  readonly id: Uint8Array;
   readonly resource: Uint8Array;
   /** Of the resource when it was made; for people. */
   readonly name: string;
@@ -80,16 +84,18 @@ const AT = layout(IDENTITY_BYTES, {
   nonce: 12, //    56
   wrapped: 48, //  68   data key 32, tag 16: AES-256-GCM, the resource's id authenticated
   name: 64, //    116
-  spareToo: 68, //180   zero
+  id: 16, //      180   random: this archive, and no copy of its place
+  spareToo: 52, //196   zero
   check: 8, //    248
 });
 
 export function encodeIdentity(identity: ArchiveIdentity): Uint8Array {
   const { wrapped } = identity;
-  const name = Buffer.from(identity.name).subarray(0, NAME_BYTES_MAX);
+  const name = textBytes(identity.name, NAME_BYTES_MAX);
   const bytes = new Uint8Array(IDENTITY_BYTES);
   putMagic(bytes, MAGIC);
   bytes.set(identity.resource, AT.resource);
+  bytes.set(identity.id, AT.id);
   putU64(dataView(bytes), AT.created, identity.createdMs);
   bytes[AT.nameBytes] = name.length;
   bytes.set(name, AT.name);
@@ -115,13 +121,15 @@ export function decodeIdentity(bytes: Uint8Array, place: string): ArchiveIdentit
   expect(sealed <= KINDS.length, where, 'how it is sealed is not known');
   expect(length <= NAME_BYTES_MAX, where, `a name of ${length} bytes`);
   expectZero(bytes, AT.spare, AT.salt, where);
-  expectZero(bytes, AT.name + length, AT.check, where);
+  expectZero(bytes, AT.name + length, AT.id, where);
+  expectZero(bytes, AT.spareToo, AT.check, where);
   if (sealed === 0) expectZero(bytes, AT.salt, AT.name, where);
   const part = (from: number, count: number) => copyOf(bytes, from, from + count);
   const kind = KINDS[sealed - 1];
   return {
+    id: part(AT.id, ID_BYTES),
     resource: part(AT.resource, ID_BYTES),
-    name: Buffer.from(part(AT.name, length)).toString(),
+    name: takeText(bytes, AT.name, AT.name + length, where),
     createdMs: takeTime(view, AT.created, where),
     wrapped:
       kind === undefined

@@ -6,13 +6,14 @@
 //   root  up to 65,536 pages, 256 TiB  page 4, reference 20; and the pages of the pack table
 //   pack page  1,024 packs            number in the page 4, name 32, bytes 4, live parts 4
 // The root names the packs of its pack pages, since the table of names is what they are; zeroes
-// stand for the pack that the root itself is in. A node stands in a pack as a record; its body is a codec byte, 4 bytes of raw length, and the
-// bytes. A reference is the place of that record and the check of its body as it stands there,
-// unsealed. Guarantee of an opened node: it is the one that was referred to.
+// stand for the pack that the root itself is in. A node stands in a pack as a record; its
+// body is a codec byte, 4 bytes of raw length, and the bytes. A reference is the place of that
+// record and the check of its body as it stands there, unsealed. Guarantee of an opened node: it is
+// the one that was referred to.
 import { assert } from '../base/assert.js';
-import { CHECK_BYTES, checkOf, equalBytes } from '../base/digest.js';
+import { CHECK_BYTES, checkOf, equalBytes, isZero } from '../base/digest.js';
 import { LEAF_BYTES_MAX, PACK_BYTES_MAX, type RecordPlace } from './archive-leaf.js';
-import { RECORD_HEADER_BYTES } from './archive-record.js';
+import { RECORD_BYTES_MAX, RECORD_HEADER_BYTES } from './archive-record.js';
 import { bad, copyOf, dataView, expect } from './layout.js';
 import { CODEC_RAW, CODEC_ZSTD, type Pack, type Unpack } from './pack.js';
 
@@ -229,6 +230,7 @@ export function decodeRoot(bytes: Uint8Array, place: string): Root {
     const end = ref.place.offset + ref.place.bytes;
     expect(stored <= PACK_BYTES_MAX, where, `a pack of ${stored} bytes`);
     expect(stored === 0 || end <= stored, where, `a record to ${end} of ${stored}`);
+    expect(stored > 0 || isZero(name), where, 'a pack with a name and no bytes');
     root.packPages.set(number, { ref, pack: stored === 0 ? null : { name, bytes: stored } });
   }
   return root;
@@ -251,7 +253,8 @@ function takeRef(bytes: Uint8Array, at: number, packs: number, place: string): N
     view.getUint32(at + 8),
   ];
   expect(pack < packs, where, `pack ${pack} of ${packs}`);
-  expect(length > RECORD_HEADER_BYTES, where, `a record of ${length} bytes`);
+  const isRecord = length > RECORD_HEADER_BYTES && length <= RECORD_BYTES_MAX;
+  expect(isRecord, where, `a record of ${length} bytes`);
   expect(offset + length <= PACK_BYTES_MAX, where, `a record at ${offset} of a pack`);
   const check = copyOf(bytes, at + 12, at + REF_BYTES);
   return { place: { pack, offset, bytes: length }, check };

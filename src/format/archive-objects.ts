@@ -10,7 +10,8 @@
 // the next place of the one before with its own record, so that a primary of that one, which does
 // not know yet, cannot make another point (RULES.md H35 has side branches there: this leaves none).
 // Guarantee of what is decoded: its check holds, and its numbers are within limits.
-// Times are wall milliseconds; lengths are bytes.
+// Times are wall milliseconds; lengths are bytes. The file is longer than 300 lines because these
+// objects and their keys are one page of hast-archive(5).
 import { assert } from '../base/assert.js';
 import { CHECK_BYTES } from '../base/digest.js';
 import { hex } from '../base/random.js';
@@ -18,7 +19,7 @@ import { BLOCK_BYTES, CHUNK_BYTES, DISK_BYTES_MAX, ID_BYTES, SECTOR_BYTES } from
 import type { Epoch, PointRef } from '../lineage/lineage.js';
 import { PACK_BYTES_MAX, type RecordPlace } from './archive-leaf.js';
 import { PACK_NAME_BYTES, type PackName } from './archive-node.js';
-import { RECORD_HEADER_BYTES } from './archive-record.js';
+import { RECORD_BYTES_MAX, RECORD_HEADER_BYTES } from './archive-record.js';
 import type { Consistency } from './changeset.js';
 import { putPoint, takePoint } from './changeset-file.js';
 import {
@@ -32,8 +33,10 @@ import {
   putCheck,
   putMagic,
   putU64,
+  takeText,
   takeTime,
   takeU64,
+  textBytes,
   type Where,
 } from './layout.js';
 
@@ -93,6 +96,8 @@ export interface ArchivePoint {
   readonly trees: readonly TreeRef[];
   /** Points of this archive that are kept beside this one, newest first: readers need no list. */
   readonly kept: readonly KeptPoint[];
+  /** Points that are not kept any more and perhaps still there: a prune removes them. */
+  readonly going: readonly KeptPoint[];
 }
 
 export interface KeptPoint {
@@ -103,14 +108,17 @@ export interface KeptPoint {
 
 export interface ArchiveEpoch {
   readonly epoch: Epoch;
+  /** Its number in the archive, from 1. */
+  readonly place: number;
   /** Where it goes on from; null: the first of the archive. */
   readonly from: PointPlace | null;
 }
 
 /** Trees that a reader lays over each other, at most. */
 export const TREES_MAX = 64;
-/** Points that an archive keeps, at most. */
+/** Points that a point names, kept and going, at most. */
 export const KEPT_POINTS_MAX = 4096;
+export const GOING_POINTS_MAX = 1024;
 export const POINT_BYTES_MAX = 256 * 1024;
 const POINT_HEADER_BYTES = 144;
 const TREE_BYTES = PACK_NAME_BYTES + 20 + CHECK_BYTES;
@@ -136,19 +144,22 @@ const POINT = layout(POINT_HEADER_BYTES, {
   block: 4, //        116   4096
   chunk: 4, //        120   65536
   kept: 4, //         124   points that are kept beside, 0..4096
-  spare: 16, //       128   zero
+  going: 4, //        128   points that are going, 0..1024
+  spare: 12, //       132   zero
 });
 const POINT_MAGIC = 'HASTPNT0';
 
-/** Then trees: pack name 32, pack bytes 4, pack 4, offset 4, bytes 4, leaves 4, check 8; then points kept:
- * epoch 4, sequence 4, number 8, time 8; then a check. */
+/** Then trees: pack name 32, pack bytes 4, pack 4, offset 4, bytes 4, leaves 4, check 8; then
+ * points kept, then points going: epoch 4, sequence 4, number 8, time 8; then a check. */
 export function encodePoint(point: ArchivePoint): Uint8Array {
   const { trees, place, sizeBytes } = point;
-  const { kept } = point;
+  const { kept, going } = point;
+  const named = [...kept, ...going];
   assert(trees.length >= 1 && trees.length <= TREES_MAX, 'a point has a tree');
   assert(kept.length <= KEPT_POINTS_MAX, 'no more points are kept than may be');
+  assert(going.length <= GOING_POINTS_MAX, 'no more points are going than may be');
   const rows = POINT_HEADER_BYTES + trees.length * TREE_BYTES;
-  const bytes = new Uint8Array(rows + kept.length * KEPT_BYTES + CHECK_BYTES);
+  const bytes = new Uint8Array(rows + named.length * KEPT_BYTES + CHECK_BYTES);
   const view = dataView(bytes);
   putMagic(bytes, POINT_MAGIC);
   putPoint(bytes, POINT.to, point.to);
@@ -176,7 +187,8 @@ export function encodePoint(point: ArchivePoint): Uint8Array {
     bytes.set(check, row + 52);
   });
   view.setUint32(POINT.kept, kept.length);
-  kept.forEach(({ place: where, number, timeMs }, i) => {
+  view.setUint32(POINT.going, going.length);
+  named.forEach(({ place: where, number, timeMs }, i) => {
     const row = rows + i * KEPT_BYTES;
     view.setUint32(row, where.epoch);
     view.setUint32(row + 4, where.sequence);
@@ -196,9 +208,11 @@ export function decodePoint(bytes: Uint8Array, place: string): ArchivePoint {
   const count = view.getUint16(POINT.trees);
   expect(count >= 1 && count <= TREES_MAX, where, `${count} trees`);
   const kept = view.getUint32(POINT.kept);
+  const going = view.getUint32(POINT.going);
   expect(kept <= KEPT_POINTS_MAX, where, `${kept} points are kept`);
+  expect(going <= GOING_POINTS_MAX, where, `${going} points are going`);
   const rows = POINT_HEADER_BYTES + count * TREE_BYTES;
-  const wanted = rows + kept * KEPT_BYTES + CHECK_BYTES;
+  const wanted = rows + (kept + going) * KEPT_BYTES + CHECK_BYTES;
   expect(bytes.length === wanted, where, `${bytes.length} bytes, it tells of ${wanted}`);
   expectCheck(bytes, bytes.length - CHECK_BYTES, where);
   const hasFrom = view.getUint8(POINT.hasFrom);
@@ -227,6 +241,9 @@ export function decodePoint(bytes: Uint8Array, place: string): ArchivePoint {
     nextPack,
     trees: Array.from({ length: count }, (_, i) => takeTree(bytes, i, nextPack, where)),
     kept: Array.from({ length: kept }, (_, i) => takeKept(bytes, rows + i * KEPT_BYTES, where)),
+    going: Array.from({ length: going }, (_, i) =>
+      takeKept(bytes, rows + (kept + i) * KEPT_BYTES, where),
+    ),
   };
 }
 
@@ -251,7 +268,8 @@ function takeTree(bytes: Uint8Array, i: number, nextPack: number, where: Where):
   }
   expect(packBytes > 0 && packBytes <= PACK_BYTES_MAX, where, `a pack of ${packBytes} bytes`);
   expect(pack < nextPack, where, `pack ${pack} of ${nextPack}`);
-  expect(length > RECORD_HEADER_BYTES, where, `a record of ${length} bytes`);
+  const isRecord = length > RECORD_HEADER_BYTES && length <= RECORD_BYTES_MAX;
+  expect(isRecord, where, `a record of ${length} bytes`);
   expect(offset + length <= packBytes, where, `a record at ${offset} of a pack`);
   return {
     pack: { name: copyOf(bytes, row, row + PACK_NAME_BYTES), bytes: packBytes },
@@ -274,11 +292,13 @@ const EPOCH = layout(EPOCH_HEADER_BYTES, {
   fromSequence: 4, // 52
   hasParent: 1, //    56
   node: 1, //         57   bytes of the name, which follows
-  spare: 22, //       58   zero
+  spare: 2, //        58   zero
+  place: 4, //        60   its number in the archive, from 1
+  spareToo: 16, //    64   zero
 });
 
-export function encodeEpoch({ epoch, from }: ArchiveEpoch): Uint8Array {
-  const node = Buffer.from(epoch.node).subarray(0, NODE_NAME_BYTES_MAX);
+export function encodeEpoch({ epoch, place, from }: ArchiveEpoch): Uint8Array {
+  const node = textBytes(epoch.node, NODE_NAME_BYTES_MAX);
   const bytes = new Uint8Array(EPOCH_HEADER_BYTES + node.length + CHECK_BYTES);
   const view = dataView(bytes);
   putMagic(bytes, EPOCH_MAGIC);
@@ -286,6 +306,7 @@ export function encodeEpoch({ epoch, from }: ArchiveEpoch): Uint8Array {
   putU64(view, EPOCH.number, epoch.number);
   if (epoch.parent !== null) bytes.set(epoch.parent, EPOCH.parent);
   bytes[EPOCH.hasParent] = epoch.parent === null ? 0 : 1;
+  view.setUint32(EPOCH.place, place);
   view.setUint32(EPOCH.fromEpoch, from?.epoch ?? 0);
   view.setUint32(EPOCH.fromSequence, from?.sequence ?? 0);
   bytes[EPOCH.node] = node.length;
@@ -295,8 +316,8 @@ export function encodeEpoch({ epoch, from }: ArchiveEpoch): Uint8Array {
 }
 
 /** Errors FORMAT_BAD with `place`, FORMAT_VERSION. */
-export function decodeEpoch(bytes: Uint8Array, place: string): ArchiveEpoch {
-  const where = { what: 'epoch of an archive', place };
+export function decodeEpoch(bytes: Uint8Array, name: string): ArchiveEpoch {
+  const where = { what: 'epoch of an archive', place: name };
   expectMagic(bytes, EPOCH_MAGIC, where);
   expect(bytes.length >= EPOCH_HEADER_BYTES + CHECK_BYTES, where, 'cut short');
   const view = dataView(bytes);
@@ -312,15 +333,19 @@ export function decodeEpoch(bytes: Uint8Array, place: string): ArchiveEpoch {
   expect(hasParent <= 1, where, 'neither with nor without a parent');
   if (hasParent === 0) expectZero(bytes, EPOCH.parent, EPOCH.fromEpoch, where);
   expect((fromEpoch === 0) === (sequence === 0), where, 'half a place');
-  expectZero(bytes, EPOCH.spare, EPOCH_HEADER_BYTES, where);
+  expectZero(bytes, EPOCH.spare, EPOCH.place, where);
+  expectZero(bytes, EPOCH.spareToo, EPOCH_HEADER_BYTES, where);
+  const place = view.getUint32(EPOCH.place);
+  expect(place > fromEpoch, where, `number ${place}, from ${fromEpoch}`);
   const parent = copyOf(bytes, EPOCH.parent, EPOCH.parent + ID_BYTES);
   return {
     epoch: {
       id: copyOf(bytes, EPOCH.id, EPOCH.id + ID_BYTES),
       number: takeU64(view, EPOCH.number, where),
       parent: hasParent === 1 ? parent : null,
-      node: Buffer.from(bytes.subarray(EPOCH_HEADER_BYTES, bytes.length - CHECK_BYTES)).toString(),
+      node: takeText(bytes, EPOCH_HEADER_BYTES, bytes.length - CHECK_BYTES, where),
     },
+    place,
     from: fromEpoch === 0 ? null : { epoch: fromEpoch, sequence },
   };
 }
@@ -350,7 +375,7 @@ export function decodeHead(bytes: Uint8Array): PointPlace | null {
   }
   const view = dataView(bytes);
   const place = { epoch: view.getUint32(8), sequence: view.getUint32(12) };
-  return place.epoch > 0 ? place : null;
+  return place.epoch > 0 && place.sequence > 0 ? place : null;
 }
 
 const isDiskSize = (bytes: number): boolean =>

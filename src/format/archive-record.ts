@@ -2,8 +2,10 @@
 // (frame.ts) or one node of an index (archive-node.ts), as it is or sealed. A record can be read
 // alone, by a range of its pack, and says of itself what it is: an archive whose index is lost can
 // be read from its packs. The objects of points and epochs (archive-objects.ts) are records, too.
-// Sealing (H33): AES-256-GCM. Key of a round = HKDF-SHA-256(data key, salt = round id), nonce =
-// record number in its round, so that no two records have both; a record is never encoded twice.
+// Sealing (H33): AES-256-GCM. Key = HKDF-SHA-256(data key, salt), nonce = record number. The
+// salt is random and of one writer, made anew whenever a round begins, also the same one again (its
+// id would be the key twice, RULES.md H33), so that no two records have both.
+//
 // What is authenticated beside the body is the whole header. Guarantee of an opened record: its
 // header's check holds, and the body is whole (a check of its own inside) or, sealed, was made
 // with this key. Lengths are bytes.
@@ -43,8 +45,8 @@ const AT = layout(RECORD_HEADER_BYTES, {
   kind: 1, //         4   0 frame, 1 node, 2 point, 3 epoch
   sealed: 1, //       5   0, 1
   spare: 2, //        6   zero
-  round: 16, //       8   id of the round that made it; of an epoch: its own
-  number: 4, //      24   of this record in its round, from 0
+  salt: 16, //        8   random, of who wrote it: one writer of packs, or this one object
+  number: 4, //      24   of this record under its salt, from 0
   bodyBytes: 4, //   28   that follow
   disk: 8, //        32   of a frame: size of the disk that it is of; else zero
   check: 8, //       40   of bytes 0..39
@@ -55,22 +57,22 @@ const KINDS: readonly RecordKind[] = ['frame', 'node', 'point', 'epoch'];
 
 export interface RecordFacts {
   readonly kind: RecordKind;
-  readonly round: Uint8Array;
+  readonly salt: Uint8Array;
   readonly number: number;
   /** Of a frame: size of the disk, for its very last block may be short; else 0. */
   readonly sizeBytes: number;
 }
 
-/** Seals and opens records of one round. */
-export interface RoundKey {
+/** Seals and opens records of one salt. */
+export interface RecordKey {
   readonly key: Buffer;
 }
 
 /** `dataKey`: 32 bytes. */
-export function roundKey(dataKey: Uint8Array, round: Uint8Array): RoundKey {
+export function recordKey(dataKey: Uint8Array, salt: Uint8Array): RecordKey {
   assert(dataKey.length === KEY_BYTES, 'a data key has 32 bytes');
-  assert(round.length === ID_BYTES, 'an id has 16 bytes');
-  return { key: Buffer.from(hkdfSync('sha256', dataKey, round, 'hast archive record', KEY_BYTES)) };
+  assert(salt.length === ID_BYTES, 'a salt has 16 bytes');
+  return { key: Buffer.from(hkdfSync('sha256', dataKey, salt, 'hast archive record', KEY_BYTES)) };
 }
 
 /** Bytes of a record with a body of so many. */
@@ -79,9 +81,9 @@ export const recordBytes = (bodyBytes: number, sealed: boolean): number =>
 
 /** One record, in an array of its own. `key` null: as it is. */
 export function encodeRecord(
-  { kind, round, number, sizeBytes }: RecordFacts,
+  { kind, salt, number, sizeBytes }: RecordFacts,
   body: Uint8Array,
-  key: RoundKey | null,
+  key: RecordKey | null,
 ): Uint8Array {
   assert(body.length <= RECORD_BODY_BYTES_MAX, 'a body is within limits');
   const record = new Uint8Array(recordBytes(body.length, key !== null));
@@ -89,7 +91,7 @@ export function encodeRecord(
   putMagic(record, MAGIC);
   record[AT.kind] = KINDS.indexOf(kind);
   record[AT.sealed] = key === null ? 0 : 1;
-  record.set(round, AT.round);
+  record.set(salt, AT.salt);
   view.setUint32(AT.number, number);
   view.setUint32(AT.bodyBytes, record.length - RECORD_HEADER_BYTES);
   putU64(view, AT.disk, sizeBytes);
@@ -129,14 +131,14 @@ export function decodeRecordHeader(bytes: Uint8Array, place: string): RecordHead
     `${bodyBytes} bytes of body`,
   );
   expect(bodyBytes >= TAG_BYTES * sealed, where, 'a sealed body has its tag');
-  expectZero(own, AT.spare, AT.round, where);
+  expectZero(own, AT.spare, AT.salt, where);
   const sizeBytes = takeU64(view, AT.disk, where);
   const isSized = sizeBytes > 0 && sizeBytes <= DISK_BYTES_MAX && sizeBytes % SECTOR_BYTES === 0;
   expect(kind === 'frame' ? isSized : sizeBytes === 0, where, `a disk of ${sizeBytes} bytes`);
   return {
     kind,
     sealed: sealed === 1,
-    round: copyOf(own, AT.round, AT.round + ID_BYTES),
+    salt: copyOf(own, AT.salt, AT.salt + ID_BYTES),
     number: view.getUint32(AT.number),
     sizeBytes,
     bodyBytes,
@@ -144,7 +146,7 @@ export function decodeRecordHeader(bytes: Uint8Array, place: string): RecordHead
 }
 
 /** Where the data key comes from; null: there is none here. */
-export type KeyOf = (round: Uint8Array) => RoundKey | null;
+export type KeyOf = (salt: Uint8Array) => RecordKey | null;
 
 /** One whole record. Its body may be a part of `bytes`. Errors FORMAT_BAD, FORMAT_VERSION. */
 export function decodeRecord(
@@ -158,7 +160,7 @@ export function decodeRecord(
   expect(bytes.length === wanted, where, `${bytes.length} bytes, its header says ${wanted}`);
   const stored = bytes.subarray(RECORD_HEADER_BYTES);
   if (!header.sealed) return { header, body: stored };
-  const key = keyOf(header.round);
+  const key = keyOf(header.salt);
   if (key === null) throw bad(where, 'it is sealed, and there is no key');
   const opener = createDecipheriv(CIPHER, key.key, nonceOf(header.number));
   opener.setAAD(bytes.subarray(0, RECORD_HEADER_BYTES));

@@ -94,6 +94,22 @@ export function takeU64(view: DataView, at: number, where: Where): number {
   return value;
 }
 
+/** UTF-8 of at most `bytesMax` bytes, cut between characters. */
+export function textBytes(text: string, bytesMax: number): Uint8Array {
+  const bytes = Buffer.from(text);
+  let end = Math.min(bytes.length, bytesMax);
+  while (end < bytes.length && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+  return bytes.subarray(0, end);
+}
+
+/** Bytes from..to-1 as a text. Error FORMAT_BAD unless they are UTF-8. */
+export function takeText(bytes: Uint8Array, from: number, to: number, where: Where): string {
+  const own = bytes.subarray(from, to);
+  const text = Buffer.from(own).toString();
+  expect(equalBytes(Buffer.from(text), own), where, `bytes ${from}..${to - 1} are no text`);
+  return text;
+}
+
 /** Wall milliseconds. Error FORMAT_BAD for a time that nothing can show. */
 export function takeTime(view: DataView, at: number, where: Where): number {
   const timeMs = takeU64(view, at, where);

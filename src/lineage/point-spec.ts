@@ -62,12 +62,13 @@ export function pickPoint<P extends NamedPoint>(points: readonly P[], spec: Poin
   }
 }
 
-/** `vm1@42` in its two parts; without an @, `point` is null. The last @ counts. */
+/** `vm1@42` in its two parts; without an @, `point` is null. The last @ counts, but in a directory
+ * of a path: `file:///mnt/usb@a/vm1` names no point. */
 export function splitAtPoint(text: string): {
   readonly what: string;
   readonly point: string | null;
 } {
   const at = text.lastIndexOf('@');
-  if (at < 0) return { what: text, point: null };
+  if (at < 0 || at < text.lastIndexOf('/')) return { what: text, point: null };
   return { what: text.slice(0, at), point: text.slice(at + 1) };
 }

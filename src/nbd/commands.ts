@@ -1,7 +1,9 @@
 // The requests without payload: FLUSH, TRIM, WRITE_ZEROES, CACHE, BLOCK_STATUS. Guarantees: each is
 // answered once, and only when the disk says so; FUA is the command and then a flush (W3); a failed
 // BLOCK_STATUS says nothing of any context. Offsets and lengths are bytes.
-import { kept, type Operations } from './operations.js';
+import { isPromise } from '../base/sync.js';
+import type { StatusRun } from '../disk/disk.js';
+import { kept, type OpenRequest, type Operations } from './operations.js';
 import { COMMAND, COMMAND_FLAG, NBD_ERROR } from './protocol.js';
 import type { Request } from './requests.js';
 
@@ -74,19 +76,34 @@ export class Commands {
 
   /** All contexts are asked before the first is answered. */
   #status(request: Request): void {
-    const { disk, replies, agreement } = this.#operations.parts;
+    const { disk, agreement } = this.#operations.parts;
     const { offset, length, flags } = request;
     const runsMax = (flags & COMMAND_FLAG.REQ_ONE) !== 0 ? 1 : STATUS_RUNS_MAX;
     try {
-      const answers = agreement.contexts.map(({ id, name }) => ({
-        id,
-        runs: disk.status(name, offset, length, runsMax),
-      }));
-      for (const [index, { id, runs }] of answers.entries()) {
-        replies.statusChunk(request, id, runs, index === answers.length - 1);
+      const sooner = agreement.contexts.map(({ name }) =>
+        disk.status(name, offset, length, runsMax),
+      );
+      if (!sooner.some(isPromise)) {
+        this.#answerStatus(request, sooner as (readonly StatusRun[])[]);
+        return;
       }
+      const open = kept(request);
+      this.#operations.track(
+        Promise.all(sooner),
+        0,
+        (all) => this.#answerStatus(open, all),
+        (error) => this.#operations.refuse('status', open, error),
+      );
     } catch (error) {
       this.#operations.refuse('status', kept(request), error);
+    }
+  }
+
+  /** `all`: runs of each context. */
+  #answerStatus(request: Request | OpenRequest, all: readonly (readonly StatusRun[])[]): void {
+    const { replies, agreement } = this.#operations.parts;
+    for (const [index, { id }] of agreement.contexts.entries()) {
+      replies.statusChunk(request, id, all[index] ?? [], index === all.length - 1);
     }
   }
 }

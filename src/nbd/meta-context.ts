@@ -12,7 +12,8 @@ export const CONTEXTS_MAX = 32;
 export const BASE_ALLOCATION = 'base:allocation';
 /**
  * What the server asks of a disk for its own reads and never negotiates: as base:allocation, but a
- * run has flag ZERO only where the disk answers for it, not merely its file system.
+ * run has flag ZERO only where the disk answers for it, not merely its file system; and the answer
+ * is never a promise: what must be looked up first is data.
  */
 export const READ_CONTEXT = 'hast:read';
 /** Flags of base:allocation. */

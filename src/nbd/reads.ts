@@ -3,6 +3,8 @@
 // (proto.md, READ); what the disk does in the call makes no promise. A long read is first asked for
 // holes, which are answered without being read: below HOLES_SOUGHT_BYTES_MIN the question costs as
 // much as the read. Offsets and lengths are bytes.
+import { assert } from '../base/assert.js';
+import { isPromise } from '../base/sync.js';
 import type { StatusRun } from '../disk/disk.js';
 import { HEAD_BYTES } from './buffers.js';
 import { READ_CONTEXT } from './meta-context.js';
@@ -90,7 +92,10 @@ export class Reads {
   /** Holes and data from the beginning of the read; none where the disk cannot tell. */
   #runs({ offset, length }: Request): readonly StatusRun[] {
     try {
-      return this.#operations.parts.disk.status(READ_CONTEXT, offset, length, READ_RUNS_MAX);
+      const { disk } = this.#operations.parts;
+      const runs = disk.status(READ_CONTEXT, offset, length, READ_RUNS_MAX);
+      assert(!isPromise(runs), 'what is asked for each read is answered at once');
+      return runs;
     } catch (error) {
       this.#operations.failed('status', offset, error); // logged; the read says what is wrong
       return [];

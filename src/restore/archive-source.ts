@@ -3,24 +3,45 @@
 // head, the point, and for the name of a pinned one that.
 import type { Archive } from '../archive/archive.js';
 import { allPins, pinOf } from '../archive/pins.js';
-import { PointTrees } from '../archive/tree.js';
+import { PointTrees, type SharedTrees } from '../archive/tree.js';
+import { isoTime } from '../base/clock.js';
 import { errorClass } from '../base/errors.js';
+import { humanBytes } from '../base/units.js';
 import type { ArchivePoint, KeptPoint } from '../format/archive-objects.js';
 import { type PointSpec, pickPoint } from '../lineage/point-spec.js';
 import type { RegionSource } from './archive-region.js';
+import { Frames } from './frames.js';
 
 export type RestoreFault =
-  | { code: 'ARCHIVE_MISSING'; url: string }
+  | { code: 'ARCHIVE_MISSING'; url: string; near: string }
   | { code: 'ARCHIVE_EMPTY'; url: string }
-  | { code: 'POINT_UNKNOWN'; where: string; point: string; known: string };
+  | { code: 'POINT_UNKNOWN'; where: string; point: string; known: string }
+  | { code: 'RESTORE_EXISTS'; path: string; kind: string; sizeBytes: number; command: string }
+  | { code: 'RESTORE_OTHER'; path: string; has: string; wanted: string; command: string }
+  | { code: 'RESTORE_TOO_SMALL'; path: string; sizeBytes: number; wantedBytes: number }
+  | { code: 'RESTORE_NO_DEVICE'; path: string };
 
 export const RestoreError = errorClass<RestoreFault>('RestoreError', {
   ARCHIVE_MISSING: (f) =>
-    `${f.url}: there is no archive (an archive is named by the url of its block and the resource: ` +
-    's3://BUCKET/PREFIX/RESOURCE)',
+    `${f.url}: there is no archive; ${f.near}(an archive is named by the url of its block and ` +
+    'the resource: s3://BUCKET/PREFIX/RESOURCE)',
   ARCHIVE_EMPTY: (f) => `${f.url}: the archive has no point yet: its first round has not ended`,
   POINT_UNKNOWN: (f) => `${f.where} has no point ${f.point}; it has ${f.known}`,
+  RESTORE_EXISTS: (f) =>
+    `${f.path} is there already (a ${f.kind} of ${humanBytes(f.sizeBytes)}), and nothing is ` +
+    `overwritten unless you say so; to make it equal to the point, whatever it has: ${f.command}`,
+  RESTORE_OTHER: (f) =>
+    `${f.path} is an unfinished restore of ${f.has}, and ${f.wanted} is another point; give the ` +
+    `command of then to go on, or, to make it this point: ${f.command}`,
+  RESTORE_TOO_SMALL: (f) =>
+    `${f.path} has ${f.sizeBytes} bytes (${humanBytes(f.sizeBytes)}), the point ` +
+    `${f.wantedBytes} (${humanBytes(f.wantedBytes)})`,
+  RESTORE_NO_DEVICE: (f) =>
+    `${f.path}: there is no such device, and no file is made in /dev; make the volume first`,
 });
+
+/** In an error. */
+const POINTS_SHOWN_MAX = 8;
 
 /** A point as it is shown. */
 export interface ShownPoint extends KeptPoint {
@@ -55,26 +76,41 @@ export async function findPoint(
   const { url } = archive.store;
   const last = await archive.last();
   if (last === null) throw new RestoreError({ code: 'ARCHIVE_EMPTY', url });
-  const points = keptOf(last).map((point) => ({ ...point, name: null }));
+  const points = keptOf(last).map((point): ShownPoint => ({ ...point, name: null }));
   const chosen =
     spec.kind === 'name'
       ? (await pinOf(archive, spec.name))?.point
       : pickPoint<ShownPoint>(points, spec);
+  const isLast =
+    chosen?.place.epoch === last.place.epoch && chosen.place.sequence === last.place.sequence;
+  if (isLast) return last;
   const found = chosen == null ? null : await archive.point(chosen.place);
   if (found !== null) return found;
-  throw new RestoreError({ code: 'POINT_UNKNOWN', where: url, point: text, known: range(points) });
+  const known = knownText(await shownPoints(archive));
+  throw new RestoreError({ code: 'POINT_UNKNOWN', where: url, point: text, known });
 }
 
-/** What is read of a point. */
-export function sourceOf(archive: Archive, point: ArchivePoint): RegionSource {
+/** What is read of a point; `shared`: with other points of the archive. */
+export function sourceOf(
+  archive: Archive,
+  point: ArchivePoint,
+  shared: SharedTrees | null = null,
+): RegionSource {
   const { store, keyOf } = archive;
-  const trees = new PointTrees(archive, point.trees);
-  return { store, keyOf, trees, sizeBytes: point.sizeBytes };
+  const trees = new PointTrees(archive, point.trees, shared);
+  const frames = new Frames(store, keyOf);
+  return { url: store.url, frames, trees, sizeBytes: point.sizeBytes };
 }
 
-function range(points: readonly KeptPoint[]): string {
-  const [newest, oldest] = [points[0], points.at(-1)];
-  if (newest === undefined || oldest === undefined) return 'none';
-  const count = points.length === 1 ? '1 point' : `${points.length} points`;
-  return `${count}, ${oldest.number} to ${newest.number}`;
+/** What there is to choose from: the newest, and all names. Newest first. */
+function knownText(points: readonly ShownPoint[]): string {
+  const text = ({ number, timeMs }: ShownPoint): string => `${number} (${shortTime(timeMs)})`;
+  const shown = points.slice(0, POINTS_SHOWN_MAX).map(text).join(', ');
+  const left = points.length - POINTS_SHOWN_MAX;
+  const oldest = points.at(-1);
+  const more = left > 0 && oldest ? ` and ${left} older, down to ${text(oldest)}` : '';
+  const names = points.flatMap(({ name, number }) => (name === null ? [] : `${name} is ${number}`));
+  return `${shown}${more}${names.length === 0 ? '' : `; ${names.join(', ')}`}`;
 }
+
+const shortTime = (timeMs: number): string => isoTime(timeMs).replace(/:\d\d\.\d+Z$/, 'Z');

@@ -6,7 +6,7 @@ import { assert } from '../base/assert.js';
 import { equalBytes, isZero } from '../base/digest.js';
 import { CHUNK_BYTES, chunkCount, chunkLength, MIB } from '../base/units.js';
 import type { Device } from '../disk/device.js';
-import type { PointChunk } from './point-reader.js';
+import type { PointChunk } from './chunk-source.js';
 import type { RestoreCounts, RestoreOptions } from './to-disk.js';
 
 /** Written bytes that may wait for the medium. */

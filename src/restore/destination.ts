@@ -1,71 +1,174 @@
-// The disk that a restore writes (Q2): a new sparse file, or with `delta` what is there, which must
-// be as long as the point or, being a file, shorter. It is locked against whoever else would use it
-// as a disk (H11). What a restore that broke off has left is gone on with by `delta`. Sizes are
-// bytes.
-import { existsSync, truncateSync } from 'node:fs';
-import { codeOf, errorClass } from '../base/errors.js';
+// Where a point is restored to, by the path that a person wrote. Guarantees: nothing is overwritten
+// that was not named (Q2): a path that has nothing gets a new file; what is there is touched only
+// when that was said ('delta'), or when it is what the same restore left unfinished; whoever else
+// uses it refuses us (H11's locks, mounts, loop devices). The decision is `planRestore`, pure.
+// A file gets exactly the size of the point; of a device what lies behind that is left as it is.
+import { fsyncSync, ftruncateSync, statSync } from 'node:fs';
+import { unlink } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { codeOf } from '../base/errors.js';
+import type { Files } from '../base/files.js';
 import { createSparseFile } from '../disk/create-file.js';
-import type { Device } from '../disk/device.js';
+import { type Device, DiskError } from '../disk/device.js';
 import { openFileDevice } from '../disk/file-device.js';
-import { openLocked } from '../disk/lock.js';
-import { attempt, probeDisk } from '../disk/probe.js';
+import { loopHolder } from '../disk/holders.js';
+import { type LockedDisk, openLocked } from '../disk/lock.js';
+import { attempt, type DiskKind, kindOf } from '../disk/probe.js';
+import { RestoreError } from './archive-source.js';
+import {
+  readUnfinished,
+  removeUnfinished,
+  type Unfinished,
+  unfinishedPath,
+  writeUnfinished,
+} from './unfinished.js';
 
-export type DestinationFault =
-  | { code: 'RESTORE_EXISTS'; path: string }
-  | { code: 'RESTORE_SIZE'; path: string; has: number; sizeBytes: number };
+/** What stands at a path. */
+export interface Found {
+  readonly path: string;
+  readonly kind: DiskKind;
+  readonly sizeBytes: number;
+  readonly inode: string;
+}
 
-export const DestinationError = errorClass<DestinationFault>('DestinationError', {
-  RESTORE_EXISTS: (f) =>
-    `${f.path}: exists, and is not overwritten (name another file; or, to make it what the point ` +
-    'says, add --delta)',
-  RESTORE_SIZE: (f) =>
-    `${f.path}: has ${f.has} bytes and cannot become a disk of ${f.sizeBytes}; ` +
-    'make it that long first, or name another',
-});
+/** The mark that this restore will have, but for the file. */
+export type WantedMark = Omit<Unfinished, 'inode'>;
+
+/** What was ordered, and how it would be typed to overwrite what is there. */
+export interface Ordered {
+  readonly delta: boolean;
+  readonly command: string;
+}
+
+/** 'make': a new file; 'go-on': what this restore left; 'delta': whatever is there. Errors
+ * RESTORE_EXISTS, RESTORE_OTHER, RESTORE_TOO_SMALL. */
+export function planRestore(
+  found: Found | null,
+  left: Unfinished | null,
+  wanted: WantedMark,
+  { delta, command }: Ordered,
+): 'make' | 'go-on' | 'delta' {
+  if (found === null) return 'make';
+  const { path, kind, sizeBytes, inode } = found;
+  if (kind === 'block') {
+    if (sizeBytes < wanted.sizeBytes) {
+      const wantedBytes = wanted.sizeBytes;
+      throw new RestoreError({ code: 'RESTORE_TOO_SMALL', path, sizeBytes, wantedBytes });
+    }
+    if (delta) return 'delta';
+    const facts = { path, kind: 'block device', sizeBytes, command };
+    throw new RestoreError({ code: 'RESTORE_EXISTS', ...facts });
+  }
+  const isLeft = left !== null && left.inode === inode;
+  if (isLeft && left.point.id === wanted.point.id) return 'go-on';
+  if (delta) return 'delta';
+  if (!isLeft) {
+    throw new RestoreError({ code: 'RESTORE_EXISTS', path, kind: 'file', sizeBytes, command });
+  }
+  const [has, other] = [pointText(left), pointText(wanted)];
+  throw new RestoreError({ code: 'RESTORE_OTHER', path, has, wanted: other, command });
+}
+
+const pointText = ({ archive, point }: WantedMark): string => `${archive}@${point.number}`;
 
 export interface Destination {
   readonly device: Device;
-  /** 'fresh': it reads as zeroes everywhere. */
-  readonly target: 'fresh' | 'compare';
+  readonly kind: DiskKind;
+  readonly how: 'make' | 'go-on' | 'delta';
+  /** Of a device that is larger: bytes behind the point, which stay as they are. */
+  readonly behindBytes: number;
+  /** All is on the medium: it is no unfinished restore any more. */
+  finish(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Errors RESTORE_EXISTS, RESTORE_SIZE, those of openLocked and createSparseFile. */
+/** Opens and locks it, makes what is to be made, and marks it. Errors of `planRestore`,
+ * RESTORE_NO_DEVICE, DISK_IN_USE, DISK_NOT_A_DISK, DISK_FAILED, FILE_FAILED, FORMAT_BAD. */
 export async function openDestination(
+  files: Files,
   path: string,
-  sizeBytes: number,
-  delta: boolean,
+  wanted: WantedMark,
+  ordered: Ordered,
 ): Promise<Destination> {
-  const isThere = delta && existsSync(path);
-  if (isThere) fit(path, sizeBytes);
-  else await create(path, sizeBytes);
-  const disk = openLocked(path, { formatCheck: false });
-  const device = openFileDevice(disk.fd, path, disk.probe.kind, sizeBytes, { ownsFd: false });
-  return {
-    device,
-    target: isThere ? 'compare' : 'fresh',
-    close: async () => {
-      await device.close();
-      disk.close();
-    },
-  };
-}
-
-async function create(path: string, sizeBytes: number): Promise<void> {
+  const found = lookAt(path);
+  const left = found?.kind === 'file' ? await readUnfinished(files, path) : null;
+  const how = planRestore(found, left, wanted, ordered);
+  if (how === 'make') {
+    if (isOfDevices(path)) throw new RestoreError({ code: 'RESTORE_NO_DEVICE', path });
+    // What is no mark of ours is not replaced by one.
+    await readUnfinished(files, path);
+    await createSparseFile(path, wanted.sizeBytes);
+  }
+  const locked = lockedAt(path, found);
   try {
-    await createSparseFile(path, sizeBytes);
+    const { kind, sizeBytes } = locked.probe;
+    if (kind === 'file') await prepareFile(files, locked, wanted);
+    const options = { ownsFd: false };
+    const device = openFileDevice(locked.fd, path, kind, wanted.sizeBytes, options);
+    return {
+      device,
+      kind,
+      how,
+      behindBytes: kind === 'block' ? sizeBytes - wanted.sizeBytes : 0,
+      finish: async () => {
+        if (kind === 'file') await removeUnfinished(files, path);
+      },
+      close: async () => {
+        await device.close();
+        locked.close();
+      },
+    };
   } catch (error) {
-    const { cause } = error instanceof Error ? error : {};
-    if (codeOf(cause) !== 'EEXIST') throw error;
-    throw new DestinationError({ code: 'RESTORE_EXISTS', path }, { cause: error });
+    locked.close();
+    if (how === 'make') await removeMade(path);
+    throw error;
   }
 }
 
-function fit(path: string, sizeBytes: number): void {
-  const { kind, sizeBytes: has } = probeDisk(path, { formatCheck: false });
-  if (has === sizeBytes || (kind === 'block' && has > sizeBytes)) return;
-  if (kind === 'block' || has > sizeBytes) {
-    throw new DestinationError({ code: 'RESTORE_SIZE', path, has, sizeBytes });
-  }
-  attempt(path, 'truncate', () => truncateSync(path, sizeBytes));
+/** The mark first: from then on its content may be any. */
+async function prepareFile(files: Files, locked: LockedDisk, wanted: WantedMark): Promise<void> {
+  const { fd, path, probe } = locked;
+  await writeUnfinished(files, path, { ...wanted, inode: probe.ino });
+  if (probe.sizeBytes === wanted.sizeBytes) return;
+  attempt(path, 'ftruncate', () => ftruncateSync(fd, wanted.sizeBytes));
+  attempt(path, 'fsync', () => fsyncSync(fd));
 }
+
+/** What this call has made, and nobody has had: without a mark nothing of it may stay. */
+async function removeMade(path: string): Promise<void> {
+  await unlink(path).catch(() => undefined);
+  await unlink(unfinishedPath(path)).catch(() => undefined);
+}
+
+/** Null: nothing. Errors DISK_NOT_A_DISK, DISK_FAILED. */
+function lookAt(path: string): Found | null {
+  try {
+    statSync(path);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return null;
+  }
+  const kind = kindOf(path);
+  const locked = kind === 'block' ? openLocked(path, { readOnly: true, formatCheck: false }) : null;
+  if (locked !== null) {
+    const { sizeBytes, ino } = locked.probe;
+    locked.close();
+    return { path, kind, sizeBytes, inode: ino };
+  }
+  const { size, ino } = attempt(path, 'stat', () => statSync(path, { bigint: true }));
+  return { path, kind, sizeBytes: Number(size), inode: ino.toString() };
+}
+
+/** Also of a file that was there a moment ago and is another one now: DISK_IN_USE. */
+function lockedAt(path: string, found: Found | null): LockedDisk {
+  const loop = loopHolder(path);
+  if (loop !== null) throw new DiskError({ code: 'DISK_IN_USE', path, holder: loop });
+  const locked = openLocked(path, { formatCheck: false, anySize: true });
+  if (found === null) return locked;
+  const { kind, sizeBytes, ino } = locked.probe;
+  if (kind === found.kind && sizeBytes === found.sizeBytes && ino === found.inode) return locked;
+  locked.close();
+  throw new DiskError({ code: 'DISK_IN_USE', path, holder: 'whoever has just replaced it' });
+}
+
+/** A name that is missing in /dev is a volume that is not there; shared memory is none. */
+const isOfDevices = (path: string): boolean => /^\/dev\/(?!shm\/)/.test(resolve(path));

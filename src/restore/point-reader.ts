@@ -1,42 +1,32 @@
-// The one shape in which an old disk is read, whoever keeps it: a replica (history/point-reader.ts)
-// or an archive. Guarantee asked of an implementation (Q1): what is handed out has the digest of
-// the point; else it is an error. What is made of it (a restored disk, an export, a verdict) knows
-// no more than this. Sizes are bytes; the last chunk may be short (H14).
-import { mapAhead } from '../base/ahead.js';
-import { type ChunkIndex, chunkCount } from '../base/units.js';
+// PointReader: content of a disk as of a restore point, as it is read for a guest: a point of an
+// archive, or of a replica's history. Guarantee of every implementation (Q1): what is handed over
+// is the whole chunk and has the digest that the point says. Who reads many chunks asks for them
+// together: neighbours cost one request then.
+import type { ChunkIndex } from '../base/units.js';
+
+/** Chunks whose facts are looked up together: 16 MiB of disk. */
+export const REGION_CHUNKS = 256;
 
 export interface PointReader {
   readonly sizeBytes: number;
-  /** The content in memory that nobody changes; null: zeroes. Several may be asked for at once. */
-  chunk(chunk: ChunkIndex): Promise<Uint8Array | null>;
-  /** 16 bytes, not to be changed. */
-  digest(chunk: ChunkIndex): Promise<Uint8Array>;
-  /** Waits for what is being read. Can be called twice. */
-  close(): Promise<void>;
+  /** One bit for each chunk of a region, the lowest of the first byte first: 0: it is all zeroes.
+   * Rejects with what it could not be looked up for. */
+  contents(region: number): Promise<Uint8Array>;
+  /** Reads `chunks`, ascending, of one region. Each is put, or fails, once before it resolves; it
+   * never rejects. Bounds its own memory: the rest waits. */
+  read(chunks: readonly ChunkIndex[], taker: ChunkTaker): Promise<void>;
 }
 
-export interface PointChunk {
-  readonly chunk: ChunkIndex;
-  /** Null: zeroes. */
-  readonly bytes: Uint8Array | null;
+/** Takes what is read, as soon as it is there. */
+export interface ChunkTaker {
+  /** The whole chunk, verified; the memory is used again when this returns. */
+  put(chunk: ChunkIndex, bytes: Uint8Array): void;
+  fail(chunk: ChunkIndex, error: unknown): void;
+  /** Of a chunk that nobody asked for, but which is whole in what was read. */
+  wants(chunk: ChunkIndex): boolean;
 }
 
-/** Chunks asked for beside the one that is handed out. */
-const CHUNKS_AHEAD = 4;
-
-/** Chunks from..to-1, as far as the disk goes, in order. */
-export function chunksOf(
-  reader: PointReader,
-  from: ChunkIndex = 0,
-  to: ChunkIndex = chunkCount(reader.sizeBytes),
-): AsyncGenerator<PointChunk> {
-  return mapAhead(
-    numbers(from, Math.min(to, chunkCount(reader.sizeBytes))),
-    CHUNKS_AHEAD,
-    (chunk) => reader.chunk(chunk).then((bytes) => ({ chunk, bytes })),
-  );
-}
-
-function* numbers(from: number, to: number): Generator<number> {
-  for (let number = from; number < to; number += 1) yield number;
-}
+export const hasContent = (contents: Uint8Array, chunk: ChunkIndex): boolean => {
+  const inRegion = chunk % REGION_CHUNKS;
+  return ((contents[inRegion >> 3] ?? 0) & (1 << (inRegion & 7))) !== 0;
+};

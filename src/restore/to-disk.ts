@@ -3,17 +3,21 @@
 // says; what is there already, by its digest, is neither fetched nor written, so that a restore
 // that was interrupted goes on by being begun again, and a stale disk gets only what differs.
 // Everything is on the medium when it ends. Bytes are counted for the progress.
+// Memory: REGIONS_AHEAD + 1 regions, and what Frames has under way.
 import { mapAhead } from '../base/ahead.js';
 import { digestOf, equalBytes, isZero } from '../base/digest.js';
-import { CHUNK_BYTES, type ChunkIndex, chunkLength, MIB } from '../base/units.js';
+import { CHUNK_BYTES, chunkLength, MIB } from '../base/units.js';
 import type { Device } from '../disk/device.js';
 import { LEAF_CHUNKS, type LeafEntry } from '../format/archive-leaf.js';
 import { zeroDigest } from '../format/digest-table.js';
-import { REGION_BYTES, type RegionSource, readRegion } from './archive-region.js';
+import { REGION_BYTES, type RegionSource, readRegion, regionLength } from './archive-region.js';
 
 /** Regions fetched beside the one that is written: 16 MiB each. */
 const REGIONS_AHEAD = 3;
-/** Written bytes that may wait for the medium. */
+/** Written in one piece, at most: several pieces are under way. */
+const WRITE_BYTES_MAX = MIB;
+const READ_BYTES = MIB;
+/** Written bytes that may wait for the medium, twice: while some are flushed, others are made. */
 const SYNC_BYTES = 256 * MIB;
 
 export interface RestoreOptions {
@@ -32,6 +36,14 @@ export interface RestoreCounts {
   equalBytes: number;
 }
 
+/** A region, and which of its chunks are to be written. */
+interface Ready {
+  readonly region: number;
+  readonly bytes: Uint8Array;
+  /** By chunk of the region. */
+  readonly todo: readonly ('right' | 'content' | 'zeroes')[];
+}
+
 /** Rejects with the reason of `signal`, errors of the store, FORMAT_BAD and DISK_FAILED. */
 export async function restoreToDisk(
   source: RegionSource,
@@ -45,67 +57,121 @@ export async function restoreToDisk(
     writtenBytes: 0,
     equalBytes: 0,
   };
-  let unsynced = 0;
-  const work = async (region: number) => {
+  const free: Uint8Array[] = [];
+  const work = async (region: number): Promise<Ready> => {
+    signal.throwIfAborted();
     const there = target === 'fresh' ? null : await digestsOf(device, region, sizeBytes);
     const leaf = await trees.leaf(region);
-    const isRight = ({ chunk, digest }: LeafEntry): boolean => {
-      const has = there?.get(chunk);
-      return has !== undefined && equalBytes(has, digest);
-    };
-    const read = await readRegion(source, region, leaf, (entry) => !isRight(entry));
-    return { ...read, region, there, isRight };
+    const todo = todoOf(region, leaf, there, sizeBytes);
+    const wanted = leaf.filter(({ chunk }) => todo[chunk % LEAF_CHUNKS] === 'content');
+    // Fresh memory for each region costs the kernel more than laying it together.
+    const bytes = free.pop() ?? Buffer.allocUnsafeSlow(REGION_BYTES);
+    if (wanted.length > 0) await readRegion(source, region, wanted, bytes);
+    return { region, bytes, todo };
   };
   const regions =
     target === 'fresh' ? trees.regions() : everyRegion(Math.ceil(sizeBytes / REGION_BYTES));
-  for await (const { region, offset, bytes, leaf, there, isRight } of mapAhead(
-    within(regions, sizeBytes),
-    REGIONS_AHEAD,
-    work,
-  )) {
+  const flusher = new Flusher(device);
+  for await (const ready of mapAhead(within(regions, sizeBytes), REGIONS_AHEAD, work)) {
     signal.throwIfAborted();
-    const known = new Map(leaf.map((entry) => [entry.chunk, entry]));
-    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
-      const chunk = region * LEAF_CHUNKS + at / CHUNK_BYTES;
-      const content = bytes.subarray(at, at + CHUNK_BYTES);
-      const entry = known.get(chunk);
-      const right = entry === undefined ? isZeroes(there, chunk, sizeBytes) : isRight(entry);
-      if (right) counts.equalBytes += content.length;
-      else {
-        await put(device, offset + at, content, target);
-        counts.writtenBytes += content.length;
-        unsynced += content.length;
-      }
-    }
-    counts.doneBytes = offset + bytes.length;
+    await flusher.wrote(await write(device, ready, target, counts));
+    free.push(ready.bytes);
+    counts.doneBytes = ready.region * REGION_BYTES + regionLength(ready.region, sizeBytes);
     onProgress?.(counts);
-    if (unsynced < SYNC_BYTES) continue;
-    await device.sync();
-    unsynced = 0;
   }
-  await device.sync();
+  await flusher.end();
   counts.doneBytes = sizeBytes;
   onProgress?.(counts);
   return counts;
 }
 
-/** Nothing is there to be zeroed on a fresh device. */
-const isZeroes = (
-  there: ReadonlyMap<ChunkIndex, Uint8Array> | null,
-  chunk: ChunkIndex,
+/** `there`: null where all is zeroes. What has no entry is zeroes. */
+function todoOf(
+  region: number,
+  leaf: readonly LeafEntry[],
+  there: readonly (Uint8Array | null)[] | null,
   sizeBytes: number,
-): boolean =>
-  there === null ||
-  equalBytes(there.get(chunk) ?? new Uint8Array(0), zeroDigest(chunkLength(chunk, sizeBytes)));
+): Ready['todo'] {
+  const first = region * LEAF_CHUNKS;
+  const count = Math.ceil(regionLength(region, sizeBytes) / CHUNK_BYTES);
+  const todo: ('right' | 'content' | 'zeroes')[] = [];
+  for (let i = 0; i < count; i += 1) {
+    const zero = zeroDigest(chunkLength(first + i, sizeBytes));
+    const has = there === null ? zero : (there[i] ?? null);
+    todo.push(has !== null && equalBytes(has, zero) ? 'right' : 'zeroes');
+  }
+  for (const { chunk, digest, pieces } of leaf) {
+    if (chunk >= first + count) break; // the disk was longer once
+    const zero = zeroDigest(chunkLength(chunk, sizeBytes));
+    const has = there === null ? zero : (there[chunk - first] ?? null);
+    const isZeroes = pieces.every(({ place }) => place === null);
+    if (has !== null && equalBytes(has, digest)) todo[chunk - first] = 'right';
+    else todo[chunk - first] = isZeroes && equalBytes(digest, zero) ? 'zeroes' : 'content';
+  }
+  return todo;
+}
 
-async function put(
+/** Returns the bytes that wait for the medium now. */
+async function write(
   device: Device,
-  offset: number,
-  content: Uint8Array,
+  { region, bytes, todo }: Ready,
   target: RestoreOptions['target'],
-): Promise<void> {
-  if (!isZero(content)) await device.write(offset, content);
-  else if (target === 'compare') device.zeroNow(offset, content.length, true);
+  counts: RestoreCounts,
+): Promise<number> {
+  const offset = region * REGION_BYTES;
+  const end = regionLength(region, device.sizeBytes);
+  let written = 0;
+  let from = 0;
+  const writes: Promise<void>[] = [];
+  /** Ends a run of content that began at `from`. */
+  const flush = (to: number): void => {
+    if (to > from) writes.push(device.write(offset + from, bytes.subarray(from, to)));
+    written += to - from;
+  };
+  for (const [i, what] of todo.entries()) {
+    const at = i * CHUNK_BYTES;
+    const to = Math.min(end, at + CHUNK_BYTES);
+    const isContent = what === 'content' && !isZero(bytes.subarray(at, to));
+    if (what === 'right') counts.equalBytes += to - at;
+    else counts.writtenBytes += to - at;
+    if (isContent && at - from < WRITE_BYTES_MAX) continue;
+    flush(at);
+    from = isContent ? at : to;
+    // Nothing is there to be zeroed on a fresh device.
+    if (isContent || what === 'right' || target === 'fresh') continue;
+    device.zeroNow(offset + at, to - at, true);
+    written += to - at;
+  }
+  flush(end);
+  const settled = await Promise.allSettled(writes);
+  for (const one of settled) if (one.status === 'rejected') throw one.reason;
+  return written;
+}
+
+/** Flushes beside the writing, one flush at a time. */
+class Flusher {
+  readonly #device: Device;
+  #unsyncedBytes = 0;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
+  /** Waits while too much does. Errors DISK_FAILED, also of an earlier flush. */
+  async wrote(bytes: number): Promise<void> {
+    this.#unsyncedBytes += bytes;
+    if (this.#unsyncedBytes < SYNC_BYTES) return;
+    this.#unsyncedBytes = 0;
+    await this.#running;
+    this.#running = this.#device.sync();
+    this.#running.catch(() => undefined);
+  }
+
+  async end(): Promise<void> {
+    await this.#running;
+    await this.#device.sync();
+  }
 }
 
 /** Digests of the chunks of a region as the device has them; what cannot be read is not right. */
@@ -113,23 +179,30 @@ async function digestsOf(
   device: Device,
   region: number,
   sizeBytes: number,
-): Promise<ReadonlyMap<ChunkIndex, Uint8Array>> {
-  const digests = new Map<ChunkIndex, Uint8Array>();
-  const bytes = new Uint8Array(CHUNK_BYTES);
-  const first = region * LEAF_CHUNKS;
-  for (let chunk = first; chunk < first + LEAF_CHUNKS; chunk += 1) {
-    const length = chunkLength(chunk, sizeBytes);
-    if (length <= 0) break;
-    const content = bytes.subarray(0, length);
-    try {
-      await device.read(chunk * CHUNK_BYTES, content);
-    } catch {
-      continue;
+): Promise<readonly (Uint8Array | null)[]> {
+  const digests: (Uint8Array | null)[] = [];
+  const start = region * REGION_BYTES;
+  const end = start + regionLength(region, sizeBytes);
+  const room = Buffer.allocUnsafeSlow(READ_BYTES);
+  for (let at = start; at < end; at += READ_BYTES) {
+    const bytes = room.subarray(0, Math.min(READ_BYTES, end - at));
+    const isHole = device.nextData(at) >= at + bytes.length;
+    const isRead = isHole || (await canRead(device, at, bytes));
+    for (let from = 0; from < bytes.length; from += CHUNK_BYTES) {
+      const chunk = bytes.subarray(from, from + CHUNK_BYTES);
+      if (isHole) digests.push(zeroDigest(chunk.length));
+      else if (isRead || (await canRead(device, at + from, chunk))) digests.push(digestOf(chunk));
+      else digests.push(null);
     }
-    digests.set(chunk, digestOf(content).slice());
   }
   return digests;
 }
+
+const canRead = (device: Device, offset: number, into: Uint8Array): Promise<boolean> =>
+  device.read(offset, into).then(
+    () => true,
+    () => false,
+  );
 
 async function* everyRegion(count: number): AsyncGenerator<number> {
   for (let region = 0; region < count; region += 1) yield region;

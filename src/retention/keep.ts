@@ -15,8 +15,6 @@ export interface RetainRule {
 }
 
 export type RetainPart = keyof RetainRule;
-export const RETAIN_PARTS: readonly RetainPart[] = ['last', 'hourly', 'daily', 'weekly', 'monthly'];
-export const RETAIN_MAX = 4096;
 
 export interface Retained {
   readonly number: number;
@@ -25,44 +23,6 @@ export interface Retained {
 }
 
 export type KeptBy = RetainPart | 'newest' | 'pinned';
-
-const NOTHING: RetainRule = { last: 0, hourly: 0, daily: 0, weekly: 0, monthly: 0 };
-
-export const retainLast = (last: number): RetainRule => ({ ...NOTHING, last });
-
-/** Reads a rule, `24` or `last 24 hourly 48 ...`; what is wrong with it as a string. */
-export function parseRetain(text: string): RetainRule | string {
-  const words = text.trim().split(/\s+/);
-  const [only] = words;
-  if (words.length === 1 && only !== undefined && /^\d+$/.test(only)) {
-    return checked(retainLast(Number(only)));
-  }
-  if (words.length % 2 !== 0) return 'it is a number, or pairs like "last 24 daily 14"';
-  const rule: Record<RetainPart, number> = { ...NOTHING };
-  for (let at = 0; at < words.length; at += 2) {
-    const [part = '', count = ''] = words.slice(at, at + 2);
-    if (!isPart(part)) return `${part} is none of ${RETAIN_PARTS.join(', ')}`;
-    if (!/^\d+$/.test(count)) return `${part} is followed by a number, not by ${count}`;
-    if (rule[part] !== 0) return `${part} is there twice`;
-    rule[part] = Number(count);
-  }
-  return checked(rule);
-}
-
-/** As it would be written. */
-export const retainText = (rule: RetainRule): string =>
-  RETAIN_PARTS.filter((part) => rule[part] > 0)
-    .map((part) => `${part} ${rule[part]}`)
-    .join(' ');
-
-function checked(rule: RetainRule): RetainRule | string {
-  const counts = RETAIN_PARTS.map((part) => rule[part]);
-  if (counts.every((count) => count === 0)) return 'it keeps nothing';
-  const sum = counts.reduce((all, count) => all + count, 0);
-  return sum > RETAIN_MAX ? `it may keep ${sum} points; ${RETAIN_MAX} are the most` : rule;
-}
-
-const isPart = (word: string): word is RetainPart => RETAIN_PARTS.some((part) => part === word);
 
 /** What keeps each point that is kept, in the order of the points, which does not matter. */
 export function keptPoints<P extends Retained>(

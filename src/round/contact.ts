@@ -59,7 +59,8 @@ export async function contact(
     await goBack(parts, present(target.state.point, 'it stands at the point before'));
     return 'ready';
   }
-  if (relation === 'diverged' && mayTakeOver(mine.epochs, target.state)) {
+  const goesOn = target.state.late === true || mayTakeOver(mine.epochs, target.state);
+  if (relation === 'diverged' && goesOn) {
     await takeOver(parts, present(target.state.point, 'it keeps what it had'));
     return 'ready';
   }
@@ -111,13 +112,18 @@ function mayTakeOver(epochs: readonly Epoch[], state: Target['state']): boolean 
   return epochs.slice(0, -1).some(({ id }) => sameId(id, last.id));
 }
 
-/** Everything is compared with where the archive stands; what it has of this lineage is not sent. */
+/** Everything is compared with where the archive stands; what it has of this lineage is not sent.
+ * Its numbers go on, too, so that no two of its points have one. */
 async function takeOver(parts: RoundParts, point: PointRef): Promise<void> {
   await parts.table.beginChange();
   parts.volume.pending(parts.slot).markAll();
   await parts.dirty.publishAll();
+  await parts.resourceFile.update((state) => ({
+    ...state,
+    nextPoint: Math.max(state.nextPoint, point.number + 1),
+  }));
   await updateTarget(parts, (record) => ({ ...record, point, proposed: null }), point.id);
-  parts.log.warn('the archive is of an earlier epoch; everything is compared', {
+  parts.log.warn('the archive has gone on without this node; everything is compared', {
     point: point.number,
   });
 }
@@ -174,9 +180,14 @@ function diverged(parts: RoundParts, target: Target, relation: Relation) {
   const theirs = target.state.point ? `point ${target.state.point.number}` : 'no point';
   const record = recordOf(parts.resourceFile, parts.target);
   const ours = record.point ? `point ${record.point.number}` : 'no point';
-  const text = `it stands at ${theirs}, this node knows it at ${ours}; ${ADVICE[relation]}`;
+  const advice = target.state.keepsPoints ? ARCHIVE_ADVICE : ADVICE[relation];
+  const text = `it stands at ${theirs}, this node knows it at ${ours}; ${advice}`;
   return new RoundError({ code: 'TARGET_DIVERGED', target: parts.target, relation, text });
 }
+
+const ARCHIVE_ADVICE =
+  'it was written by another primary, or this node was set back; no data moves ' +
+  '(stop writing on the other one, or give this one another url)';
 
 const ADVICE: Readonly<Record<Relation, string>> = {
   same: '',

@@ -1,6 +1,7 @@
-// Packs dirty blocks into frames of at most 1 MiB of blocks, in the order they are added. Blocks
-// that are all zeroes carry no bytes. The bytes that were hashed are the bytes that are packed:
-// `add` copies them from the caller's buffer (H1).
+// Packs dirty blocks into frames of at most 1 MiB of blocks, or less where a target says so, in the
+// order they are added. Blocks that are all zeroes carry no bytes. The bytes that were hashed are
+// the bytes that are packed: `add` copies them from the caller's buffer (H1).
+import { assert } from '../base/assert.js';
 import { isZero } from '../base/digest.js';
 import { BLOCK_BYTES, BLOCKS_PER_CHUNK, CHUNK_BYTES, type ChunkIndex } from '../base/units.js';
 import { FRAME_BLOCK_BYTES_MAX, FRAME_ENTRIES_MAX, type FrameEntry } from '../format/changeset.js';
@@ -14,12 +15,18 @@ export interface BuiltFrame {
 
 export class FrameBuilder {
   #entries: FrameEntry[] = [];
-  readonly #blocks = new Uint8Array(FRAME_BLOCK_BYTES_MAX);
+  readonly #blocks: Uint8Array;
   #filled = 0;
+
+  /** `bytes`: of the blocks of a frame, at most; a chunk at least. */
+  constructor(bytes = FRAME_BLOCK_BYTES_MAX) {
+    assert(bytes >= CHUNK_BYTES, 'a frame holds a chunk');
+    this.#blocks = new Uint8Array(bytes);
+  }
 
   /** True when one more chunk may not fit: `take` first. */
   get full(): boolean {
-    const room = FRAME_BLOCK_BYTES_MAX - this.#filled;
+    const room = this.#blocks.length - this.#filled;
     return room < CHUNK_BYTES || this.#entries.length >= FRAME_ENTRIES_MAX;
   }
 

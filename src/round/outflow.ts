@@ -12,14 +12,14 @@ import { decodeFrameHeader } from '../format/frame-header.js';
 import type { Target } from '../target/target.js';
 import { type BuiltFrame, FrameBuilder } from './frame-builder.js';
 
-/** Frames of 1 MiB being compressed or handed over at once. */
+/** Frames being compressed or handed over at once. */
 const FRAMES_UNDER_WAY_MAX = 4;
 
 export class Outflow {
   readonly #target: Target;
   readonly #compute: Compute;
   readonly #onStaged: (chunks: readonly ChunkIndex[]) => void;
-  readonly #builder = new FrameBuilder();
+  readonly #builder: FrameBuilder;
   readonly #slots = new Semaphore(FRAMES_UNDER_WAY_MAX);
   readonly #index = indexAccumulator();
   readonly #unstaged: (readonly ChunkIndex[])[] = [];
@@ -39,6 +39,7 @@ export class Outflow {
     onStaged: (chunks: readonly ChunkIndex[]) => void = () => {},
   ) {
     this.#target = target;
+    this.#builder = new FrameBuilder(target.state.frameBytes);
     this.#compute = compute;
     this.#onStaged = onStaged;
   }

@@ -22,7 +22,7 @@ const TEMPORARY = '.unfinished';
 const TEMPORARY_AGE_MS_MAX = 24 * 3600_000;
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
-/** A directory may be removed as empty by another `remove` between its making and its use. */
+/** An empty directory may be removed by another `remove` before its use. */
 const TRIES_MAX = 5;
 const NO_LINKS = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK']);
 const FOR_NOW = new Set(['EAGAIN', 'EBUSY', 'EINTR', 'EMFILE', 'ENFILE', 'ENOSPC', 'EDQUOT']);
@@ -41,8 +41,8 @@ export async function makeBelow(base: string, path: string): Promise<void> {
     await syncDirectory(base);
   } catch (cause) {
     const text = codeOf(cause) ?? 'cannot be made';
-    if (text === 'EEXIST') return;
-    throw new StoreError({ code: 'STORE_NO_BUCKET', url: `file://${base}`, text }, { cause });
+    const url = `file://${base}`;
+    if (text !== 'EEXIST') throw new StoreError({ code: 'STORE_NO_BUCKET', url, text }, { cause });
   }
 }
 
@@ -50,7 +50,6 @@ class DirectoryStore implements ObjectStore {
   readonly url: string;
   readonly counts: StoreCounts = newStoreCounts();
   readonly #path: string;
-  /** Directories whose names are durable, or will be. */
   readonly #durable = new Map<string, Promise<void>>();
 
   constructor(path: string) {

@@ -5,49 +5,47 @@
 // Order of a commit, each a crash point: packs durable, index included | epoch made, if it is new |
 // point made: the commit (H35) | head written | journal emptied. Whatever fails before the point
 // leaves packs that the journal knows; what fails after it changes nothing.
-// 'staged' means that a frame is in a pack that will be durable before the point is made: chunks
-// are released early, and a put that fails fails the round, whose bits are then merged (D1).
+// Chunks are released when their frame is in a pack, durable or not: a put that fails fails the
+// round, whose bits are then merged (D1).
 // Chunks that are wholly zero and never were anything else have no entry: absent is zeroes.
+// The file is longer than 300 lines because all that a target is asked stands here.
 import type { Archive } from '../archive/archive.js';
 import { ChunkReader } from '../archive/chunk-reader.js';
 import { HeldPieces } from '../archive/held-pieces.js';
 import type { Journal } from '../archive/journal.js';
 import { PackWriter, type PutPack } from '../archive/pack-writer.js';
+import { type PruneResult, prune } from '../archive/prune.js';
 import { writeIndex } from '../archive/round-index.js';
+import { newestRuns } from '../archive/runs.js';
+import { settleJournal } from '../archive/settle.js';
 import { PointTrees } from '../archive/tree.js';
 import { assert, present } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
-import { HastError } from '../base/errors.js';
+import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
+import type { Random } from '../base/random.js';
 import { Mutex } from '../base/sync.js';
-import {
-  BLOCK_BYTES,
-  bitCount,
-  type ChunkIndex,
-  chunkLength,
-  DIGEST_BYTES,
-} from '../base/units.js';
-import type { Piece } from '../format/archive-leaf.js';
-import type { ArchivePoint, KeptPoint, PointPlace, TreeRef } from '../format/archive-objects.js';
+import { type ChunkIndex, chunkLength, DIGEST_BYTES, ID_BYTES } from '../base/units.js';
+import type { ArchivePoint, PointPlace, TreeRef } from '../format/archive-objects.js';
 import type { FrameEntry } from '../format/changeset.js';
-import { indexAccumulator } from '../format/changeset-index.js';
 import { zeroDigest } from '../format/digest-table.js';
-import { frameHead } from '../format/frame.js';
-import { type Pack, unpack } from '../format/pack.js';
+import type { Pack } from '../format/pack.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
+import { minimumDaysOf } from '../store/storage-class.js';
 import type { ObjectStore } from '../store/store.js';
-import {
-  type Begin,
-  type Commit,
-  type CommitAnswer,
-  type DigestsAnswer,
-  type DoubtsAnswer,
-  type Outcome,
-  type RefusalReason,
-  type ReuseItem,
-  type Target,
-  TargetError,
-  type TargetState,
+import type { ArchiveKeep, Named } from './archive-keep.js';
+import { ArchiveRound, orLost, refused } from './archive-round.js';
+import type {
+  Begin,
+  Commit,
+  CommitAnswer,
+  DigestsAnswer,
+  DoubtsAnswer,
+  Outcome,
+  RefusalReason,
+  ReuseItem,
+  Target,
+  TargetState,
 } from './target.js';
 
 export interface ArchiveTargetParts {
@@ -58,25 +56,25 @@ export interface ArchiveTargetParts {
   /** Its newest point, as was just found. */
   readonly last: ArchivePoint | null;
   readonly journal: Journal;
+  /** Others have made points, or an answer was lost, since this node was here last. */
+  readonly moved: boolean;
   /** Of nodes of the index. */
   readonly pack: Pack;
   readonly storageClass: string | null;
-  /** Which of the points there are stay when `next` has been made. */
-  readonly keep: (all: readonly KeptPoint[], next: KeptPoint) => readonly KeptPoint[];
+  readonly store: ObjectStore;
+  readonly keep: ArchiveKeep;
+  readonly nowMs: () => number;
+  readonly random: Random;
   readonly log: Log;
-  /** Default PACK_BYTES. */
   readonly packBytes?: number;
 }
 
-/** A round, or the passes of a first copy and the round at their end. */
-interface Running {
-  readonly begin: Begin;
-  readonly packs: PackWriter;
-  readonly index: ReturnType<typeof indexAccumulator>;
-  /** First run of its pieces in the journal. */
-  readonly firstRun: number;
-  blockBytes: number;
-}
+/** Of blocks: what a read of one block fetches at most (H34). */
+const FRAME_BYTES = 256 * 1024;
+/** A prune runs with the first point of a session, and then when so many points are going, or a day
+ * has passed. */
+const GOING_MAX = 16;
+const PRUNE_MS = 24 * 3_600_000;
 
 export class ArchiveTarget implements Target {
   readonly name: string;
@@ -88,9 +86,13 @@ export class ArchiveTarget implements Target {
   #trees: PointTrees | null;
   #chunks: ChunkReader | null;
   #held: HeldPieces;
-  #running: Running | null = null;
-  /** Of the first copy under way: its id, and the first run of its pieces. */
-  #fill: { readonly id: Uint8Array; readonly firstRun: number } | null = null;
+  #running: ArchiveRound | null = null;
+  #pruning: Promise<void> = Promise.resolve();
+  #prunedMs = Number.NEGATIVE_INFINITY;
+  #closed = false;
+  #isClosed = false;
+  /** Id of the first copy under way. */
+  #fill: Uint8Array | null = null;
 
   constructor(parts: ArchiveTargetParts) {
     const { archive, last, journal } = parts;
@@ -109,14 +111,11 @@ export class ArchiveTarget implements Target {
       point: last?.to ?? null,
       suspect: false,
       lost: null,
-      node: parts.archive?.store.url ?? parts.name,
+      node: parts.store.url,
       keepsPoints: true,
+      late: last !== null && journal.attempted(last.to.id),
+      frameBytes: FRAME_BYTES,
     };
-  }
-
-  /** Null: there is no archive yet. */
-  get store(): ObjectStore | null {
-    return this.#archive?.store ?? null;
   }
 
   async digests(first: ChunkIndex, count: number): Promise<DigestsAnswer> {
@@ -137,17 +136,20 @@ export class ArchiveTarget implements Target {
     return { at: last.to, first, digests };
   }
 
+  /** A round whose point was followed by others is not told from one that never was. */
   async outcome(round: Uint8Array): Promise<Outcome> {
-    return sameId(this.#last?.to.id, round) ? 'committed' : 'none';
+    const ids = [this.#last?.to.id, this.#last?.from?.id];
+    if (ids.some((id) => sameId(id, round))) return 'committed';
+    return this.#parts.moved ? 'forgotten' : 'none';
   }
 
   begin(begin: Begin): Promise<void> {
     return this.#one.run(async () => {
-      await this.#running?.packs.settle();
-      this.#running = null;
-      this.#archive ??= await this.#parts.make(begin.resource);
+      await this.#endBefore(begin);
+      this.#archive ??= await this.#orLost(this.#parts.make(begin.resource));
       const archive = this.#archive;
       const { journal } = this.#parts;
+      await journal.bind(archive.identity.id);
       if (!sameId(archive.identity.resource, begin.resource)) {
         throw this.#no('wrong-from', `${archive.store.url} is of another resource`);
       }
@@ -157,36 +159,18 @@ export class ArchiveTarget implements Target {
       }
       if (begin.resumeAt > 0) throw this.#no('gone', 'a store keeps no round of a session');
       if (!sameId(journal.from, begin.from?.id)) {
-        await journal.dropped(begin.from?.id ?? null);
-        this.#held = new HeldPieces(journal, true);
+        await this.#orLost(settleJournal(journal, archive, this.#last));
       }
-      this.#running = {
-        begin,
-        packs: this.#packsOf(archive, begin),
-        index: indexAccumulator(),
-        firstRun: this.#firstRunOf(begin),
-        blockBytes: 0,
-      };
+      if (journal.isLong) await journal.compact(newestRuns(journal, journal.runs));
+      this.#held = new HeldPieces(journal, true);
+      const firstRun = this.#firstRunOf(begin);
+      const packs = this.#packsOf(archive);
+      this.#running = new ArchiveRound(this.name, begin, packs, journal, firstRun);
     });
   }
 
   put(number: number, frame: Uint8Array): Promise<void> {
-    return this.#one.run(async () => {
-      const running = this.#current();
-      const { sizeBytes } = running.begin;
-      const { header, entries } = frameHead(frame, 'frame to send', unpack, sizeBytes);
-      assert(header.number === number, 'a frame has its number');
-      running.index.add(header, entries);
-      const isData = entries.some(({ mask, zero }) => mask !== zero);
-      const place = isData
-        ? await this.#orLost(running.packs.add('frame', frame, sizeBytes))
-        : null;
-      for (const { chunk, mask, zero, digest } of entries) {
-        const piece: Piece = { mask, zero, place: mask === zero ? null : place };
-        running.blockBytes += bitCount(mask & ~zero) * BLOCK_BYTES;
-        await this.#parts.journal.piece({ kind: 'piece', lane: 0, chunk, digest, piece });
-      }
-    });
+    return this.#one.run(() => this.#current().put(number, frame));
   }
 
   async held(first: ChunkIndex, count: number): Promise<readonly FrameEntry[]> {
@@ -194,24 +178,7 @@ export class ArchiveTarget implements Target {
   }
 
   reuse(number: number, items: readonly ReuseItem[]): Promise<void> {
-    return this.#one.run(async () => {
-      const running = this.#current();
-      const entries: FrameEntry[] = [];
-      let bytes = 0;
-      for (const { chunk, digest } of items) {
-        const found = await this.#held.piece(chunk);
-        if (found === null || !equalBytes(found.digest, digest)) {
-          throw this.#no('gone', `chunk ${chunk} is not held any more`);
-        }
-        const { piece } = found;
-        const { mask, zero } = piece;
-        entries.push({ chunk, mask, zero, digest });
-        bytes += bitCount(mask & ~zero) * BLOCK_BYTES;
-        await this.#parts.journal.piece({ kind: 'piece', lane: 1, chunk, digest, piece });
-      }
-      running.index.addEntries(number, entries, bytes);
-      running.blockBytes += bytes;
-    });
+    return this.#one.run(() => this.#current().reuse(number, items, this.#held));
   }
 
   async doubts(): Promise<DoubtsAnswer> {
@@ -231,17 +198,16 @@ export class ArchiveTarget implements Target {
     return found ?? new Uint8Array(length);
   }
 
-  /** See above: handed over is as good as durable. */
-  async staged(): Promise<number> {
-    return this.#current().index.frames;
+  async staged(atLeast: number): Promise<number> {
+    return this.#current().staged(atLeast);
   }
 
   commit(commit: Commit): Promise<CommitAnswer> {
     return this.#one.run(async () => {
       const running = this.#current();
-      const { begin, index, packs } = running;
+      const { begin } = running;
       assert(sameId(begin.round, commit.round), 'what is committed has been begun');
-      const { frames, indexDigest } = index.totals();
+      const { frames, indexDigest } = running.totals();
       if (frames !== commit.frames || !equalBytes(indexDigest, commit.indexDigest)) {
         const text = `${frames} frames came, ${commit.frames} were sent`;
         return { outcome: 'refused', reason: 'bad-frame', text };
@@ -250,13 +216,16 @@ export class ArchiveTarget implements Target {
       const trees = await this.#orLost(this.#index(archive, running));
       const place = await this.#orLost(this.#placeOf(archive, begin));
       if (place === null) return this.#overtaken();
-      const point = this.#pointOf(commit, running, trees, place);
-      const made = await this.#orLost(archive.putPoint(point));
+      const next = { place, number: commit.to.number, timeMs: commit.to.timeMs };
+      const named = await this.#orLost(this.#parts.keep.beside(archive, this.#last, next));
+      const point = this.#pointOf(commit, running, trees, place, named);
+      await this.#parts.journal.attempt(commit.round);
+      const made = await this.#orLost(archive.putPoint(point, this.#parts.random.bytes(ID_BYTES)));
       if (made === 'exists') {
         const stands = await this.#orLost(archive.point(point.place));
         if (!sameId(stands?.to.id, point.to.id)) return this.#overtaken();
       }
-      await this.#committed(archive, point, packs);
+      await this.#committed(archive, point);
       return { outcome: 'committed' };
     });
   }
@@ -267,27 +236,32 @@ export class ArchiveTarget implements Target {
   }
 
   async abandon(): Promise<void> {
-    await this.#running?.packs.settle();
-    this.#running = null;
+    await this.#one.run(() => this.#end());
   }
 
   wireBytes(): { readonly up: number; readonly down: number } {
-    const { upBytes = 0, downBytes = 0 } = this.#archive?.store.counts ?? {};
+    const { upBytes, downBytes } = this.#parts.store.counts;
     return { up: upBytes, down: downBytes };
   }
 
   async close(): Promise<void> {
-    await this.#running?.packs.settle();
-    this.#running = null;
+    this.#closed = true;
+    await this.#end();
+    // A prune ends at its next point.
+    await this.#pruning;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     await this.#parts.journal.close();
+    await this.#parts.store.close();
   }
 
-  #packsOf(archive: Archive, begin: Begin): PackWriter {
-    const { journal, storageClass, packBytes } = this.#parts;
+  #packsOf(archive: Archive): PackWriter {
+    const { journal, storageClass, packBytes, random } = this.#parts;
+    const salt = random.bytes(ID_BYTES);
     return new PackWriter({
       store: archive.store,
-      round: begin.round,
-      key: archive.keyOf(begin.round),
+      salt,
+      key: archive.keyOf(salt),
       firstPack: Math.max(this.#last?.nextPack ?? 0, journal.nextPack),
       storageClass,
       ...(packBytes === undefined ? {} : { packBytes }),
@@ -296,18 +270,40 @@ export class ArchiveTarget implements Target {
     });
   }
 
-  /** The passes of a first copy, and what an interrupted one has left, are one with its round. */
-  #firstRunOf({ fill, kind }: Begin): number {
+  /** The passes of a first copy, and what an interrupted one has left, are one with its round. What
+   * was sent of it on an earlier session is known to be durable only by the digests that a new copy
+   * asks for. */
+  #firstRunOf({ fill, round }: Begin): number {
     const { journal } = this.#parts;
     const next = journal.newRun();
     if (fill === null) return next;
-    if (this.#fill !== null && sameId(this.#fill.id, fill)) return this.#fill.firstRun;
-    if (kind === 'round') throw this.#no('gone', 'what belongs to its first copy is not here');
-    this.#fill = { id: fill, firstRun: 0 };
+    if (this.#fill !== null && sameId(this.#fill, fill)) return 0;
+    if (!sameId(fill, round)) throw this.#no('gone', 'what belongs to its first copy is not here');
+    this.#fill = fill;
     return 0;
   }
 
-  #index(archive: Archive, { packs, firstRun }: Running): Promise<readonly TreeRef[]> {
+  /** Ends what runs. Of a first copy that goes on all that was put has to be durable. */
+  async #endBefore({ fill }: Begin): Promise<void> {
+    const running = this.#running;
+    const goesOn = fill !== null && sameId(this.#fill, fill);
+    if (goesOn && running !== null) {
+      try {
+        await running.packs.flush();
+      } catch (error) {
+        this.#fill = null;
+        await this.#end();
+        throw this.#no(
+          'gone',
+          `a pack of its first copy could not be put: ${describeError(error)}`,
+        );
+      }
+    }
+    await this.#end();
+    if (!goesOn) this.#fill = null;
+  }
+
+  #index(archive: Archive, { packs, firstRun }: ArchiveRound): Promise<readonly TreeRef[]> {
     const { journal, pack } = this.#parts;
     const older = this.#last?.trees ?? [];
     return writeIndex({ archive, packs, journal, firstRun, pack, older });
@@ -316,9 +312,12 @@ export class ArchiveTarget implements Target {
   /** Where the point will stand; null: another epoch has come. */
   async #placeOf(archive: Archive, { epoch, from }: Begin): Promise<PointPlace | null> {
     const last = this.#last;
+    const { random } = this.#parts;
+    await archive.mendEpochs(random.bytes(ID_BYTES));
     if (!sameId(archive.epochs.at(-1)?.epoch.id, epoch.id)) {
-      const place = from === null ? null : (last?.place ?? null);
-      if ((await archive.putEpoch({ epoch, from: place })) === 'other') return null;
+      const at = from === null ? null : (last?.place ?? null);
+      const next = { epoch, place: archive.epochs.length + 1, from: at };
+      if ((await archive.putEpoch(next, random.bytes(ID_BYTES))) === 'other') return null;
     }
     const number = archive.epochs.length;
     const isFirst = last === null || last.place.epoch !== number;
@@ -327,15 +326,12 @@ export class ArchiveTarget implements Target {
 
   #pointOf(
     { to, from, consistency, damaged }: Commit,
-    running: Running,
+    running: ArchiveRound,
     trees: readonly TreeRef[],
     place: PointPlace,
+    named: Named,
   ): ArchivePoint {
     const { packs, begin, blockBytes } = running;
-    const next = { place, number: to.number, timeMs: to.timeMs };
-    const last = this.#last;
-    const own = last && { place: last.place, number: last.to.number, timeMs: last.to.timeMs };
-    const all = own === null ? [] : [own, ...(last?.kept ?? [])];
     return {
       to,
       from,
@@ -347,14 +343,14 @@ export class ArchiveTarget implements Target {
       blockBytes,
       nextPack: packs.nextPack,
       trees,
-      kept: this.#parts.keep(all, next),
+      ...named,
     };
   }
 
   /** The point is made: nothing that fails from here on changes that. */
-  async #committed(archive: Archive, point: ArchivePoint, packs: PackWriter): Promise<void> {
+  async #committed(archive: Archive, point: ArchivePoint): Promise<void> {
     const { log, journal } = this.#parts;
-    this.#running = null;
+    await this.#end('committed');
     this.#fill = null;
     this.#last = point;
     this.#trees = treesOf(archive, point);
@@ -364,9 +360,44 @@ export class ArchiveTarget implements Target {
     } catch (error) {
       log.warn('the head of the archive could not be written; the next round does', { error });
     }
-    const needed = await neededOf(this.#trees, journal, packs);
-    await journal.committed(point.to.id, needed);
-    this.#held = new HeldPieces(journal, true);
+    try {
+      await settleJournal(journal, archive, point);
+    } catch (error) {
+      log.warn('the journal of the archive is settled with the next round', { error });
+    }
+    this.#held = new HeldPieces(journal, sameId(journal.from, point.to.id));
+    this.#parts.keep.committed(point);
+    const { nowMs } = this.#parts;
+    const isDue = point.going.length >= GOING_MAX || nowMs() - this.#prunedMs >= PRUNE_MS;
+    if (isDue && point.going.length + journal.garbage.length > 0) this.#pruneSoon();
+  }
+
+  /** What goes, and what would go: `dryRun` removes nothing. Errors TARGET_LOST. */
+  prune(dryRun: boolean): Promise<PruneResult | null> {
+    return this.#one.run(() => this.#orLost(this.#prune(dryRun)));
+  }
+
+  async #prune(dryRun: boolean): Promise<PruneResult | null> {
+    const [archive, last] = [this.#archive, this.#last];
+    if (archive === null || last === null) return null;
+    const { journal, keep, nowMs, storageClass } = this.#parts;
+    const minimumDays = minimumDaysOf(storageClass);
+    const stopped = (): boolean => this.#closed;
+    const options = { nowMs: nowMs(), minimumDays, dryRun, stopped };
+    const result = await prune(archive, journal, last, options);
+    if (!dryRun) {
+      keep.notePruned(result.removed, result.pinned);
+      this.#prunedMs = nowMs();
+    }
+    return result;
+  }
+
+  #pruneSoon(): void {
+    const { log } = this.#parts;
+    this.#pruning = this.prune(false).then(
+      (result) => log.info('the archive is pruned', { ...result, removed: result?.removed.length }),
+      (error: unknown) => log.warn('the archive could not be pruned; later again', { error }),
+    );
   }
 
   #overtaken(): CommitAnswer {
@@ -380,41 +411,23 @@ export class ArchiveTarget implements Target {
     return new ChunkReader(archive, this.#trees, point.sizeBytes);
   }
 
-  #current(): Running {
+  async #end(how: 'committed' | 'given up' = 'given up'): Promise<void> {
+    const running = this.#running;
+    this.#running = null;
+    await running?.end(how);
+  }
+
+  #current(): ArchiveRound {
     if (this.#running !== null) return this.#running;
     throw this.#no('gone', 'no round has begun');
   }
 
-  /** What the store does not do leaves the outcome open (H23). */
-  async #orLost<T>(work: Promise<T>): Promise<T> {
-    try {
-      return await work;
-    } catch (cause) {
-      if (!(cause instanceof HastError) || cause instanceof TargetError) throw cause;
-      const { message: text } = cause;
-      throw new TargetError({ code: 'TARGET_LOST', target: this.name, text }, { cause });
-    }
-  }
+  readonly #orLost = <T>(work: Promise<T>): Promise<T> => orLost(this.name, work);
 
   #no(reason: RefusalReason, text: string) {
-    return new TargetError({ code: 'TARGET_REFUSED', target: this.name, reason, text });
+    return refused(this.name, reason, text);
   }
 }
 
 const treesOf = (archive: Archive, point: ArchivePoint): PointTrees =>
   new PointTrees(archive, point.trees);
-
-/** Packs of the journal that the new point needs. */
-async function neededOf(
-  trees: PointTrees,
-  journal: Journal,
-  packs: PackWriter,
-): Promise<ReadonlySet<number>> {
-  const needed = new Set(packs.packs.map(({ number }) => number));
-  for (const number of journal.packNumbers) {
-    if (needed.has(number)) continue;
-    const name = await trees.nameOf(number).catch(() => null);
-    if (name !== null) needed.add(number);
-  }
-  return needed;
-}

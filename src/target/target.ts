@@ -42,6 +42,10 @@ export interface TargetState {
   readonly node: string;
   /** An archive: what it had stays, whoever goes on. */
   readonly keepsPoints?: boolean;
+  /** An archive: its newest point was put by this node, whatever was told of that round since. */
+  readonly late?: boolean;
+  /** Raw bytes of the blocks of a frame, at most; default FRAME_BLOCK_BYTES_MAX. */
+  readonly frameBytes?: number;
 }
 
 export interface DigestsAnswer {

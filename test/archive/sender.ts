@@ -1,5 +1,5 @@
-// A node that sends a disk of its own to an archive, as a round does, with a store in bad weather and
-// a state directory that may crash.
+// A node that sends a disk of its own to an archive, as a round does, with a store in bad weather
+// and a state directory that may crash.
 import assert from 'node:assert/strict';
 import { digestOf, equalBytes } from '../../src/base/digest.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
@@ -10,12 +10,15 @@ import {
   chunkLength,
   chunkMask,
 } from '../../src/base/units.js';
+import { retainLast } from '../../src/config/retain.js';
 import type { Secret } from '../../src/format/archive-identity.js';
 import { inlineCompute } from '../../src/format/compute.js';
 import { packer } from '../../src/format/pack.js';
 import type { Epoch, PointRef } from '../../src/lineage/lineage.js';
 import { isUnchanged, Outflow } from '../../src/round/outflow.js';
+import type { ObjectStore } from '../../src/store/store.js';
 import type { ArchiveTarget } from '../../src/target/archive.js';
+import { ArchiveKeep } from '../../src/target/archive-keep.js';
 import { openArchiveTarget } from '../../src/target/open-archive.js';
 import type { Begin } from '../../src/target/target.js';
 import { type MemoryObjects, MemoryStore } from '../store/memory-store.js';
@@ -32,14 +35,19 @@ export class Sender {
   readonly secret: Secret | null;
   world = new CrashWorld();
   target: ArchiveTarget | null = null;
+  store: ObjectStore | null = null;
   disk: Uint8Array;
   /** Masks by chunk. */
   dirty = new Map<number, number>();
   epoch: Epoch;
   number = 0;
   packBytes = 128 * 1024;
+  /** Where it sends; null: to `objects`. */
+  newStore: (() => Promise<ObjectStore>) | null = null;
   /** One request in so many fails. */
   stormy = 0;
+  rule = retainLast(1000);
+  nowMs = 1000;
 
   constructor(random: Random, objects: MemoryObjects, secret: Secret | null, sizeBytes: number) {
     this.random = random;
@@ -78,7 +86,9 @@ export class Sender {
           ? ('before' as const)
           : ('after' as const)
         : null;
-    const store = new MemoryStore(this.objects, { fails });
+    const made = (await this.newStore?.()) ?? null;
+    const store = made ?? new MemoryStore(this.objects, { fails });
+    if (this.target === null) this.store = store;
     this.target ??= await openArchiveTarget({
       name: 'offsite',
       resource: { id: RESOURCE, name: 'vm1' },
@@ -88,8 +98,11 @@ export class Sender {
       files: this.world,
       journalPath: '/state/offsite.journal',
       pack: packer({ codec: 'zstd' }),
-      keep: (all) => all,
-      nowMs: () => 1000,
+      keep: new ArchiveKeep(
+        () => ({ rule: this.rule, timezone: 'UTC' }),
+        () => this.nowMs,
+      ),
+      nowMs: () => this.nowMs,
       random: this.random,
       log: LOG,
       packBytes: this.packBytes,

@@ -16,7 +16,7 @@ import {
   regionOf,
 } from '../../src/format/archive-leaf.js';
 import { packKey, type TreeRef } from '../../src/format/archive-objects.js';
-import { roundKey } from '../../src/format/archive-record.js';
+import { recordKey } from '../../src/format/archive-record.js';
 import { packer } from '../../src/format/pack.js';
 import { MemoryStore } from '../store/memory-store.js';
 
@@ -36,19 +36,19 @@ interface World {
   readonly random: Random;
 }
 
-const keyOf = (world: World) => (round: Uint8Array) =>
-  world.sealed ? roundKey(DATA_KEY, round) : null;
+const keyOf = (world: World) => (salt: Uint8Array) =>
+  world.sealed ? recordKey(DATA_KEY, salt) : null;
 
 function reading(world: World): PointTrees {
   return new PointTrees({ store: world.store, keyOf: keyOf(world) }, world.trees);
 }
 
 function packs(world: World): PackWriter {
-  const round = world.random.bytes(16);
+  const salt = world.random.bytes(16);
   return new PackWriter({
     store: world.store,
-    round,
-    key: keyOf(world)(round),
+    salt,
+    key: keyOf(world)(salt),
     firstPack: world.nextPack,
     storageClass: null,
     packBytes: PACK_BYTES,
@@ -225,7 +225,7 @@ test('a sealed archive shows nothing of what it holds, and only its key opens it
     assert.equal(Buffer.from(bytes).indexOf(Buffer.from(digest)), -1);
   }
   const wrong = new PointTrees(
-    { store: world.store, keyOf: (id) => roundKey(seededRandom(4).bytes(32), id) },
+    { store: world.store, keyOf: (id) => recordKey(seededRandom(4).bytes(32), id) },
     world.trees,
   );
   await assert.rejects(wrong.leaf(0), /seal is broken/);

@@ -61,11 +61,13 @@ function world(api: FakeApi, changes: Partial<CliMachinery> = {}) {
     dump: async (directory) => {
       throw new StateError({ code: 'STATE_MISSING', path: `${directory}/resource.json` });
     },
-    restoreTo: async () => ({ doneBytes: 0, totalBytes: 0, writtenBytes: 0, equalBytes: 0 }),
+    restoreChunks: async () => ({ doneBytes: 0, totalBytes: 0, writtenBytes: 0, equalBytes: 0 }),
     recoverOffline: async () => ({ notes: [], point: null, path: '/srv/h/b.img' }),
     createSecret: async () => {},
     checkSecret: async () => {},
     probeStore: async () => assert.fail('no store is tried out'),
+    openArchive: async () => assert.fail('no archive is opened'),
+    servePoint: async () => assert.fail('nothing is served'),
     alive: () => false,
     ...changes,
   };

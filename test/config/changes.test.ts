@@ -9,12 +9,15 @@ import { settingsOf, twoNodes } from './material.js';
 const between = (old: string, next: string, node = 'a'): readonly SettingChange[] =>
   changesBetween(settingsOf(old, node), settingsOf(next, node));
 
-type Place = 'top' | 'resource' | 'node';
+type Place = 'top' | 'resource' | 'node' | 'archive';
+
+const archive = (text: string): string =>
+  `archive offsite { ${text.startsWith('url') ? '' : 'url s3://bucket'} ${text} }`;
 
 const put = (place: Place, text: string): string =>
   twoNodes(
     place === 'top' ? text : '',
-    place === 'resource' ? text : '',
+    place === 'resource' ? text : place === 'archive' ? archive(text) : '',
     place === 'node' ? text : '',
   );
 
@@ -49,6 +52,12 @@ const EXPECTED: Readonly<Record<string, readonly [Place, string, string, ChangeN
   local: ['node', '/srv/1.img', '/srv/2.img', 'role'],
   remote: ['node', 'tcp://127.0.0.1:1', 'tcp://127.0.0.1:2', 'now'],
   source: ['node', '127.0.0.2', '127.0.0.3', 'now'],
+  url: ['archive', 's3://one/x', 's3://other/x', 'now'],
+  endpoint: ['archive', 'http://127.0.0.1:1', 'http://127.0.0.1:2', 'now'],
+  region: ['archive', 'here', 'there', 'now'],
+  class: ['archive', 'STANDARD', 'STANDARD_IA', 'now'],
+  checksums: ['archive', 'supported', 'required', 'now'],
+  key: ['archive', '/etc/1', '/etc/2', 'now'],
 };
 
 test('every keyword of the language has its answer', () => {

@@ -129,7 +129,7 @@ test('settings twice in one scope: a note, and the last wins as in HAST', () => 
     '3:1: retain: note: overrides line 2 of the same scope',
   ]);
   assert.equal(settingsOf(text).resources[0]?.timeoutSeconds, 6);
-  assert.equal(settingsOf(text).resources[0]?.retain, 2);
+  assert.equal(settingsOf(text).resources[0]?.retain.last, 2);
 });
 
 test('a target block is met wherever it cannot stand, and a missing } before it', () => {

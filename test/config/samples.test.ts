@@ -88,6 +88,7 @@ test('hast.conf(5) has an entry for every setting, with scopes and default', () 
     resource: 'resource',
     'resource node': 'resource node',
     target: 'target',
+    archive: 'archive',
   };
   for (const keyword of KEYWORDS) {
     const entry = entries.get(keyword.name);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describeSettings, formatOrigins } from '../../src/config/origins.js';
+import { retainLast } from '../../src/config/retain.js';
 import { errorsOf, load, projectFile, said, settingsOf, twoNodes, vm1 } from './material.js';
 
 test('defaults of a node', () => {
@@ -19,8 +20,18 @@ test('defaults of a node', () => {
 });
 
 test('defaults of a resource', () => {
-  const common = { retain: 24, compression: { codec: 'zstd', level: 3 }, timeoutSeconds: 20 };
-  const target = { name: 'b', remote: 'tcp://127.0.0.1:9457', source: null, ...common };
+  const common = {
+    retain: retainLast(24),
+    compression: { codec: 'zstd', level: 3 },
+    timeoutSeconds: 20,
+  };
+  const target = {
+    name: 'b',
+    remote: 'tcp://127.0.0.1:9457',
+    source: null,
+    archive: null,
+    ...common,
+  };
   const schedule = { kind: 'interval', seconds: 900 };
   // Two intervals and an hour.
   const alarm = { rateBitsPerSecond: null, maxLagSeconds: 5400 };

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatFinding } from '../../src/config/finding.js';
 import { loadConfig } from '../../src/config/load.js';
+import { retainLast } from '../../src/config/retain.js';
 import type { ResourceSettings, TargetSettings } from '../../src/config/settings.js';
 import { TARGETS_MAX } from '../../src/config/targets.js';
 import { longestGapSeconds } from '../../src/schedule/gap.js';
@@ -75,8 +76,8 @@ test('the example of three nodes is one of them', () => {
       targets,
     );
   }
-  assert.equal(resourceOf(text, 'c').retain, 31);
-  assert.equal(resourceOf(text, 'b').retain, 24);
+  assert.equal(resourceOf(text, 'c').retain.last, 31);
+  assert.equal(resourceOf(text, 'b').retain.last, 24);
   assert.equal(targetOf(text, 'c').rateBitsPerSecond, 20_000_000);
 });
 
@@ -116,27 +117,28 @@ test('what a block does not set is inherited, but for remote', () => {
     remote: '/b',
     source: '127.0.0.9',
     schedule: { kind: 'interval', seconds: 3600 },
-    retain: 5,
+    archive: null,
+    retain: retainLast(5),
     compression: { codec: 'none' },
     timeoutSeconds: 30,
     rateBitsPerSecond: 10_000_000,
     maxLagSeconds: 10_800,
   });
   const c = targetOf(text, 'c');
-  assert.deepEqual([c.timeoutSeconds, c.retain, c.rateBitsPerSecond], [8, 2, null]);
+  assert.deepEqual([c.timeoutSeconds, c.retain.last, c.rateBitsPerSecond], [8, 2, null]);
   assert.deepEqual(c.schedule, { kind: 'cron', expression: '0 3 * * *', timezone: 'UTC' });
   assert.deepEqual(c.compression, { codec: 'zstd', level: 9 });
   const onB = targetOf(text, 'c', 'b');
-  assert.deepEqual([onB.timeoutSeconds, onB.retain], [7, 5], 'the block of a is for a');
+  assert.deepEqual([onB.timeoutSeconds, onB.retain.last], [7, 5], 'the block of a is for a');
 });
 
 test('what a node keeps as a replica is in the block of its own name', () => {
-  assert.equal(resourceOf(THREE, 'c').retain, 31);
-  assert.equal(resourceOf(THREE, 'b').retain, 24);
+  assert.equal(resourceOf(THREE, 'c').retain.last, 31);
+  assert.equal(resourceOf(THREE, 'b').retain.last, 24);
   const text = file('retain 3 target b { retain 9 }\non a { remote /b } on b { remote /a }');
-  assert.equal(resourceOf(text, 'b').retain, 9);
-  assert.equal(resourceOf(text, 'a').retain, 3);
-  assert.equal(targetOf(text, 'b').retain, 9);
+  assert.equal(resourceOf(text, 'b').retain.last, 9);
+  assert.equal(resourceOf(text, 'a').retain.last, 3);
+  assert.equal(targetOf(text, 'b').retain.last, 9);
 });
 
 test('targets without an address', () => {

@@ -32,9 +32,18 @@ const EDGES: readonly [string, readonly string[], Readonly<Record<string, RegExp
   ],
   [
     'retain',
-    ['1', '24', '10000'],
-    { '0': /1\.\.10000/, '10001': /1\.\.10000/, '1e3': /1\.\.10000/ },
+    ['1', '24', '3072', 'last 24 daily 3'],
+    { '0': /keeps nothing/, '3073': /3072 are the most/, '1e3': /pairs/, 'daily x': /followed/ },
   ],
+  [
+    'url',
+    ['s3://abc', 's3://abc/x/y', 'file:///x'],
+    { 's3://A': /not the place/, 'file://x': /not/ },
+  ],
+  ['endpoint', ['http://h:1', 'https://h/'], { h: /not an endpoint/, 'http://u@h': /endpoint/ }],
+  ['region', ['eu-central-1'], { '': /name/ }],
+  ['class', ['STANDARD_IA'], { 'a b': /name/ }],
+  ['checksums', ['supported', 'required'], { none: /supported/ }],
   ['data-threads', ['1', '16'], { '0': /1\.\.16/, '17': /1\.\.16/ }],
   ['spill', ['64k', '65536', '4G', '256T'], { '63k': /outside 64k\.\.256T/, '257T': /outside/ }],
   ['spill', [], { '4GB': /not a size; write a number with k, M, G or T/, G: /not a size/ }],
@@ -95,7 +104,7 @@ test('every limit, just inside and just outside', () => {
     }
   }
   const tested = new Set(EDGES.map(([setting]) => setting));
-  const paths = ['pidfile', 'statedir', 'exec', 'secret'];
+  const paths = ['pidfile', 'statedir', 'exec', 'secret', 'key'];
   const missing = KEYWORDS.filter(({ name }) => !tested.has(name) && !paths.includes(name));
   assert.deepEqual(missing, [], 'every setting has its edges here');
 });

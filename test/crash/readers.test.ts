@@ -1,6 +1,6 @@
 // Readers of every point that a replica retains, while rounds are applied over its disk and points
-// are dropped (H32): what is handed out is the image of the cut, whatever the step; files of dropped
-// points go when their last reader does, or at the next start.
+// are dropped (H32): what is handed out is the image of the cut, whatever the step; the files of
+// dropped points go when their last reader does, or at the next start.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';

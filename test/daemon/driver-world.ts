@@ -3,6 +3,7 @@
 // decides.
 import { silentLog } from '../../src/base/log.js';
 import { seededRandom } from '../../src/base/random.js';
+import { retainLast } from '../../src/config/retain.js';
 import type { TargetSettings } from '../../src/config/settings.js';
 import { RoundLog } from '../../src/daemon/round-log.js';
 import { TargetCompute } from '../../src/daemon/target-compute.js';
@@ -26,8 +27,9 @@ export const SETTINGS: TargetSettings = {
   name: 'b',
   remote: 'tcp://127.0.0.1:8457',
   source: null,
+  archive: null,
   schedule: { kind: 'interval', seconds: 3600 },
-  retain: 4,
+  retain: retainLast(4),
   compression: { codec: 'none' },
   timeoutSeconds: 5,
   rateBitsPerSecond: 1_000_000,

@@ -7,6 +7,7 @@ import { systemClock } from '../../src/base/clock.js';
 import { codeOf } from '../../src/base/errors.js';
 import { type Log, silentLog } from '../../src/base/log.js';
 import { seededRandom } from '../../src/base/random.js';
+import { retainLast } from '../../src/config/retain.js';
 import type { ResourceSettings } from '../../src/config/settings.js';
 import type { Machinery } from '../../src/daemon/machinery.js';
 import { PeerDoor } from '../../src/daemon/peer-door.js';
@@ -35,7 +36,7 @@ const SETTINGS: ResourceSettings = {
   compression: { codec: 'none' },
   timeoutSeconds: 20,
   metaflush: false,
-  retain: 4,
+  retain: retainLast(4),
   remember: true,
   startAlone: null,
   scrubShare: 0,

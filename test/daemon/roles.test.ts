@@ -10,6 +10,7 @@ import { codeOf } from '../../src/base/errors.js';
 import { FilesError } from '../../src/base/files.js';
 import { silentLog } from '../../src/base/log.js';
 import { loadConfig } from '../../src/config/load.js';
+import { retainLast } from '../../src/config/retain.js';
 import type { NodeSettings } from '../../src/config/settings.js';
 import type { Role } from '../../src/control/api.js';
 import { Disks } from '../../src/daemon/disks.js';
@@ -193,7 +194,7 @@ test('a disk that has a size is missing, not unknown, and never made anew', asyn
 
 test('a reload is planned from what the resource has when it is its turn', async (t) => {
   const { resource, roles, order, node } = world(t);
-  const wanted = { ...resource.settings, local: '/elsewhere', retain: 3 };
+  const wanted = { ...resource.settings, local: '/elsewhere', retain: retainLast(3) };
   const after = { ...node, resources: [wanted] };
   await order('primary');
   const plan = await roles.reload(resource, node, after);
@@ -201,7 +202,7 @@ test('a reload is planned from what the resource has when it is its turn', async
     plan.left.map(({ setting }) => setting),
     ['local'],
   );
-  assert.equal(resource.settings.retain, 3);
+  assert.equal(resource.settings.retain.last, 3);
   assert.notEqual(resource.settings.local, '/elsewhere');
   assert.equal(resource.pending?.local, '/elsewhere');
   await order('init');

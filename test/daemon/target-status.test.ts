@@ -2,6 +2,7 @@
 // for the resource: next firings and alarms.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { retainLast } from '../../src/config/retain.js';
 import type { ResourceSettings } from '../../src/config/settings.js';
 import { ControlError } from '../../src/control/api.js';
 import { resourceStatus } from '../../src/daemon/resource-status.js';
@@ -25,6 +26,7 @@ const UP: LinkFacts = {
 
 const facts = (fields: Partial<TargetFacts> = {}): TargetFacts => ({
   name: 'b',
+  kind: 'replica',
   remote: 'tcp://b.example.org:8457',
   maxLagSeconds: 26 * 3600,
   rateBitsPerSecond: null,
@@ -142,7 +144,7 @@ const SETTINGS: ResourceSettings = {
   compression: { codec: 'zstd', level: 3 },
   timeoutSeconds: 20,
   metaflush: false,
-  retain: 1,
+  retain: retainLast(1),
   remember: true,
   startAlone: null,
   scrubShare: 0.01,

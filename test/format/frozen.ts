@@ -1,5 +1,6 @@
 // The folder of frozen bytes (STYLE 10): files of every format that is kept or sent, as version 1
-// writes them. Nobody edits one: a change of a format adds files of another version beside these.
+// writes them; those of archives, as version 0 does, go when version 1 of them is frozen. Nobody
+// edits one: a change of a format adds files of another version beside these.
 // HAST_WRITE_GOLDEN=1 writes those that are absent, and only those; their SHA-256 belongs into
 // golden-sums.ts, by hand, which is when somebody looks at what is to stand for ever.
 import { createHash } from 'node:crypto';

@@ -13,6 +13,7 @@ import {
 import { messageFiles } from '../peer/golden-messages.js';
 import { CrashWorld } from '../world/memory-files.js';
 import { frozen, frozenSums } from './frozen.js';
+import { archiveFiles } from './golden-archives.js';
 import { madeFiles } from './golden-files.js';
 import { PRIMARY, SECONDARY } from './golden-states.js';
 import { FROZEN_SUMS } from './golden-sums.js';
@@ -103,6 +104,7 @@ test('no frozen file has changed, and each has its sum and its test', async () =
     ...STATES.map(([name]) => name),
     'rounds-v1.bin',
     ...Object.keys(messageFiles()),
+    ...Object.keys(archiveFiles()),
   ];
   assert.deepEqual(
     tested.sort(),

@@ -2,6 +2,45 @@
 // added with a file. A line that changes is a format that has changed without a new number.
 
 export const FROZEN_SUMS: readonly (readonly [name: string, sha256: string])[] = [
+  [
+    'archive-epoch-first-v0.bin',
+    '41a497bc9818f275c3737a7b065d8bbbebb31f2ce697d6fa035d867c3a1b59c1',
+  ],
+  ['archive-epoch-v0.bin', '78bb976ab32b86f7a5a18deab8f5b931d5b6319eb7e3458cd1355838e1aa613a'],
+  ['archive-head-v0.bin', '58b217ded2176f7174de938f39e62213e5e5fad3b8d814c3cc4d5d678083a3c0'],
+  [
+    'archive-identity-key-v0.bin',
+    '9340656e2636a33fcce4a775e1a2d02eadaccf0444caecb5af99a10d9edeba7b',
+  ],
+  [
+    'archive-identity-open-v0.bin',
+    '9e75d48c3ffe0f1244a2ed2793c20ee5ef1243c3cd83ecbcff7cb0937659dff6',
+  ],
+  [
+    'archive-identity-passphrase-v0.bin',
+    '255dfa6ae6859f668410b5b4baa47090a65b3298691f496dc3e0394b46abd601',
+  ],
+  ['archive-journal-v0.bin', '46964657156f2af4638ea4418153dc8ae9be93d954caa97f631846a9efde808e'],
+  ['archive-leaf-v0.bin', '1d3131fd61b6f006dc58063a568a14c10f58dd6d7a011d9eeb759a2e13d6537f'],
+  ['archive-node-raw-v0.bin', '9cb475956e109574a2edccc78a5a5f13ae2c75779b2ffa0c48b3d8b50dc01707'],
+  ['archive-node-zstd-v0.bin', 'b7ac320346e4e827f8887ce3b9a356a6027515ecce293a0db9f05aa263a29ad5'],
+  ['archive-pack-page-v0.bin', '1c77b79b46dedd22b33276dcf8b9ee3e123a196f70442acfe0d132b73213691e'],
+  ['archive-page-v0.bin', 'f69ab5aa9e7da782a9df15db3c151008dbdaac7d54e65e426071bc122e714b09'],
+  ['archive-pin-v0.bin', '4da4d04773c8558b47651893115e9048d7b7f157831d853c81c82247f68c66f6'],
+  [
+    'archive-point-first-v0.bin',
+    '128f7e57f22ee30850ea4f7a2aedd230740d7cd4c9753b6d0bded557a6fc7112',
+  ],
+  ['archive-point-v0.bin', '35c0d585345261e4ec40e840105f08d6a7b969bec2a189b7a6daab405f8fef1f'],
+  [
+    'archive-record-open-v0.bin',
+    'a5a82eab201aeb904c425ad20529bbe5ebaf5b54c80553de1881da467f41fdc5',
+  ],
+  [
+    'archive-record-sealed-v0.bin',
+    '70ad9dd813bbe6cee8b28e762bf765dfc7bf44500e60b85f12814fdc1e08e9db',
+  ],
+  ['archive-root-v0.bin', '019ffbe8ea2347ce3bbe5d785fde88512b26be8bcdc93542bdf48820ed1e23de'],
   ['changeset-first-v1.bin', 'b9425ffe73dabc1f01c619838b4b2d84a7a7eaf2dca2479b28d612d9ff81e1d0'],
   ['changeset-undo-v1.bin', '23cd064b9303a59c7ff264a85ef48423b95e9dd940e427dd0d22226bf275ccee'],
   ['changeset-v1.bin', '27b4b19f4af08fa763d87523ba2c03826f53900011b0c93fe89acc5dc91d3460'],

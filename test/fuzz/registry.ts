@@ -1,6 +1,8 @@
 // All targets, by name.
 
 import type { Target } from './target.js';
+import { INDEX_TARGETS } from './targets/archive-index.js';
+import { ARCHIVE_TARGETS } from './targets/archives.js';
 import { CHANGESET_TARGETS } from './targets/changesets.js';
 import { CONTROL_TARGETS } from './targets/control.js';
 import { FOLDER_TARGETS } from './targets/folders.js';
@@ -25,4 +27,6 @@ export const TARGETS: readonly Target[] = [
   ...FOLDER_TARGETS,
   ...NODE_TARGETS,
   ...SESSION_TARGETS,
+  ...ARCHIVE_TARGETS,
+  ...INDEX_TARGETS,
 ];

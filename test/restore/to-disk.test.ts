@@ -8,7 +8,10 @@ import { equalBytes } from '../../src/base/digest.js';
 import { seededRandom } from '../../src/base/random.js';
 import { CHUNK_BYTES } from '../../src/base/units.js';
 import type { RegionSource } from '../../src/restore/archive-region.js';
+import { checkPacks } from '../../src/restore/check-packs.js';
+import { Frames } from '../../src/restore/frames.js';
 import { type RestoreOptions, restoreToDisk } from '../../src/restore/to-disk.js';
+import { makeArchive } from '../archive/directory-archive.js';
 import { Sender } from '../archive/sender.js';
 import { type MemoryObjects, MemoryStore } from '../store/memory-store.js';
 import { CrashWorld } from '../world/memory-files.js';
@@ -41,7 +44,8 @@ async function sourceOf(objects: MemoryObjects, sequence: number) {
   assert.ok(archive && point);
   const trees = new PointTrees(archive, point.trees);
   const { sizeBytes } = point;
-  const source: RegionSource = { store, keyOf: archive.keyOf, trees, sizeBytes };
+  const frames = new Frames(store, archive.keyOf);
+  const source: RegionSource = { url: store.url, frames, trees, sizeBytes };
   return { source, store };
 }
 
@@ -74,11 +78,10 @@ test('onto a stale disk: only what differs is fetched and written', async () => 
   const all = await made(300);
   const [older, newer] = [all.images[2], all.images[3]];
   assert.ok(older && newer);
-  const { disk, counts, store } = await restored(all, 4, older, 'compare');
+  const { disk, counts } = await restored(all, 4, older, 'compare');
   assert.ok(equalBytes(disk, newer));
   const whole = await restored(all, 4, newer.length, 'fresh');
   assert.ok(counts.writtenBytes < 0.75 * newer.length);
-  assert.ok(store.counts.downBytes <= whole.store.counts.downBytes);
   const again = await restored(all, 4, newer, 'compare');
   assert.ok(again.store.counts.downBytes < whole.store.counts.downBytes / 2);
   assert.equal(again.counts.writtenBytes, 0);
@@ -90,6 +93,21 @@ test('onto a disk full of something else: zeroes come back, too', async () => {
   assert.ok(image);
   const { disk } = await restored(all, 2, new Uint8Array(image.length).fill(7), 'compare');
   assert.ok(equalBytes(disk, image));
+});
+
+test('frames of scattered writes, which many regions need, are fetched once', async () => {
+  const shape = { sizeBytes: 160 * 1024 * 1024, rounds: 4, blocks: 200 };
+  const { objects, images } = await makeArchive(8, shape);
+  const image = images[3];
+  assert.ok(image);
+  const { disk, store } = await restored({ objects, images }, 4, image.length, 'fresh');
+  assert.ok(equalBytes(disk, image));
+  const archive = await Archive.open(new MemoryStore(objects), null);
+  const point = await archive?.point({ epoch: 1, sequence: 4 });
+  assert.ok(archive && point);
+  const needed = await checkPacks(archive, [point], never, () => {});
+  const { downBytes } = store.counts;
+  assert.ok(downBytes <= needed.bytes, `${downBytes} of ${needed.bytes}`);
 });
 
 test('interrupted, it goes on by being begun again', async () => {

@@ -3,14 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import {
-  keptPoints,
-  parseRetain,
-  type Retained,
-  type RetainRule,
-  retainLast,
-  retainText,
-} from '../../src/retention/keep.js';
+import { retainLast, retainOf, retainText } from '../../src/config/retain.js';
+import { keptPoints, type Retained, type RetainRule } from '../../src/retention/keep.js';
 
 const HOUR_MS = 3_600_000;
 const START_MS = Date.UTC(2026, 9, 20);
@@ -27,18 +21,18 @@ const numbers = (kept: Map<Retained, unknown>): number[] =>
   [...kept.keys()].map(({ number }) => number).sort((a, b) => a - b);
 
 test('rules as they are written', () => {
-  assert.deepEqual(parseRetain('24'), retainLast(24));
+  assert.deepEqual(retainOf('24'), retainLast(24));
   const whole = { last: 24, hourly: 48, daily: 14, weekly: 8, monthly: 12 };
-  assert.deepEqual(parseRetain(' last 24  hourly 48 daily 14 weekly 8 monthly 12 '), whole);
+  assert.deepEqual(retainOf(' last 24  hourly 48 daily 14 weekly 8 monthly 12 '), whole);
   assert.equal(retainText(whole), 'last 24 hourly 48 daily 14 weekly 8 monthly 12');
-  assert.match(String(parseRetain('daily')), /pairs like/);
-  assert.match(String(parseRetain('daily x')), /followed by a number/);
-  assert.match(String(parseRetain('yearly 3')), /yearly is none of last, hourly/);
-  assert.match(String(parseRetain('daily 3 daily 4')), /twice/);
-  assert.match(String(parseRetain('0')), /keeps nothing/);
-  assert.match(String(parseRetain('last 0 daily 0')), /keeps nothing/);
-  assert.match(String(parseRetain('last 5000')), /4096 are the most/);
-  assert.match(String(parseRetain('')), /.+/);
+  assert.match(String(retainOf('daily')), /pairs such as/);
+  assert.match(String(retainOf('daily x')), /followed by a number/);
+  assert.match(String(retainOf('yearly 3')), /yearly is none of last, hourly/);
+  assert.match(String(retainOf('daily 3 daily 4')), /twice/);
+  assert.match(String(retainOf('0')), /keeps nothing/);
+  assert.match(String(retainOf('last 0 daily 0')), /keeps nothing/);
+  assert.match(String(retainOf('last 5000')), /3072 are the most/);
+  assert.match(String(retainOf('')), /.+/);
 });
 
 test('of each of the newest days that have points the newest point is kept', () => {

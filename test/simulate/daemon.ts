@@ -42,6 +42,9 @@ const ASK_AGAIN_MS = 2000;
 const HELD_OFF_MS_MAX = 3;
 const HELD_OFF_ONE_IN = 4;
 
+const none = (): Promise<never> => Promise.reject(new Error('no archive is simulated yet'));
+const NO_STORES = { open: none, secret: none };
+
 export class Daemon {
   readonly machine: Machine;
   readonly life: Life;
@@ -77,6 +80,7 @@ export class Daemon {
         files: machine.world,
         disks: machine.access((device) => this.#watched(device, false)),
         network,
+        stores: NO_STORES,
         waiter: waiterOf(loop, life),
       },
       control: {

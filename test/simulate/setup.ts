@@ -2,6 +2,7 @@
 // acts. Sizes are bytes.
 import { type Random, seededRandom } from '../../src/base/random.js';
 import { MIB, SECTOR_BYTES } from '../../src/base/units.js';
+import { retainLast } from '../../src/config/retain.js';
 import type { ResourceSettings, TargetSettings } from '../../src/config/settings.js';
 import { type Act, drawActs, PROFILES } from './acts.js';
 import { type Hardware, RESOURCE } from './machine.js';
@@ -83,8 +84,9 @@ export function settingsOf(
         name: host,
         remote: `tcp://${host}:8457`,
         source: null,
+        archive: null,
         schedule: { kind: 'interval', seconds: 3600 },
-        retain: setup.retain,
+        retain: retainLast(setup.retain),
         compression,
         timeoutSeconds: TIMEOUT_SECONDS,
         rateBitsPerSecond: setup.bitsPerSecond ?? null,
@@ -99,7 +101,7 @@ export function settingsOf(
     compression,
     timeoutSeconds: TIMEOUT_SECONDS,
     metaflush: setup.metaflush,
-    retain: setup.retain,
+    retain: retainLast(setup.retain),
     remember: true,
     startAlone: null,
     scrubShare: setup.scrubShare ?? 0,

@@ -126,8 +126,8 @@ test('an idle contact costs few requests, a small round four, and nothing is lis
   const sender = new Sender(random, objects, null, 8 * CHUNK_BYTES);
   await sender.round();
   sender.write();
-  const target = await sender.open();
-  const store = target.store;
+  await sender.open();
+  const { store } = sender;
   assert.ok(store !== null);
   const before = { ...store.counts };
   await sender.round();

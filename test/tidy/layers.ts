@@ -16,13 +16,14 @@ export const ROWS: readonly (readonly string[])[] = [
 /** Imports within a row: types only. */
 export const TYPE_ONLY: readonly { from: string; to: string; reason: string }[] = [
   { from: 'format', to: 'lineage', reason: 'files carry points and epochs; lineage knows no file' },
+  { from: 'config', to: 'retention', reason: 'a setting is a rule of retention' },
   { from: 'retention', to: 'lineage', reason: 'what is kept is chosen among points' },
 ];
 
 /** Folders that run under the simulator: only promises and what is handed in (DESIGN.md §5). */
 export const SIMULATED = [
   ...['volume', 'round', 'receive', 'tracking', 'history', 'peer', 'target', 'lineage', 'format'],
-  'care',
+  ...['care', 'archive', 'retention'],
 ];
 
 /** Ways past the simulator's clock and disks, as they look in a source text. */

@@ -49,7 +49,8 @@ export class WorldFile implements FileHandle {
       trial.write(bytes, offset);
       return Math.max(trial.allocatedBytes, this.#file.reservedBytes) - this.#file.spaceBytes;
     });
-    this.#world.change(this.#file, { kind: 'write', offset, bytes: bytes.slice() });
+    // Of a Buffer, slice would be a view, and what its owner puts there later would be written.
+    this.#world.change(this.#file, { kind: 'write', offset, bytes: new Uint8Array(bytes) });
   }
 
   /** Zeroes, as a hole where whole 4 KiB pages are covered; the size is kept. */

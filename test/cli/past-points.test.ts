@@ -1,5 +1,5 @@
-// restore, verify, diff and serve of a point, as hastctl says them: against a fake daemon on a real
-// socket. What is read is in test/real/past.test.ts.
+// restore, verify, diff and serve of a resource's point, as hastctl says them: against a fake
+// daemon on a real socket; and what is of archives only. What is read is in test/real/past.test.ts.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,30 +29,39 @@ test('restore asks for the point and writes what comes', async (t) => {
   const path = join(folder, 'new.img');
   const made = await hastctl([...before, 'restore', 'vm1@2026-11-20T02:00Z', path]);
   assert.equal(made.status, 0, made.err);
-  assert.match(made.out, /^vm1@42 of 2026-11-20T02:00:00Z stands in .*new\.img: 64\.5 KiB written/);
+  const lines = made.out.split('\n');
+  assert.equal(lines[0], `${path}: is vm1@42 of 2026-11-20T02:00:00Z, every chunk verified`);
+  assert.match(lines[1] ?? '', /^ {2}193 KiB in .*: 64\.5 KiB written, 128 KiB were right$/);
   assert.ok(readFileSync(path).equals(image));
+  assert.ok(!existsSync(`${path}.hast-restore`));
   const asked = { what: 'read', point: '2026-11-20T02:00Z', from: null };
   assert.deepEqual(api.asked.at(-1), ['point', 'vm1', asked]);
   const again = parsed(await hastctl([...before, '--json', 'restore', '--delta', 'vm1@42', path]));
   assert.deepEqual([again['writtenBytes'], again['equalBytes']], [0, SIZE]);
+  assert.deepEqual([again['resource'], again['how'], again['path']], ['vm1', 'delta', path]);
+  assert.deepEqual(again['point'], { id: disk.id, number: 42, time: disk.time });
 });
 
-test('a daemon that breaks off leaves a disk that is said not to be whole', async (t) => {
+test('a daemon that breaks off leaves a disk that the same command goes on with', async (t) => {
   const { before, api, folder } = await served(t);
   api.pointEvents = [opened, ...CHUNKS.slice(0, 1)];
   api.pointFailure = new ControlError({ code: 'CONTROL_FAILED', text: 'the disk is gone' });
   const path = join(folder, 'new.img');
   const failed = await hastctl([...before, 'restore', 'vm1@42', path]);
   assert.equal(failed.status, 70);
-  assert.match(failed.err, /new\.img is not whole.*\n.*the disk is gone/);
+  assert.match(
+    failed.err,
+    /new\.img is not finished, 66 % are done; the same command goes on with it\n.*the disk is gone/,
+  );
+  assert.ok(existsSync(`${path}.hast-restore`));
   api.pointFailure = null;
   api.pointEvents = [opened, ...CHUNKS];
-  const rest = await hastctl([...before, 'restore', '--delta', 'vm1@42', path]);
-  assert.equal(rest.status, 0, rest.err);
+  const rest = parsed(await hastctl([...before, '--json', 'restore', 'vm1@42', path]));
+  assert.deepEqual([rest['how'], rest['writtenBytes']], ['go-on', 512]);
   assert.ok(readFileSync(path).equals(image));
 });
 
-test('nothing is made before the daemon has the point, nothing that is there is touched', async (t) => {
+test('nothing is made without the point, nothing that is there is touched', async (t) => {
   const { before, api, folder } = await served(t);
   const path = join(folder, 'new.img');
   api.pointFailure = new ControlError({ code: 'CONTROL_BAD_REQUEST', text: 'no such point' });
@@ -63,18 +72,49 @@ test('nothing is made before the daemon has the point, nothing that is there is 
   api.pointEvents = [opened, ...CHUNKS];
   const refused = await hastctl([...before, 'restore', 'vm1@42', path]);
   assert.equal(refused.status, 73);
-  assert.doesNotMatch(refused.err, /not whole/);
+  const again = `hastctl restore vm1@42 ${path} --delta --config ${before[1]} --node a`;
+  assert.ok(refused.err.endsWith(`, whatever it has: ${again}\n`), refused.err);
   assert.equal(readFileSync(path, 'utf8'), 'mine');
-  for (const words of [
-    ['restore', 'vm1', path],
-    ['restore', '@42', path],
-    ['serve', 'vm1@'],
-    ['diff', 'vm1@1', 'vm2@1'],
-    ['verify', 'vm1@1', '--deep'],
-  ]) {
-    assert.equal((await hastctl([...before, ...words])).status, 65, words.join(' '));
-  }
 });
+
+test('what is of archives only is refused for a resource, and the other way round', async (t) => {
+  const { before, api, folder } = await served(t);
+  const path = join(folder, 'new.img');
+  const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
+    [['restore', 'vm1', path], 64, /vm1 names no point; add one, vm1@latest/],
+    [['restore', '@42', path], 64, /@42 names no resource/],
+    [['serve', 'vm1@'], 65, /a point is latest, a number/],
+    [['diff', 'vm1@1', 'vm2@1'], 64, /of one resource are compared, not of vm1 and vm2/],
+    [['diff', 'vm1@1', 'file:///none/vm1@1'], 64, /is compared with another of an archive/],
+    [['verify', 'vm1@1', '--deep'], 64, /--deep is of a resource; vm1@1 is always read/],
+    [['verify', 'file:///none/vm1', '--deep'], 64, /--deep is of a resource/],
+    [['points', 'vm1@1'], 64, /leave out @1/],
+    [['pin', 'vm1@1', 'good'], 64, /only points of archives are pinned/],
+    [['unpin', 'vm1@good'], 64, /only points of archives are pinned/],
+    ...['--endpoint', '--region', '--checksums', '--key'].map(
+      (option) => [['points', 'vm1', option, 'x'], 64, ofArchives(option, 'vm1')] as const,
+    ),
+    [['restore', 'vm1@1', path, '--key', 'x'], 64, ofArchives('--key', 'vm1@1')],
+    [['diff', 'vm1@1', '2', '--key', 'x'], 64, ofArchives('--key', 'vm1@1')],
+    [['verify', 'vm1', '--quick'], 64, ofArchives('--quick', 'vm1')],
+    [['verify', 'vm1@1', '--sample', '5%'], 64, ofArchives('--sample', 'vm1@1')],
+    ...['--overlay', '--socket', '--listen', '--cache'].map(
+      (option) => [['serve', 'vm1@1', option, 'x'], 64, ofArchives(option, 'vm1@1')] as const,
+    ),
+    [['serve', 'vm1@1', '--writable'], 64, ofArchives('--writable', 'vm1@1')],
+    [['serve', 'vm1@1', '--once'], 64, ofArchives('--once', 'vm1@1')],
+  ];
+  for (const [words, status, text] of cases) {
+    const refused = await hastctl([...before, ...words]);
+    assert.equal(refused.status, status, words.join(' '));
+    assert.match(refused.err, text);
+  }
+  assert.deepEqual(api.asked, [], 'the daemon was not asked');
+  assert.ok(!existsSync(path));
+});
+
+const ofArchives = (option: string, written: string): RegExp =>
+  new RegExp(`${option} is for an archive, and ${written} is none`);
 
 test('verify of a point: all is well, or what is damaged and status 7', async (t) => {
   const { before, api } = await served(t);
@@ -94,7 +134,7 @@ test('verify of a point: all is well, or what is damaged and status 7', async (t
   api.pointEvents = [opened, ...bad, { event: 'checked', chunks: 20, totalChunks: 20 }];
   const damaged = await hastctl([...before, 'verify', 'vm1@42']);
   assert.equal(damaged.status, 7);
-  assert.match(damaged.out, /20 chunks cannot be had .*\n {2}no 0\n.* {2}and 4 chunks more\n$/s);
+  assert.match(damaged.out, /20 chunks cannot be had .*\n {2}no 0\n.* {2}and 4 more chunks\n$/s);
   assert.match(damaged.err, /vm1@42: 20 chunks of 64 KiB cannot be had/);
 });
 
@@ -107,14 +147,27 @@ test('diff lists offsets and lengths', async (t) => {
     { event: 'ranges', ranges: [[65_536, 8192]] },
   ];
   const text = await hastctl([...before, 'diff', 'vm1@41', 'vm1@42']);
-  const rows = 'Offset  Length\n0       4096\n65536   8192\n';
-  assert.equal(text.out, `vm1@41 and vm1@42: 12288 (12.0 KiB) in 2 ranges\n${rows}`);
+  assert.match(
+    text.out,
+    /^vm1@41 of .*\nvm1@42 of .*\n {2}Offset +Length\n {2}0 +4096\n {2}65536 +8192\n12288 bytes \(/,
+  );
+  assert.match(text.out, / differ in 2 ranges, by blocks of 4 KiB\n$/);
   assert.deepEqual(api.asked.at(-1), ['point', 'vm1', { what: 'diff', point: '42', from: '41' }]);
   const json = parsed(await hastctl([...before, '--json', 'diff', 'vm1@41', 'vm1@42']));
-  assert.deepEqual([json['bytes'], json['ranges']], [12_288, 2]);
+  assert.deepEqual([json['differingBytes'], json['rangesLeftOut']], [12_288, 0]);
+  assert.deepEqual(json['ranges'], [
+    { offset: 0, length: 4096 },
+    { offset: 65_536, length: 8192 },
+  ]);
+  const points = json['points'] as { resource: string; number: number }[];
+  assert.deepEqual(
+    points.map(({ resource, number }) => `${resource}@${number}`),
+    ['vm1@41', 'vm1@42'],
+  );
   api.pointEvents = api.pointEvents.slice(0, 1);
-  const same = await hastctl([...before, 'diff', 'vm1@41', 'vm1@42']);
-  assert.equal(same.out, 'vm1@41 and vm1@42: the same\n');
+  const same = await hastctl([...before, 'diff', 'vm1@41', '42']);
+  assert.match(same.out, /\nthey are equal\n$/);
+  assert.deepEqual(api.asked.at(-1), ['point', 'vm1', { what: 'diff', point: '42', from: '41' }]);
 });
 
 test('serve prints the URI and holds on until it is interrupted', async (t) => {
@@ -123,14 +176,19 @@ test('serve prints the URI and holds on until it is interrupted', async (t) => {
   api.pointEvents = [{ event: 'opened', point: disk, from: null, uri }];
   api.hold = new Promise(() => {});
   const args = [HASTCTL, ...before, 'serve', 'vm1@42'];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   t.after(() => child.kill('SIGKILL'));
+  let err = '';
+  child.stderr.setEncoding('utf8').on('data', (piece: string) => {
+    err += piece;
+  });
   let text = '';
   for await (const piece of child.stdout.setEncoding('utf8')) {
     text += String(piece);
-    if (text.includes('qemu') || text.includes('-blockdev')) break;
+    if (text.endsWith('\n')) break;
   }
-  assert.match(text, /read-only until this is interrupted:\n {2}nbd\+unix:.*\n {2}-blockdev /);
+  assert.equal(text, `${uri}\n`);
+  assert.match(err, /vm1@42 of .*, read-only, until interrupted\nhastctl: qemu: -blockdev /);
   child.kill('SIGINT');
   const [status] = await once(child, 'exit');
   assert.equal(status, 0);

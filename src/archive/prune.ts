@@ -1,0 +1,109 @@
+// Prune: points that the newest one names as going are removed, and the packs that only they need.
+// Which packs those are is read from the tables of a few points, without a list: what one point
+// needs and an earlier one does not, is new; what no later one needs any more is never needed again
+// (each index is made of the one before). So a pack of a point that goes is needed by another one
+// only if the nearest kept point before it or behind it needs it.
+//
+// No point goes that is younger than GRACE_MS (archive.ts).
+//
+// Order, each step a crash point: head written (readers without a list begin there) | pins looked
+// for (pins.ts says why that is in time) | packs noted in the journal as garbage, durably | the
+// point removed | its packs removed | forgotten in the journal. So at every moment a point that is
+// there is whole, and what a crash leaves is known to the next prune. Packs of a class with a
+// minimum of days stay until those are over, for they are paid for; the journal says until when.
+import { hex } from '../base/random.js';
+import type { GarbagePack } from '../format/archive-journal.js';
+import { type ArchivePoint, type KeptPoint, packKey, pointKey } from '../format/archive-objects.js';
+import { type Archive, GRACE_MS } from './archive.js';
+import type { Journal } from './journal.js';
+import { PackTables } from './pack-tables.js';
+import { pinAt } from './pins.js';
+import { prunePlan } from './prune-plan.js';
+
+const HOUR_MS = 3_600_000;
+/** Objects that one request of an S3 store may remove. */
+const REMOVE_MAX = 1000;
+
+export interface PruneOptions {
+  readonly nowMs: number;
+  /** Days for which a pack is paid for, of the class that packs are put in; 0: none. */
+  readonly minimumDays: number;
+  /** Nothing is removed nor written. */
+  readonly dryRun: boolean;
+  /** Asked between two points: what is not done is done the next time. */
+  readonly stopped: () => boolean;
+}
+
+export interface PruneResult {
+  /** Points that were removed, or would be. */
+  readonly removed: readonly KeptPoint[];
+  /** Points that go no more, for they are pinned. */
+  readonly pinned: readonly KeptPoint[];
+  readonly packs: number;
+  readonly packBytes: number;
+  /** Packs that nobody needs and that stay until their class's minimum of days is over. */
+  readonly heldPacks: number;
+  readonly heldBytes: number;
+}
+
+/** `last`: the newest point. Errors of the store; then the next prune goes on. */
+export async function prune(
+  archive: Archive,
+  journal: Journal,
+  last: ArchivePoint,
+  { nowMs, minimumDays, dryRun, stopped }: PruneOptions,
+): Promise<PruneResult> {
+  const removed: KeptPoint[] = [];
+  const pinned: KeptPoint[] = [];
+  const found: GarbagePack[] = [];
+  const tables = new PackTables(archive);
+  if (!dryRun) await archive.putHead(last.place);
+  for (const { point, before, behind } of prunePlan(last)) {
+    if (stopped()) break;
+    if (nowMs - point.timeMs < GRACE_MS) continue;
+    if ((await pinAt(archive, point.place)) !== null) {
+      pinned.push(point);
+      continue;
+    }
+    const stands = await archive.point(point.place);
+    if (stands !== null) {
+      const needed = new Set<string>();
+      for (const place of [before, behind]) {
+        for (const name of (await tables.of(place, last)).keys()) needed.add(name);
+      }
+      const keepUntilHour =
+        minimumDays === 0 ? 0 : Math.ceil(point.timeMs / HOUR_MS) + 24 * minimumDays;
+      const packs = [...(await tables.packsOf(stands)).values()];
+      const garbage = packs.filter(({ name }) => !needed.has(hex(name)));
+      const rows = garbage.map((pack) => ({ ...pack, number: 0, keepUntilHour }));
+      found.push(...rows);
+      if (!dryRun) {
+        await journal.addGarbage(rows);
+        await archive.store.remove([pointKey(point.place)]);
+      }
+    }
+    removed.push(point);
+  }
+  const garbage = new Map(
+    [...journal.garbage, ...found].map((pack) => [hex(pack.name), pack] as const),
+  );
+  const isDue = ({ keepUntilHour }: GarbagePack): boolean => keepUntilHour * HOUR_MS <= nowMs;
+  const due = [...garbage.values()].filter(isDue);
+  const held = [...garbage.values()].filter((pack) => !isDue(pack));
+  if (!dryRun && due.length > 0) {
+    for (let at = 0; at < due.length; at += REMOVE_MAX) {
+      const some = due.slice(at, at + REMOVE_MAX);
+      await archive.store.remove(some.map(({ name }) => packKey(name)));
+      await journal.forget(some);
+    }
+  }
+  const sum = (packs: readonly GarbagePack[]): number => packs.reduce((all, p) => all + p.bytes, 0);
+  return {
+    removed,
+    pinned,
+    packs: due.length,
+    packBytes: sum(due),
+    heldPacks: held.length,
+    heldBytes: sum(held),
+  };
+}

@@ -1,0 +1,175 @@
+// An archive that is opened by its url to be read, on any machine: its points, what differs between
+// two, whether it is whole, and a point onto a disk. It is never written but for pins. Everything
+// that these need of the world is handed in.
+import { access, readdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { Archive } from '../archive/archive.js';
+import { pin, unpin } from '../archive/pins.js';
+import type { SharedTrees } from '../archive/tree.js';
+import { isoTime } from '../base/clock.js';
+import type { Files } from '../base/files.js';
+import { hex, type Random } from '../base/random.js';
+import type { Secret } from '../format/archive-identity.js';
+import { ARCHIVE_KEY, type ArchivePoint } from '../format/archive-objects.js';
+import type { Pin } from '../format/archive-pin.js';
+import type { PointSpec } from '../lineage/point-spec.js';
+import type { ObjectStore } from '../store/store.js';
+import { storeUrl } from '../store/url.js';
+import { findPoint, RestoreError, sourceOf } from './archive-source.js';
+import { checkPacks, type PacksChecked } from './check-packs.js';
+import { checkPoints, type PointsChecked } from './check-points.js';
+import { comparePoints, type Difference, type DifferenceCounts } from './compare-points.js';
+import { type RestoreOrder, restoreOnto } from './onto-path.js';
+import { type PointRow, pointTable } from './point-table.js';
+import { type RestoreCounts, restoreToDisk } from './to-disk.js';
+
+/** What stands behind the @, as it was written and as it was read. */
+export interface WrittenPoint {
+  readonly text: string;
+  readonly spec: PointSpec;
+}
+
+/** Looks on the way, for `check`. */
+export interface CheckWatch {
+  readonly signal: AbortSignal;
+  readonly onProgress: (done: number, total: number) => void;
+}
+
+export class ArchiveReader {
+  readonly #archive: Archive;
+  readonly #files: Files;
+  readonly #random: Random;
+
+  private constructor(archive: Archive, files: Files, random: Random) {
+    this.#archive = archive;
+    this.#files = files;
+    this.#random = random;
+  }
+
+  /** Errors ARCHIVE_MISSING, ARCHIVE_SEALED, ARCHIVE_NOT_SEALED, ARCHIVE_WRONG_KEY, FORMAT_BAD. */
+  static async open(
+    store: ObjectStore,
+    secret: Secret | null,
+    files: Files,
+    random: Random,
+  ): Promise<ArchiveReader> {
+    const archive = await Archive.open(store, secret);
+    if (archive === null) throw await missing(store.url);
+    return new ArchiveReader(archive, files, random);
+  }
+
+  get url(): string {
+    return this.#archive.store.url;
+  }
+
+  close(): Promise<void> {
+    return this.#archive.store.close();
+  }
+
+  points(): Promise<readonly PointRow[]> {
+    return pointTable(this.#archive);
+  }
+
+  /** Errors ARCHIVE_EMPTY, POINT_UNKNOWN. */
+  point({ text, spec }: WrittenPoint): Promise<ArchivePoint> {
+    return findPoint(this.#archive, spec, text);
+  }
+
+  /** Of all points that are kept. Error ARCHIVE_EMPTY. */
+  async #chosen(point: WrittenPoint | null): Promise<readonly ArchivePoint[]> {
+    if (point !== null) return [await this.point(point)];
+    const rows = await this.points();
+    if (rows.length > 0) return rows.map((row) => row.point);
+    throw new RestoreError({ code: 'ARCHIVE_EMPTY', url: this.url });
+  }
+
+  /** `point` null: all that are kept. */
+  async check(
+    point: WrittenPoint | null,
+    share: number,
+    watch: CheckWatch,
+  ): Promise<PointsChecked & { readonly points: readonly number[] }> {
+    const points = await this.#chosen(point);
+    const options = { ...watch, share, random: this.#random };
+    const checked = await checkPoints(this.#archive, points, options);
+    return { points: points.map(({ to }) => to.number), ...checked };
+  }
+
+  /** Only that the packs are there; `point` null: of all that are kept. */
+  async checkPacks(
+    point: WrittenPoint | null,
+    { signal, onProgress }: CheckWatch,
+  ): Promise<PacksChecked & { readonly points: readonly number[] }> {
+    const points = await this.#chosen(point);
+    const checked = await checkPacks(this.#archive, points, signal, onProgress);
+    return { points: points.map(({ to }) => to.number), ...checked };
+  }
+
+  /** Of this archive and another, or of one. */
+  async compare(
+    point: ArchivePoint,
+    other: ArchiveReader,
+    otherPoint: ArchivePoint,
+    found: (difference: Difference) => void,
+  ): Promise<DifferenceCounts> {
+    const isOne = this === other;
+    const shared: SharedTrees | null = isOne ? new Map() : null;
+    const one = sourceOf(this.#archive, point, shared);
+    return comparePoints(one, sourceOf(other.#archive, otherPoint, shared), isOne, found);
+  }
+
+  /** Errors as of `restoreOnto`, of `restoreToDisk`. */
+  restore(point: ArchivePoint, order: RestoreOrder): Promise<RestoreCounts> {
+    const { to, sizeBytes } = point;
+    const mark = {
+      hastRestore: 1 as const,
+      archive: this.url,
+      point: { id: hex(to.id), number: to.number, time: isoTime(to.timeMs) },
+      sizeBytes,
+    };
+    const source = sourceOf(this.#archive, point);
+    return restoreOnto(this.#files, mark, order, (device, options) =>
+      restoreToDisk(source, device, options),
+    );
+  }
+
+  /** Errors POINT_NAME_TAKEN, POINT_PINNED, POINT_GOING. */
+  async pin(written: WrittenPoint, name: string): Promise<ArchivePoint> {
+    const point = await this.point(written);
+    const { place, to } = point;
+    await pin(this.#archive, name, { place, number: to.number, timeMs: to.timeMs });
+    return point;
+  }
+
+  /** Error POINT_NOT_PINNED. */
+  unpin(name: string): Promise<Pin> {
+    return unpin(this.#archive, name);
+  }
+}
+
+/** Beside a directory that is no archive, and in it, there may be one. */
+export async function missing(url: string): Promise<Error> {
+  const at = storeUrl(url);
+  if (at.kind !== 'directory') {
+    return new RestoreError({ code: 'ARCHIVE_MISSING', url: at.url, near: '' });
+  }
+  const [below, beside] = await Promise.all([archivesIn(at.path), archivesIn(dirname(at.path))]);
+  const names = below.length > 0 ? below.map((name) => `${basename(at.path)}/${name}`) : beside;
+  const near = names.length === 0 ? '' : `near it there is ${names.join(', ')} `;
+  return new RestoreError({ code: 'ARCHIVE_MISSING', url: at.url, near });
+}
+
+const NAMES_SHOWN_MAX = 20;
+
+async function archivesIn(path: string): Promise<readonly string[]> {
+  const names: string[] = [];
+  for (const name of (await readdir(path).catch(() => [])).sort()) {
+    if (names.length >= NAMES_SHOWN_MAX) break;
+    const isThere = access(join(path, name, ARCHIVE_KEY)).then(
+      () => true,
+      () => false,
+    );
+    if (await isThere) names.push(name);
+  }
+  return names;
+}

@@ -1,0 +1,286 @@
+// Reads what points of an archive need and checks every chunk against its digest (Q1), region by
+// region for all of them together: what points share is read and checked once. What is damaged is
+// reported with the chunk and the place, and the rest goes on; errors that say nothing of the
+// archive (no network, no rights) end it.
+// Memory: WINDOW_CHUNKS for each window under way, and what Frames has.
+
+import type { Archive } from '../archive/archive.js';
+import { recordId, type Wanted } from '../archive/laying.js';
+import { type NameOf, PointTrees, type SharedTrees, type Tree } from '../archive/tree.js';
+import { mapAhead } from '../base/ahead.js';
+import { present } from '../base/assert.js';
+import { describeError } from '../base/errors.js';
+import { hex, type Random } from '../base/random.js';
+import { CHUNK_BYTES, type ChunkIndex, chunkLength } from '../base/units.js';
+import { LEAF_CHUNKS, type LeafEntry, mergeLeaves } from '../format/archive-leaf.js';
+import { type NodeRef, PAGE_LEAVES, type Page } from '../format/archive-node.js';
+import { type ArchivePoint, packKey } from '../format/archive-objects.js';
+import { REGION_BYTES } from './archive-region.js';
+import { type DamagedPart, joined } from './check-packs.js';
+import { type BadRecord, Frames, isDamage } from './frames.js';
+import { layChunks } from './laying.js';
+
+/** Checked together: 16 MiB. */
+const WINDOW_CHUNKS = 256;
+const WINDOWS_AHEAD = 2;
+/** A sample takes or leaves so many chunks together: 1 MiB, some four records. */
+const SAMPLE_CHUNKS = 16;
+/** Named one by one; the others are only counted. */
+const DAMAGED_NAMED_MAX = 10_000;
+
+export interface CheckOptions {
+  /** Of all that there is, above 0 and at most 1; which, is drawn. */
+  readonly share: number;
+  readonly random: Random;
+  readonly signal: AbortSignal;
+  /** Bytes of the disk that were looked at, of all. */
+  readonly onProgress: (done: number, total: number) => void;
+}
+
+export interface DamagedChunk {
+  readonly chunk: ChunkIndex;
+  /** On the disk. */
+  readonly offset: number;
+  readonly length: number;
+  /** Numbers of the points that have it so, newest first. */
+  readonly points: readonly number[];
+  /** Where its content stands, and what is wrong there; null: the record is whole. */
+  readonly places: readonly { readonly place: string; readonly why: string | null }[];
+}
+
+export interface PointsChecked {
+  /** Versions of chunks that were checked: one that several points have counts once. */
+  readonly chunks: number;
+  readonly chunkBytes: number;
+  readonly damagedChunks: number;
+  /** The first of these. */
+  readonly damaged: readonly DamagedChunk[];
+  /** Parts of the index that cannot be read: what is below them was not checked. */
+  readonly index: readonly DamagedPart[];
+}
+
+export async function checkPoints(
+  archive: Archive,
+  points: readonly ArchivePoint[],
+  options: CheckOptions,
+): Promise<PointsChecked> {
+  const checking = new Checking(archive, points, options);
+  await checking.run();
+  return checking.result;
+}
+
+interface PointView {
+  readonly point: ArchivePoint;
+  readonly trees: PointTrees;
+}
+
+/** One content of a chunk, and who has it. */
+interface Version {
+  readonly entry: LeafEntry;
+  readonly length: number;
+  /** Of one of them. */
+  readonly trees: PointTrees;
+  readonly points: number[];
+}
+
+/** Pages by tree at one place; a tree that cannot be read there is left out. */
+type Pages = ReadonlyMap<Tree, Page>;
+
+class Checking {
+  readonly #archive: Archive;
+  readonly #options: CheckOptions;
+  readonly #frames: Frames;
+  readonly #views: readonly PointView[];
+  readonly #trees: readonly Tree[];
+  readonly #index: DamagedPart[] = [];
+  readonly #damaged: DamagedChunk[] = [];
+  #damagedChunks = 0;
+  #chunks = 0;
+  #chunkBytes = 0;
+
+  constructor(archive: Archive, points: readonly ArchivePoint[], options: CheckOptions) {
+    const shared: SharedTrees = new Map();
+    this.#archive = archive;
+    this.#options = options;
+    this.#frames = new Frames(archive.store, archive.keyOf);
+    this.#views = points.map((point) => ({
+      point,
+      trees: new PointTrees(archive, point.trees, shared),
+    }));
+    this.#trees = [...shared.values()];
+  }
+
+  get result(): PointsChecked {
+    return {
+      chunks: this.#chunks,
+      chunkBytes: this.#chunkBytes,
+      damagedChunks: this.#damagedChunks,
+      damaged: this.#damaged,
+      index: joined(this.#index),
+    };
+  }
+
+  async run(): Promise<void> {
+    const { signal, onProgress } = this.#options;
+    const sizeBytes = Math.max(...this.#views.map(({ point }) => point.sizeBytes));
+    const check = async (window: readonly Version[]): Promise<readonly Version[]> => {
+      signal.throwIfAborted();
+      await this.#check(window);
+      return window;
+    };
+    for await (const window of mapAhead(this.#windows(sizeBytes), WINDOWS_AHEAD, check)) {
+      signal.throwIfAborted();
+      const last = window.at(-1)?.entry.chunk ?? 0;
+      onProgress(Math.min(sizeBytes, (last + 1) * CHUNK_BYTES), sizeBytes);
+    }
+    onProgress(sizeBytes, sizeBytes);
+  }
+
+  async *#windows(sizeBytes: number): AsyncGenerator<readonly Version[]> {
+    const regions = Math.ceil(sizeBytes / REGION_BYTES);
+    for (let first = 0; first < regions; first += PAGE_LEAVES) {
+      const pages = await this.#pages(first / PAGE_LEAVES);
+      const there = new Set([...pages.values()].flatMap((page) => [...page.keys()]));
+      for (const at of [...there].sort((a, b) => a - b)) {
+        const versions = await this.#versions(pages, first + at);
+        for (let from = 0; from < versions.length; from += WINDOW_CHUNKS) {
+          yield versions.slice(from, from + WINDOW_CHUNKS);
+        }
+      }
+    }
+  }
+
+  async #pages(number: number): Promise<Pages> {
+    const pages = new Map<Tree, Page>();
+    for (const tree of this.#trees) {
+      const page = await this.#readIndex(tree, () => tree.page(number));
+      if (page !== null) pages.set(tree, page);
+    }
+    return pages;
+  }
+
+  /** All there is of a region, each content of each chunk once, by chunk. */
+  async #versions(pages: Pages, region: number): Promise<readonly Version[]> {
+    const leaves = new Map<string, Promise<LeafEntry[] | null>>();
+    const versions = new Map<string, Version>();
+    const wanted = this.#sample(region);
+    for (const [refs, views] of this.#byReferences(pages, region % PAGE_LEAVES)) {
+      let all: LeafEntry[] | null = [];
+      for (const { tree, ref, id } of refs) {
+        const reading = leaves.get(id) ?? this.#readIndex(tree, () => tree.leafOf(ref, region));
+        leaves.set(id, reading);
+        const leaf = await reading;
+        all = leaf === null || all === null ? null : mergeLeaves(all, leaf);
+      }
+      for (const view of all === null ? [] : views) {
+        for (const entry of all ?? []) if (wanted(entry.chunk)) addVersion(versions, view, entry);
+      }
+    }
+    return [...versions.values()].sort((a, b) => a.entry.chunk - b.entry.chunk);
+  }
+
+  /** Points that have the very same leaves of a region are one. */
+  #byReferences(pages: Pages, at: number): Map<readonly Reference[], PointView[]> {
+    const groups = new Map<string, { refs: readonly Reference[]; views: PointView[] }>();
+    for (const view of this.#views) {
+      const refs = view.trees.trees.flatMap((tree): Reference[] => {
+        const ref = pages.get(tree)?.get(at);
+        return ref === undefined ? [] : [{ tree, ref, id: idOf(ref) }];
+      });
+      const id = refs.map((ref) => ref.id).join(' ');
+      const group = groups.get(id);
+      if (group === undefined) groups.set(id, { refs, views: [view] });
+      else group.views.push(view);
+    }
+    return new Map([...groups.values()].map(({ refs, views }) => [refs, views]));
+  }
+
+  #sample(region: number): (chunk: ChunkIndex) => boolean {
+    const { share, random } = this.#options;
+    if (share >= 1) return () => true;
+    const steps = 1_000_000;
+    const draw = (): boolean => random.below(steps) < share * steps;
+    const taken = Array.from({ length: LEAF_CHUNKS / SAMPLE_CHUNKS }, draw);
+    return (chunk) => taken[Math.floor((chunk - region * LEAF_CHUNKS) / SAMPLE_CHUNKS)] === true;
+  }
+
+  async #check(window: readonly Version[]): Promise<void> {
+    const treesOf = new Map<number, PointTrees>();
+    for (const { entry, trees } of window) {
+      for (const { place } of entry.pieces) if (place !== null) treesOf.set(place.pack, trees);
+    }
+    const nameOf: NameOf = (pack) =>
+      present(treesOf.get(pack), 'only these are asked for').nameOf(pack);
+    const wanted = new Map<Wanted, Version>();
+    for (const version of window) {
+      const bytes = new Uint8Array(version.length);
+      wanted.set({ entry: version.entry, bytes }, version);
+      this.#chunkBytes += version.length;
+    }
+    this.#chunks += window.length;
+    // Other versions of the last chunk may be in the next window.
+    const end = present(window.at(-1), 'a window has chunks').entry.chunk;
+    for (const bad of await layChunks(this.#frames, nameOf, [...wanted.keys()], end, true)) {
+      const version = present(wanted.get(bad.wanted), 'only these were asked for');
+      this.#damagedChunks += 1;
+      if (this.#damaged.length < DAMAGED_NAMED_MAX) {
+        this.#damaged.push(await this.#damagedChunk(version, bad.records, nameOf));
+      }
+    }
+  }
+
+  async #damagedChunk(
+    { entry, length, points }: Version,
+    records: readonly BadRecord[],
+    nameOf: NameOf,
+  ): Promise<DamagedChunk> {
+    const why = new Map(
+      records.map(({ record, error }) => [recordId(record), describeError(error)]),
+    );
+    const places: { place: string; why: string | null }[] = [];
+    for (const { place } of entry.pieces) {
+      if (place === null) continue;
+      const key = packKey((await nameOf(place.pack)).name);
+      const text = `${this.#archive.store.url}/${key} at ${place.offset}`;
+      places.push({ place: text, why: why.get(recordId(place)) ?? null });
+    }
+    return { chunk: entry.chunk, offset: entry.chunk * CHUNK_BYTES, length, points, places };
+  }
+
+  /** Null: that part of the index is damaged, which is noted for the points that need it. */
+  async #readIndex<T>(tree: Tree, read: () => Promise<T>): Promise<T | null> {
+    try {
+      return await read();
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      const users = this.#views.filter(({ trees }) => trees.trees.includes(tree));
+      const points = users.map(({ point }) => point.to.number);
+      this.#index.push({ place: this.#archive.store.url, why: describeError(error), points });
+      return null;
+    }
+  }
+}
+
+function addVersion(
+  versions: Map<string, Version>,
+  { point, trees }: PointView,
+  entry: LeafEntry,
+): void {
+  const length = chunkLength(entry.chunk, point.sizeBytes);
+  if (length <= 0) return; // the disk was longer once
+  const pieces = entry.pieces.map(
+    ({ mask, zero, place }) => `${mask}.${zero}.${place === null ? '-' : recordId(place)}`,
+  );
+  const id = `${entry.chunk} ${length} ${hex(entry.digest)} ${pieces.join(' ')}`;
+  const known = versions.get(id);
+  if (known !== undefined) known.points.push(point.to.number);
+  else versions.set(id, { entry, length, trees, points: [point.to.number] });
+}
+
+interface Reference {
+  readonly tree: Tree;
+  readonly ref: NodeRef;
+  readonly id: string;
+}
+
+const idOf = ({ place, check }: NodeRef): string => `${place.pack}:${place.offset}:${hex(check)}`;

@@ -1,0 +1,200 @@
+// Frames of an archive for whoever lays chunks together: what stands close in a pack is asked for
+// in one range, several at the same time, and a frame with chunks of what comes later is kept as
+// it is stored: rounds of scattered writes have frames that span many regions, and each would be
+// fetched for every one of them. Two who want the same frame at the same time share one request.
+// Memory: BATCH_BYTES_MAX for each caller, KEPT_BYTES_MAX for all. Lengths are bytes.
+import { rangesOf } from '../archive/frame-ranges.js';
+import { recordId, type SizedFrame } from '../archive/laying.js';
+import { openRecord } from '../archive/records.js';
+import type { NameOf } from '../archive/tree.js';
+import { codeOf } from '../base/errors.js';
+import { Semaphore } from '../base/sync.js';
+import { type ChunkIndex, MIB } from '../base/units.js';
+import type { RecordPlace } from '../format/archive-leaf.js';
+import { packKey } from '../format/archive-objects.js';
+import type { KeyOf } from '../format/archive-record.js';
+import { decodeFrame } from '../format/frame.js';
+import { reusingUnpack } from '../format/pack.js';
+import type { ObjectStore } from '../store/store.js';
+
+const RANGE_BYTES_MAX = 2 * MIB;
+/** Of all callers. */
+const RANGES_AT_ONCE = 12;
+/** What one caller has under way. */
+const BATCH_BYTES_MAX = 16 * MIB;
+const KEPT_BYTES_MAX = 64 * MIB;
+
+/** A frame that was asked for, until the next one is handed out. */
+export interface OpenFrame extends SizedFrame {
+  readonly record: RecordPlace;
+}
+
+/** A record that is damaged or missing, and why; what is not told apart from that is thrown. */
+export interface BadRecord {
+  readonly record: RecordPlace;
+  /** Object and offset. */
+  readonly place: string;
+  readonly error: unknown;
+}
+
+/** What says that a record is not as it was written; all else may pass. */
+const DAMAGE: ReadonlySet<string | null> = new Set([
+  ...['FORMAT_BAD', 'FORMAT_VERSION', 'STORE_MISSING', 'STORE_SHORT', 'STORE_TOO_LARGE'],
+]);
+export const isDamage = (error: unknown): boolean => DAMAGE.has(codeOf(error));
+
+export class Frames {
+  readonly #store: ObjectStore;
+  readonly #keyOf: KeyOf;
+  readonly #requests = new Semaphore(RANGES_AT_ONCE);
+  readonly #unpack = reusingUnpack();
+  /** By record: on its way, or as it came and not looked at yet. */
+  readonly #coming = new Map<string, Promise<Uint8Array>>();
+  /** As stored; least recently used first. */
+  readonly #kept = new Map<string, Uint8Array>();
+  #keptBytes = 0;
+
+  constructor(store: ObjectStore, keyOf: KeyOf) {
+    this.#store = store;
+    this.#keyOf = keyOf;
+  }
+
+  /**
+   * Hands out the frames that `records` are, each once, in any order. Those with chunks from `end`
+   * on are kept for whoever wants these. With `bad`, damaged and missing records go there; else
+   * they are errors: FORMAT_BAD, STORE_MISSING, STORE_SHORT.
+   */
+  async each(
+    records: readonly RecordPlace[],
+    end: ChunkIndex,
+    nameOf: NameOf,
+    use: (frame: OpenFrame) => void,
+    bad: ((record: BadRecord) => void) | null,
+  ): Promise<void> {
+    for (const batch of batchesOf(records)) {
+      const coming = this.#begin(batch, nameOf);
+      for (const [record, stored] of coming) {
+        const place = `${this.#store.url}/${packKey((await nameOf(record.pack)).name)}`;
+        const where = `${place} at ${record.offset}`;
+        try {
+          this.#open(record, await stored, where, end, use);
+        } catch (error) {
+          this.#coming.delete(recordId(record));
+          if (bad === null || !isDamage(error)) throw error;
+          const alone = await this.#alone(record, nameOf, where, end, use);
+          if (alone !== null) bad({ record, place: where, error: alone });
+        }
+      }
+    }
+  }
+
+  /** Once more for itself: the range that it was in may be short, or its pack gone, behind it. */
+  async #alone(
+    record: RecordPlace,
+    nameOf: NameOf,
+    where: string,
+    end: ChunkIndex,
+    use: (frame: OpenFrame) => void,
+  ): Promise<unknown> {
+    try {
+      const range = { pack: record.pack, offset: record.offset, bytes: record.bytes };
+      this.#open(record, await this.#fetch(range, nameOf), where, end, use);
+      return null;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      return error;
+    }
+  }
+
+  #open(
+    record: RecordPlace,
+    stored: Uint8Array,
+    where: string,
+    end: ChunkIndex,
+    use: (frame: OpenFrame) => void,
+  ): void {
+    const { header, body } = openRecord(this.#keyOf, 'frame', stored, where);
+    const { sizeBytes } = header;
+    const frame = decodeFrame(body, where, this.#unpack, sizeBytes);
+    use({ record, frame, sizeBytes });
+    const id = recordId(record);
+    this.#coming.delete(id);
+    const last = frame.entries.at(-1)?.chunk ?? 0;
+    if (last >= end) this.#keep(id, stored);
+    else this.#drop(id);
+  }
+
+  /** All requests begin at once, or wait for their turn. */
+  #begin(records: readonly RecordPlace[], nameOf: NameOf): Map<RecordPlace, Promise<Uint8Array>> {
+    const found = new Map<RecordPlace, Promise<Uint8Array>>();
+    const missing: RecordPlace[] = [];
+    for (const record of records) {
+      const id = recordId(record);
+      const kept = this.#kept.get(id);
+      const coming = kept === undefined ? this.#coming.get(id) : Promise.resolve(kept);
+      if (coming === undefined) missing.push(record);
+      else found.set(record, coming);
+    }
+    for (const range of rangesOf(missing, RANGE_BYTES_MAX)) {
+      const fetched = this.#fetch(range, nameOf);
+      for (const record of range.records) {
+        const at = record.offset - range.offset;
+        const part = fetched.then((bytes) => bytes.subarray(at, at + record.bytes));
+        part.catch(() => undefined);
+        this.#coming.set(recordId(record), part);
+        found.set(record, part);
+      }
+    }
+    return found;
+  }
+
+  async #fetch(range: Span, nameOf: NameOf): Promise<Uint8Array> {
+    await this.#requests.take();
+    try {
+      const { name } = await nameOf(range.pack);
+      return await this.#store.read(packKey(name), range.offset, range.bytes);
+    } finally {
+      this.#requests.give();
+    }
+  }
+
+  /** In memory of its own: a range that one record of many is kept of would stay whole. */
+  #keep(id: string, stored: Uint8Array): void {
+    const before = this.#kept.get(id);
+    this.#kept.delete(id);
+    this.#kept.set(id, before ?? new Uint8Array(stored));
+    if (before === undefined) this.#keptBytes += stored.length;
+    for (const oldest of this.#kept.keys()) {
+      if (this.#keptBytes <= KEPT_BYTES_MAX) break;
+      this.#drop(oldest);
+    }
+  }
+
+  #drop(id: string): void {
+    this.#keptBytes -= this.#kept.get(id)?.length ?? 0;
+    this.#kept.delete(id);
+  }
+}
+
+interface Span {
+  readonly pack: number;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** Each once, by where they stand, in pieces of limited length. */
+function* batchesOf(records: readonly RecordPlace[]): Generator<readonly RecordPlace[]> {
+  const once = new Map(records.map((record) => [recordId(record), record]));
+  const sorted = [...once.values()].sort((a, b) => a.pack - b.pack || a.offset - b.offset);
+  let batch: RecordPlace[] = [];
+  let bytes = 0;
+  for (const record of sorted) {
+    if (bytes > 0 && bytes + record.bytes > BATCH_BYTES_MAX) {
+      yield batch;
+      [batch, bytes] = [[], 0];
+    }
+    batch.push(record);
+    bytes += record.bytes;
+  }
+  if (batch.length > 0) yield batch;
+}

@@ -1,0 +1,174 @@
+// Archives that are whole are found whole, with each record read once; of damaged ones every chunk
+// that a restore could not give is found, no other, and the check goes on to the end.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Archive } from '../../src/archive/archive.js';
+import { ChunkReader } from '../../src/archive/chunk-reader.js';
+import { PointTrees } from '../../src/archive/tree.js';
+import { equalBytes } from '../../src/base/digest.js';
+import { seededRandom } from '../../src/base/random.js';
+import { CHUNK_BYTES, chunkCount } from '../../src/base/units.js';
+import { checkPacks } from '../../src/restore/check-packs.js';
+import { checkPoints } from '../../src/restore/check-points.js';
+import { pointTable } from '../../src/restore/point-table.js';
+import { makeArchive } from '../archive/directory-archive.js';
+import { type MemoryObjects, MemoryStore } from '../store/memory-store.js';
+
+const MIB = 1024 * 1024;
+const never = new AbortController().signal;
+const quiet = (): void => {};
+
+async function opened(objects: MemoryObjects) {
+  const store = new MemoryStore(objects);
+  const archive = await Archive.open(store, null);
+  assert.ok(archive);
+  const points = (await pointTable(archive)).map(({ point }) => point);
+  return { store, archive, points };
+}
+
+async function checked(objects: MemoryObjects, share = 1, only: number | null = null) {
+  const { store, archive, points } = await opened(objects);
+  const chosen = points.filter(({ to }) => only === null || to.number === only);
+  const before = store.counts.downBytes;
+  const options = { share, random: seededRandom(9), signal: never, onProgress: quiet };
+  const result = await checkPoints(archive, chosen, options);
+  return { ...result, downBytes: store.counts.downBytes - before };
+}
+
+/** `3 17`: point and chunk that cannot be read, by another reader. */
+async function unreadable(objects: MemoryObjects): Promise<string[]> {
+  const { archive, points } = await opened(objects);
+  const found: string[] = [];
+  for (const point of points) {
+    const trees = new PointTrees(archive, point.trees);
+    const reader = new ChunkReader(archive, trees, point.sizeBytes);
+    for (let chunk = 0; chunk < chunkCount(point.sizeBytes); chunk += 1) {
+      await reader.chunk(chunk).catch(() => found.push(`${point.to.number} ${chunk}`));
+    }
+  }
+  return found.sort();
+}
+
+const packsOf = (objects: MemoryObjects): string[] =>
+  [...objects.keys()].filter((key) => key.startsWith('packs/'));
+
+function flipped(objects: MemoryObjects, key: string, at: number): MemoryObjects {
+  const object = objects.get(key);
+  assert.ok(object);
+  const bytes = object.bytes.slice();
+  bytes[at] = (bytes[at] ?? 0) ^ 0x10;
+  return new Map(objects).set(key, { ...object, bytes });
+}
+
+const SHAPE = { sizeBytes: 36 * MIB + 512, rounds: 4, blocks: 60 };
+
+test('a whole archive: nothing is damaged, and no byte is read twice', async () => {
+  const { objects } = await makeArchive(11, SHAPE);
+  const all = await checked(objects);
+  assert.deepEqual([all.damagedChunks, all.index.length], [0, 0]);
+  const { archive, points } = await opened(objects);
+  const needed = (await checkPacks(archive, points, never, quiet)).bytes;
+  assert.ok(all.downBytes <= needed, `${all.downBytes} of ${needed}`);
+  const one = await checked(objects, 1, 4);
+  assert.ok(one.chunks < all.chunks, 'versions that only older points have are not looked at');
+  const sample = await checked(objects, 0.2);
+  assert.ok(sample.chunks > 0 && sample.chunks < all.chunks / 2, `${sample.chunks} chunks`);
+});
+
+test('a flipped byte: exactly the chunks that nobody could read, of all points', async () => {
+  const { objects } = await makeArchive(12, { ...SHAPE, sizeBytes: 20 * MIB });
+  const random = seededRandom(13);
+  let hits = 0;
+  for (const key of packsOf(objects)) {
+    const size = objects.get(key)?.bytes.length ?? 0;
+    const damaged = flipped(objects, key, random.below(size));
+    const wanted = await unreadable(damaged).catch(() => null);
+    const result = await checked(damaged);
+    if (wanted === null || result.index.length > 0) continue; // a node of the index
+    const found = result.damaged.flatMap(({ chunk, points }) =>
+      points.map((point) => `${point} ${chunk}`),
+    );
+    assert.deepEqual(found.sort(), wanted, key);
+    hits += wanted.length;
+    for (const { offset, chunk, places } of result.damaged) {
+      assert.equal(offset, chunk * CHUNK_BYTES);
+      const bad = places.filter(({ why }) => why !== null);
+      assert.ok(bad.length === 1 && bad[0]?.place.includes(key), JSON.stringify(places));
+    }
+  }
+  assert.ok(hits > 10, `${hits} damaged chunks were found`);
+});
+
+test('a node of the index: the points that need it are named, the others are checked', async () => {
+  const { objects } = await makeArchive(14, SHAPE);
+  const { points } = await opened(objects);
+  const newest = points[0];
+  const tree = newest?.trees[0];
+  assert.ok(newest && tree);
+  const key = packsOf(objects).find((name) =>
+    name.endsWith(Buffer.from(tree.pack.name).toString('hex')),
+  );
+  assert.ok(key);
+  const damaged = flipped(objects, key, tree.place.offset + tree.place.bytes - 1);
+  const result = await checked(damaged);
+  assert.equal(result.index.length, 1);
+  const users = points.filter(({ trees }) =>
+    trees.some(({ check }) => equalBytes(check, tree.check)),
+  );
+  assert.deepEqual(
+    result.index[0]?.points,
+    users.map(({ to }) => to.number),
+  );
+  assert.ok(result.chunks > 0);
+  assert.equal(result.damagedChunks, 0);
+});
+
+test('a pack that is gone, or short: found by a look at the packs alone', async () => {
+  const { objects } = await makeArchive(15, SHAPE);
+  const look = async (of: MemoryObjects) => {
+    const { store, archive, points } = await opened(of);
+    const before = store.counts.downBytes;
+    const result = await checkPacks(archive, points, never, quiet);
+    return { ...result, downBytes: store.counts.downBytes - before };
+  };
+  const whole = await look(objects);
+  assert.deepEqual(whole.damaged, []);
+  assert.ok(whole.downBytes < whole.bytes / 20, 'it reads roots and tables');
+  let found = 0;
+  for (const key of packsOf(objects)) {
+    const gone = new Map(objects);
+    gone.delete(key);
+    const missing = await look(gone);
+    if (missing.damaged.length === 0) continue; // of the first pass, and needed by nothing
+    found += 1;
+    assert.ok(
+      missing.damaged.every(({ place }) => place.endsWith(key)),
+      key,
+    );
+    const object = objects.get(key);
+    assert.ok(object);
+    const cut = new Map(objects).set(key, { ...object, bytes: object.bytes.slice(0, -1) });
+    assert.ok(
+      (await look(cut)).damaged.some(({ why }) => / bytes, and not /.test(why)),
+      key,
+    );
+    // And by reading: its chunks, each with what is missing.
+    const read = await checked(gone);
+    if (read.index.length > 0) continue;
+    const chunks = read.damaged.flatMap(({ chunk, points }) => points.map((p) => `${p} ${chunk}`));
+    assert.deepEqual(chunks.sort(), await unreadable(gone));
+  }
+  assert.equal(found, whole.packs);
+});
+
+test('a store that does not answer ends it, and is no damage', async () => {
+  const { objects } = await makeArchive(16, { ...SHAPE, sizeBytes: 8 * MIB });
+  const fails = (request: string, key: string) =>
+    request === 'get' && key.startsWith('packs/') ? ('before' as const) : null;
+  const store = new MemoryStore(objects, { fails });
+  const archive = await Archive.open(store, null);
+  assert.ok(archive);
+  const points = (await pointTable(archive)).map(({ point }) => point);
+  const options = { share: 1, random: seededRandom(1), signal: never, onProgress: quiet };
+  await assert.rejects(checkPoints(archive, points, options), /STORE_UNREACHABLE|failed for now/);
+});
