@@ -16,7 +16,7 @@ export type CliFault =
   | { code: 'ARCHIVE_UNSAFE'; url: string; missing: string }
   | { code: 'ARCHIVE_DAMAGED'; url: string; damaged: string }
   | { code: 'RESTORE_STOPPED'; path: string; percent: number }
-  | { code: 'VERIFY_STOPPED'; url: string }
+  | { code: 'VERIFY_STOPPED'; what: string }
   | { code: 'STATUS_TIMEOUT'; seconds: number }
   | { code: 'STOP_TIMEOUT'; pid: number; seconds: number };
 
@@ -38,7 +38,7 @@ export const CliError = errorClass<CliFault>('CliError', {
   ARCHIVE_DAMAGED: (f) => `${f.url}: ${f.damaged}`,
   RESTORE_STOPPED: (f) =>
     `${f.path} is not finished, ${f.percent} % are done; the same command goes on with it`,
-  VERIFY_STOPPED: (f) => `${f.url}: interrupted before all was checked`,
+  VERIFY_STOPPED: (f) => `${f.what}: interrupted before all was checked`,
   STATUS_TIMEOUT: (f) => `hastd has not answered for ${f.seconds} seconds`,
   STOP_TIMEOUT: (f) => `hastd (pid ${f.pid}) still runs after ${f.seconds} seconds`,
 });

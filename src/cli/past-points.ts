@@ -67,7 +67,7 @@ export async function verifyPast(session: Session, of: ResourcePoint): Promise<n
     point = await opened(session, of, { what: 'check', from: null }, signal, read);
   } catch (error) {
     if (!signal.aborted) throw error;
-    throw new CliError({ code: 'VERIFY_STOPPED', url: `${name}@${written.text}` });
+    throw new CliError({ code: 'VERIFY_STOPPED', what: `${name}@${written.text}` });
   } finally {
     work.end();
   }

@@ -144,7 +144,7 @@ async function verifyArchive(
           };
     } catch (error) {
       if (!signal.aborted) throw error;
-      throw new CliError({ code: 'VERIFY_STOPPED', url: archive.url });
+      throw new CliError({ code: 'VERIFY_STOPPED', what: archive.url });
     } finally {
       work.end();
     }

@@ -5,7 +5,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CHUNK_BYTES } from '../../src/base/units.js';
 import { ControlError, type PointEvent } from '../../src/control/api.js';
 import { point } from '../control/fake-api.js';
@@ -17,7 +18,7 @@ const image = Buffer.alloc(SIZE);
 image.fill(7, 0, CHUNK_BYTES);
 image.fill(8, 3 * CHUNK_BYTES);
 const disk = point({ sizeBytes: SIZE, target: null });
-const opened: PointEvent = { event: 'opened', point: disk, from: null, uri: null };
+const opened = { event: 'opened' as const, point: disk, from: null, uri: null };
 const CHUNKS: readonly PointEvent[] = [
   { event: 'chunks', first: 0, count: 2, carried: [0], bytes: image.subarray(0, CHUNK_BYTES) },
   { event: 'chunks', first: 2, count: 2, carried: [3], bytes: image.subarray(3 * CHUNK_BYTES) },
@@ -192,5 +193,56 @@ test('serve prints the URI and holds on until it is interrupted', async (t) => {
   child.kill('SIGINT');
   const [status] = await once(child, 'exit');
   assert.equal(status, 0);
+  await api.aborted;
+});
+
+/** A command that is interrupted when `reached`; the daemon has no more to say by then. */
+async function interrupted(t: TestContext, args: readonly string[], reached: () => boolean) {
+  const child = spawn(process.execPath, [HASTCTL, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  t.after(() => child.kill('SIGKILL'));
+  let err = '';
+  child.stderr.setEncoding('utf8').on('data', (piece: string) => {
+    err += piece;
+  });
+  const closed = once(child, 'close');
+  while (!reached()) {
+    assert.equal(child.exitCode, null, err);
+    await sleep(5);
+  }
+  child.kill('SIGINT');
+  const [status] = await closed;
+  return { status: Number(status), err };
+}
+
+test('restore, interrupted, ends with 75, and the same command goes on', async (t) => {
+  const { before, api, folder } = await served(t);
+  const path = join(folder, 'new.img');
+  api.pointEvents = [opened, ...CHUNKS.slice(0, 1)];
+  api.hold = new Promise(() => {});
+  const isBegun = (): boolean => existsSync(path) && readFileSync(path)[0] === 7;
+  const stopped = await interrupted(t, [...before, 'restore', 'vm1@42', path], isBegun);
+  assert.equal(stopped.status, 75, stopped.err);
+  assert.match(stopped.err, /new\.img is not finished, 66 % are done; the same command goes on/);
+  await api.aborted;
+  api.pointEvents = [{ ...opened, point: point({ id: '12'.repeat(16), number: 43 }) }, ...CHUNKS];
+  api.hold = null;
+  const other = await hastctl([...before, 'restore', 'vm1@43', path]);
+  assert.equal(other.status, 73, other.err);
+  assert.match(other.err, /an unfinished restore of vm1@42, and vm1@43 is another point/);
+  api.pointEvents = [opened, ...CHUNKS];
+  const rest = await hastctl([...before, 'restore', 'vm1@42', path]);
+  assert.equal(rest.status, 0, rest.err);
+  assert.match(rest.err, /going on with the restore of point 42/);
+  assert.ok(readFileSync(path).equals(image));
+});
+
+test('verify, interrupted, ends with 75', async (t) => {
+  const { before, api } = await served(t);
+  api.pointEvents = [opened, { event: 'checked', chunks: 2, totalChunks: 4 }];
+  api.hold = new Promise(() => {});
+  const isAsked = (): boolean => api.asked.length > 0;
+  const stopped = await interrupted(t, [...before, 'verify', 'vm1@latest'], isAsked);
+  assert.equal(stopped.status, 75, stopped.err);
+  assert.match(stopped.err, /vm1@latest: interrupted before all was checked/);
   await api.aborted;
 });
