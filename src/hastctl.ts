@@ -25,6 +25,10 @@ import { EXIT } from './control/exit-status.js';
 import { machineFacts } from './control/machine-facts.js';
 import { createSecretFile, readSecret } from './net/psk.js';
 import type { ArchiveReader } from './restore/archive-reader.js';
+import type { PointChunk } from './restore/chunk-source.js';
+import type { WantedMark } from './restore/destination.js';
+import type { RestoreOrder } from './restore/onto-path.js';
+import type { RestoreCounts } from './restore/to-disk.js';
 import { checkCron } from './schedule/firing.js';
 import { longestGapSeconds } from './schedule/gap.js';
 
@@ -54,6 +58,21 @@ async function dump(directory: string) {
 async function recover(settings: NodeSettings, name: string): Promise<OfflineRecovery> {
   const { recoverOffline } = await import('./daemon/offline.js');
   return recoverOffline(settings, name);
+}
+
+async function restoreChunks(
+  chunks: AsyncIterable<PointChunk>,
+  mark: WantedMark,
+  order: RestoreOrder,
+): Promise<RestoreCounts> {
+  const [{ restoreOnto }, writer, { reserveSpace }] = await Promise.all([
+    import('./restore/onto-path.js'),
+    import('./restore/chunks-to-disk.js'),
+    import('./disk/syscalls.js'),
+  ]);
+  return restoreOnto(nodeFiles(reserveSpace), mark, order, (device, options) =>
+    writer.restoreChunks(chunks, mark.sizeBytes, device, options),
+  );
 }
 
 async function probe({ storageClass, ...options }: StoreRequest) {
@@ -145,6 +164,7 @@ process.exitCode = await runHastctl(
     createDirect,
     dump,
     recoverOffline: recover,
+    restoreChunks,
     createSecret: (path) => createSecretFile(path, systemRandom),
     checkSecret: async (path) => void (await readSecret(path)),
     probeStore: probe,

@@ -1,7 +1,8 @@
-// An archive as people write it on the command line, with what is needed to open it: everything
-// that takes one asks here, so that another way of naming one is added in one place.
+// An archive or a point as people write it on the command line, with what is needed to open it:
+// everything that takes one asks here, so that another way of naming one is added in one place.
 //   s3://BUCKET/PREFIX/vm1[@POINT], file:///DIRECTORY/vm1[@POINT]
 //   vm1/offsite[@POINT]    an archive of the configuration, with what that says of it
+//   vm1@POINT              a point that hastd keeps of a resource
 // How it is reached stands beside a url in options; credentials come from the usual AWS places.
 import type { Command } from 'commander';
 import { pointSpec, splitAtPoint } from '../lineage/point-spec.js';
@@ -35,8 +36,14 @@ export const withStoreOptions = (command: Command): Command =>
 export const withArchiveOptions = (command: Command): Command =>
   withStoreOptions(command).option('--key <path>', 'that the archive is sealed with');
 
-/** What was written, as an archive; null: it names none, but a resource of the daemon. Errors
- * CLI_BAD_VALUE, CLI_USAGE. */
+/** A point that hastd keeps. */
+export interface ResourcePoint {
+  readonly name: string;
+  readonly point: WrittenPoint;
+}
+
+/** What was written, as an archive; null: it names none, but a resource of the daemon. `flags`: all
+ * options of the command. Errors CLI_BAD_VALUE, CLI_USAGE. */
 export async function archiveAddress(
   session: Session,
   written: string,
@@ -47,7 +54,7 @@ export async function archiveAddress(
     if (configured !== null) return configured;
     const [flag] = Object.keys(flags).filter((name) => OF_ARCHIVES.has(name));
     if (flag === undefined) return null;
-    const text = `--${flag} is for an archive, and ${written} is no url of one`;
+    const text = `--${flag} is for an archive, and ${written} is none`;
     throw new CliError({ code: 'CLI_USAGE', text });
   }
   const { what, point } = splitAtPoint(written);
@@ -77,9 +84,13 @@ async function configuredArchive(
   return { request, point: point === null ? null : writtenPoint(point) };
 }
 
-const OF_ARCHIVES: ReadonlySet<string> = new Set(['endpoint', 'region', 'checksums', 'key']);
+/** By name, as commander has them. */
+const OF_ARCHIVES: ReadonlySet<string> = new Set([
+  ...['endpoint', 'region', 'checksums', 'key', 'quick', 'sample'],
+  ...['writable', 'overlay', 'socket', 'listen', 'cache', 'once'],
+]);
 
-/** As `archiveAddress`, where nothing else can stand. */
+/** As `archiveAddress`, where only points of archives have names. */
 export async function demandArchive(
   session: Session,
   written: string,
@@ -88,7 +99,9 @@ export async function demandArchive(
   const address = await archiveAddress(session, written, flags);
   if (address !== null) return address;
   const how = 's3://BUCKET/PREFIX/NAME, file:///DIRECTORY/NAME, or RESOURCE/ARCHIVE of hast.conf';
-  const text = `${written} is no archive; write ${how}`;
+  const text =
+    `${written} is no archive, and only points of archives are pinned (a secondary keeps as many ` +
+    `as retain says); write ${how}`;
   throw new CliError({ code: 'CLI_USAGE', text });
 }
 
@@ -99,10 +112,27 @@ export async function demandPoint(
   flags: ArchiveFlags,
 ): Promise<ArchiveAddress & { readonly point: WrittenPoint }> {
   const address = await demandArchive(session, written, flags);
-  const { point } = address;
-  if (point !== null) return { ...address, point };
-  const text = `${written} names no point; add one, ${written}@latest for the newest`;
+  return { ...address, point: pointOf(address, written) };
+}
+
+/** Error CLI_USAGE: there is none. */
+export function pointOf({ point }: ArchiveAddress, written: string): WrittenPoint {
+  if (point !== null) return point;
+  throw noPoint(written);
+}
+
+/** RESOURCE@POINT. Errors CLI_USAGE, CLI_BAD_VALUE. */
+export function resourcePoint(written: string): ResourcePoint {
+  const { what: name, point } = splitAtPoint(written);
+  if (point === null) throw noPoint(written);
+  if (name !== '') return { name, point: writtenPoint(point) };
+  const text = `${written} names no resource; write RESOURCE${written}`;
   throw new CliError({ code: 'CLI_USAGE', text });
+}
+
+function noPoint(written: string) {
+  const text = `${written} names no point; add one, ${written}@latest for the newest`;
+  return new CliError({ code: 'CLI_USAGE', text });
 }
 
 /** What stands behind an @. Error CLI_BAD_VALUE. */

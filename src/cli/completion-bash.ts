@@ -1,6 +1,6 @@
 // The completion script for bash. Verbs, options and what follows them are written into the script;
 // only names are asked of hastctl, which reads the configuration and no daemon. bash cuts words at
-// `=`, too: `--config=x` is three words there.
+// `=` and `@`, too: `--config=x` and `vm1@42` are three words there.
 import type { Completes, CompletionTree, OptionSpec } from './completion-tree.js';
 
 export function bashScript(tree: CompletionTree): string {
@@ -87,10 +87,15 @@ _hastctl() {
   local cur=\${COMP_WORDS[COMP_CWORD]} verb= first= place=0 options= i word value
   local -a given=()
   COMPREPLY=()
+  [[ $cur == @ ]] && return
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=\${COMP_WORDS[i]}
     value=$(_hastctl_value "$verb" "$word")
-    if [[ \${COMP_WORDS[i + 1]} == = && $word == -* ]]; then
+    if [[ $word == @ ]]; then
+      # vm1@42 is three words; what is behind the @ only the daemon knows.
+      ((i + 1 >= COMP_CWORD)) && return
+      ((i += 1))
+    elif [[ \${COMP_WORDS[i + 1]} == = && $word == -* ]]; then
       # The word after it is the one that is completed: then the value of this option.
       ((i + 2 >= COMP_CWORD)) && break
       [[ $word == --config || $word == --node ]] && given+=("$word=\${COMP_WORDS[i + 2]}")

@@ -1,6 +1,7 @@
 // What a shell completes on hastctl's command line, read from commander's own description of it: so
 // every new verb and option is completed without a word here. Pure.
 // What an argument may be follows from its choices, else from its name: `name` is a resource,
+// `point` begins with one,
 // `target` one of its targets, `path` and `file` are files; a description that is only a list of
 // words (`init, primary, secondary`) lists the words.
 import type { Argument, Command, Option } from 'commander';
@@ -62,8 +63,9 @@ export function completionTree(program: Command): CompletionTree {
 function optionSpec(option: Option): OptionSpec {
   const flags = [option.short, option.long].filter((flag) => flag !== undefined);
   const [, name = ''] = /<([^>.]+)/.exec(option.flags) ?? [];
-  // The name of an option's value is its kind, but for `name`, which may be anything's.
-  const value = completesOf(name === 'name' ? '' : name, option.argChoices, '');
+  // The name of an option's value is its kind, but for these, which may be anything's.
+  const kind = name === 'name' || name === 'point' ? '' : name;
+  const value = completesOf(kind, option.argChoices, '');
   const description = firstPart(option.description);
   return { flags, description, value: option.required ? value : null };
 }
@@ -82,7 +84,7 @@ function completesOf(
   description: string,
 ): Completes {
   if (choices !== undefined) return { kind: 'words', words: choices };
-  if (name === 'name' || name === 'resource') {
+  if (name === 'name' || name === 'resource' || name === 'point') {
     return { kind: 'resources', all: /\ball\b/.test(description) };
   }
   if (name === 'target') return { kind: 'targets' };

@@ -1,18 +1,22 @@
-// points and verify: of a resource of the daemon, or of an archive by its url. Of an archive all is
-// done here, without the daemon: what its points need is read and checked against their digests.
+// points and verify: of a resource of the daemon, or of an archive. What was written decides. Of an
+// archive all is done here, without the daemon: what its points need is read and checked against
+// their digests; a point that hastd keeps of a resource is read by that (past-points.ts).
 import type { Command } from 'commander';
 import { isoTime } from '../base/clock.js';
 import { hex } from '../base/random.js';
 import type { ControlClient } from '../control/client.js';
 import { EXIT, exitStatusOf } from '../control/exit-status.js';
+import { splitAtPoint } from '../lineage/point-spec.js';
 import type { PointRow } from '../restore/point-table.js';
 import {
   type ArchiveAddress,
   type ArchiveFlags,
   archiveAddress,
+  resourcePoint,
   withArchiveOptions,
 } from './archive-address.js';
 import { CliError } from './fault.js';
+import { verifyPast } from './past-points.js';
 import { showWork } from './progress.js';
 import {
   type ArchivePointRecord,
@@ -34,16 +38,19 @@ interface VerifyFlags extends ArchiveFlags {
 export function addPointCommands(program: Command, run: Run): void {
   const points = program
     .command('points')
-    .description('restore points: of a resource here, or of an archive by its url')
-    .argument('<name>', 'resource, or url of an archive');
+    .description('restore points: of a resource here, or of an archive')
+    .argument('<name>', 'resource, RESOURCE/ARCHIVE, or url of an archive');
   withArchiveOptions(points).action((name: string, flags: ArchiveFlags) =>
     run((session) => listPoints(session, name, flags)),
   );
   const verify = program
     .command('verify')
-    .description('compare a resource with its targets, or read an archive and check it')
-    .argument('<name>', 'resource, or url of an archive or a point of it')
-    .option('--deep', 'of a resource: read both disks past the page cache')
+    .description('compare a resource with its targets; or read an archive or a point and check it')
+    .argument(
+      '<name>',
+      'resource on its primary, a point RESOURCE@POINT, or an archive: URL[@POINT]',
+    )
+    .option('--deep', 'of a resource: compare the disks, past the page cache')
     .option('--quick', 'of an archive: only that every pack is there')
     .option('--sample <share>', 'of an archive: only so much of it, drawn anew each time: 5%');
   withArchiveOptions(verify).action((name: string, flags: VerifyFlags) =>
@@ -54,14 +61,15 @@ export function addPointCommands(program: Command, run: Run): void {
 async function listPoints(session: Session, name: string, flags: ArchiveFlags): Promise<number> {
   const nowMs = session.machinery.clock.wallMs();
   const address = await archiveAddress(session, name, flags);
+  const { point } = splitAtPoint(name);
+  if (point !== null) {
+    const text = `points lists all that there are; leave out @${point}`;
+    throw new CliError({ code: 'CLI_USAGE', text });
+  }
   if (address === null) {
     const answer = await (await session.client()).points(name);
     session.print(answer, renderPoints(name, answer.points, nowMs));
     return EXIT.ok;
-  }
-  if (address.point !== null) {
-    const text = `points lists all of an archive; leave out @${address.point.text}`;
-    throw new CliError({ code: 'CLI_USAGE', text });
   }
   return await reading(await session.machinery.openArchive(address.request), async (archive) => {
     const rows = (await archive.points()).map(pointRecord).reverse();
@@ -86,15 +94,17 @@ const pointRecord = ({ name, place, point }: PointRow): ArchivePointRecord => ({
 });
 
 async function verifyAny(session: Session, name: string, flags: VerifyFlags): Promise<number> {
-  const { deep = false, quick = false, sample, ...others } = flags;
-  const address = await archiveAddress(session, name, others);
-  const wrong =
-    address === null ? (quick && '--quick') || (sample && '--sample') : deep && '--deep';
-  if (wrong) {
-    const what = address === null ? 'an archive, and not of a resource' : 'a resource';
-    throw new CliError({ code: 'CLI_USAGE', text: `${wrong} is of ${what}` });
+  const { deep = false, quick = false, sample } = flags;
+  const address = await archiveAddress(session, name, flags);
+  const { point } = splitAtPoint(name);
+  if (deep && (address !== null || point !== null)) {
+    const text = `--deep is of a resource; ${name} is always read as a whole`;
+    throw new CliError({ code: 'CLI_USAGE', text });
   }
-  if (address === null) return await verifyResource(session, name, deep);
+  if (address === null) {
+    if (point !== null) return await verifyPast(session, resourcePoint(name));
+    return await verifyResource(session, name, deep);
+  }
   if (quick && sample !== undefined) {
     throw new CliError({ code: 'CLI_USAGE', text: '--quick reads nothing to be sampled' });
   }
@@ -134,7 +144,7 @@ async function verifyArchive(
           };
     } catch (error) {
       if (!signal.aborted) throw error;
-      throw new CliError({ code: 'VERIFY_STOPPED', url: archive.url });
+      throw new CliError({ code: 'VERIFY_STOPPED', what: archive.url });
     } finally {
       work.end();
     }

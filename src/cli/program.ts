@@ -13,11 +13,15 @@ import { addResourceCommands } from './resource-commands.js';
 import { addRestoreCommands } from './restore-commands.js';
 import { addRoundCommands } from './round-commands.js';
 import { addServeCommand } from './serve-command.js';
-import { type CliMachinery, type GlobalOptions, type Run, Session } from './session.js';
+import {
+  type CliMachinery,
+  CONFIG_PATH_DEFAULT,
+  type GlobalOptions,
+  type Run,
+  Session,
+} from './session.js';
 import { addStatusCommands } from './status-commands.js';
 import { addTargetCommands } from './target-commands.js';
-
-export const CONFIG_PATH_DEFAULT = '/etc/hast.conf';
 
 export interface CliEnvironment {
   /** HAST_NODE, or null. */

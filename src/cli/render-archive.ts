@@ -1,9 +1,7 @@
-// Pages about archives: what a store honours, points, what was restored, what differs, what is
-// damaged. Pure.
-import { humanBytes, humanSeconds } from '../base/units.js';
+// Pages about archives: what a store honours, points, what is damaged. Pure.
+import { humanBytes } from '../base/units.js';
 import type { DamagedPart, PacksChecked } from '../restore/check-packs.js';
 import type { PointsChecked } from '../restore/check-points.js';
-import type { Difference } from '../restore/compare-points.js';
 import type { Probe, ProbeVerdict } from '../store/probe.js';
 import { age, columns, plural, shortTime } from './text.js';
 
@@ -73,64 +71,6 @@ export function renderArchivePoints({ archive, points }: ArchivePoints, nowMs: n
   const damaged = points.some(({ damagedChunks }) => damagedChunks > 0);
   const note = '  DAMAGED: blocks that could not be read at the cut have older content\n';
   return `${archive}\n${columns([header, ...rows])}${damaged ? note : ''}`;
-}
-
-export interface Restored {
-  readonly archive: string;
-  readonly point: { readonly number: number; readonly time: string };
-  readonly path: string;
-  readonly sizeBytes: number;
-  readonly writtenBytes: number;
-  readonly equalBytes: number;
-  readonly behindBytes: number;
-  readonly seconds: number;
-}
-
-export function renderRestored(restored: Restored): string {
-  const { path, archive, point, sizeBytes, writtenBytes, equalBytes, seconds } = restored;
-  const rate = seconds > 0 ? ` (${humanBytes(sizeBytes / seconds)}/s)` : '';
-  const right = equalBytes > 0 ? `, ${humanBytes(equalBytes)} were right` : '';
-  const behind =
-    restored.behindBytes > 0
-      ? [`  ${humanBytes(restored.behindBytes)} behind it on the device are left as they were\n`]
-      : [];
-  return [
-    `${path}: is ${archive}@${point.number} of ${shortTime(point.time)}, every chunk verified\n`,
-    `  ${humanBytes(sizeBytes)} in ${humanSeconds(seconds)}${rate}: ` +
-      `${humanBytes(writtenBytes)} written${right}\n`,
-    ...behind,
-  ].join('');
-}
-
-export interface DifferenceList {
-  readonly points: readonly {
-    readonly archive: string;
-    readonly number: number;
-    readonly time: string;
-    readonly sizeBytes: number;
-  }[];
-  readonly differingBytes: number;
-  readonly ranges: readonly Difference[];
-  readonly rangesLeftOut: number;
-}
-
-export function renderDifferences(list: DifferenceList): string {
-  const { points, ranges, rangesLeftOut, differingBytes } = list;
-  const [one, other] = points.map(
-    ({ archive, number, time, sizeBytes }) =>
-      `${archive}@${number} of ${shortTime(time)}, ${humanBytes(sizeBytes)}`,
-  );
-  const count = plural(ranges.length + rangesLeftOut, 'range');
-  const rows = ranges.map(({ offset, length }) => [`  ${offset}`, `${length}`]);
-  return [
-    `${one}\n${other}\n`,
-    ranges.length === 0 ? '' : columns([['  Offset', 'Length'], ...rows]),
-    rangesLeftOut === 0 ? '' : `  and ${plural(rangesLeftOut, 'more range')}\n`,
-    differingBytes === 0
-      ? 'they are equal\n'
-      : `${differingBytes} bytes (${humanBytes(differingBytes)}) differ in ${count}, ` +
-        'by chunks of 64 KiB\n',
-  ].join('');
 }
 
 export type Checked =

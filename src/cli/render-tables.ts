@@ -85,12 +85,13 @@ export function renderPoints(
   nowMs: number,
 ): string {
   if (points.length === 0) return `${resource}: no points yet\n`;
-  const header = ['Point', 'Cut', 'Age', 'Consistency', 'Size', 'Changed', 'Target', 'Id'];
+  const header = ['Point', 'Cut', 'Age', 'Consistency', 'Lost', 'Size', 'Changed', 'Target', 'Id'];
   const rows = points.map((point) => [
     pointName(resource, point),
     shortTime(point.time),
     age(point.time, nowMs),
     point.consistency === 'damaged' ? 'DAMAGED' : point.consistency,
+    point.lostChunks === 0 ? '-' : String(point.lostChunks),
     humanBytes(point.sizeBytes),
     humanBytes(point.changedBytes),
     point.target ?? 'here',
@@ -98,7 +99,10 @@ export function renderPoints(
   ]);
   const damaged = points.some(({ consistency }) => consistency === 'damaged');
   const note = '  DAMAGED: blocks that could not be read at the cut have older content\n';
-  return `${columns([header, ...rows])}${damaged ? note : ''}`;
+  const lost = points.some(({ lostChunks }) => lostChunks > 0);
+  const lostNote =
+    '  Lost: chunks that had changed behind our back at this point; they cannot be read\n';
+  return `${columns([header, ...rows])}${damaged ? note : ''}${lost ? lostNote : ''}`;
 }
 
 export function renderSync(resource: string, answer: SyncAnswer): string {

@@ -1,54 +1,48 @@
-// restore, diff, pin, unpin: what is done with the points of an archive, on any machine; `points`
-// and `verify` of archives are in point-commands.ts. No daemon, no configuration: the url and, if
-// it is sealed, the key.
+// restore, diff, pin, unpin: what is done with points; `points` and `verify` are in
+// point-commands.ts. What was written decides: of an archive all is done here, on any machine, by
+// its url and, if it is sealed, its key; what hastd keeps of a resource is in past-points.ts.
 import type { Command } from 'commander';
 import { isoTime } from '../base/clock.js';
-import { codeOf } from '../base/errors.js';
 import { hex } from '../base/random.js';
 import { EXIT } from '../control/exit-status.js';
 import type { ArchivePoint } from '../format/archive-objects.js';
 import { pointNameFault, splitAtPoint } from '../lineage/point-spec.js';
-import type { ArchiveReader, RestoreBegun } from '../restore/archive-reader.js';
-import type { RestoreCounts } from '../restore/to-disk.js';
+import type { ArchiveReader, WrittenPoint } from '../restore/archive-reader.js';
 import {
+  type ArchiveAddress,
   type ArchiveFlags,
+  archiveAddress,
   demandArchive,
   demandPoint,
+  pointOf,
+  resourcePoint,
   withArchiveOptions,
   writtenPoint,
 } from './archive-address.js';
-import { quoted } from './completion-tree.js';
 import { CliError } from './fault.js';
-import { showWork } from './progress.js';
-import { type DifferenceList, renderDifferences, renderRestored } from './render-archive.js';
+import { diffPast, restorePast } from './past-points.js';
+import { DIFF_RANGES_MAX, renderDifferences } from './render-points.js';
+import { type RestoreFlags, type RestoreWords, restoring } from './restoring.js';
 import type { Run, Session } from './session.js';
 
-/** Named one by one; the others are only counted. */
-const RANGES_MAX = 1_000_000;
+const ANY_POINT = 'RESOURCE@POINT on its secondary, RESOURCE/ARCHIVE@POINT or URL@POINT';
 const ARCHIVE_POINT = 's3://BUCKET/PREFIX/NAME@POINT or file:///DIRECTORY/NAME@POINT';
-
-/** Another point may be without it. */
-const DAMAGE: ReadonlySet<string> = new Set(['FORMAT_BAD', 'STORE_MISSING', 'STORE_SHORT']);
-
-interface RestoreFlags extends ArchiveFlags {
-  readonly delta?: boolean;
-}
 
 export function addRestoreCommands(program: Command, run: Run): void {
   const described = (verb: string, description: string): Command =>
     withArchiveOptions(program.command(verb).description(description));
-  described('restore', 'make a disk as of a point of an archive; needs no daemon')
-    .argument('<url>', ARCHIVE_POINT)
+  described('restore', 'make a disk as of a point; of an archive it needs no daemon')
+    .argument('<point>', ANY_POINT)
     .argument('<path>', 'file to make, or with --delta an existing file or device')
     .option('--delta', 'make what is there equal to the point: its content goes')
-    .action((url: string, path: string, flags: RestoreFlags) =>
-      run((session) => restore(session, url, path, flags)),
+    .action((written: string, path: string, flags: RestoreFlags) =>
+      run((session) => restore(session, { written, path, flags })),
     );
-  described('diff', 'what differs between two points of archives; reads no data')
-    .argument('<url>', ARCHIVE_POINT)
-    .argument('<other>', 'another such url, or only its point')
-    .action((url: string, other: string, flags: ArchiveFlags) =>
-      run((session) => diff(session, url, other, flags)),
+  described('diff', 'what differs between two points; reads no data')
+    .argument('<point>', ANY_POINT)
+    .argument('<point>', 'another one so, or only what is behind its @')
+    .action((written: string, other: string, flags: ArchiveFlags) =>
+      run((session) => diff(session, written, other, flags)),
     );
   described('pin', 'give a point of an archive a name; it stays as long as it has that')
     .argument('<url>', ARCHIVE_POINT)
@@ -80,94 +74,53 @@ export async function reading<T>(
   }
 }
 
-async function restore(
-  session: Session,
-  url: string,
-  path: string,
-  { delta = false, ...flags }: RestoreFlags,
-): Promise<number> {
-  const { request, point } = await demandPoint(session, url, flags);
-  const { clock, interrupted, openArchive } = session.machinery;
-  const signal = interrupted();
-  const began = clock.monotonicMs();
-  let begun: RestoreBegun | null = null;
-  let last: Readonly<RestoreCounts> | null = null;
-  const work = showWork(session, path);
-  try {
-    const counts = await reading(await openArchive(request), (archive) =>
-      archive.restore(point, {
-        path,
-        delta,
-        command: asTyped(url, path, flags),
-        signal,
-        onBegin: (now) => {
-          begun = now;
-          noteBegin(session, path, now);
-        },
-        onProgress: (now) => {
-          last = now;
-          work.show(now.doneBytes, now.totalBytes);
-        },
-      }),
-    );
-    work.end();
-    const seconds = (clock.monotonicMs() - began) / 1000;
-    printRestored(session, request.url, path, begun, counts, seconds);
-    return EXIT.ok;
-  } catch (error) {
-    work.end();
-    if (begun === null) throw error;
-    const { doneBytes, totalBytes } = last ?? { doneBytes: 0, totalBytes: 1 };
-    const percent = Math.floor((100 * doneBytes) / totalBytes);
-    const stopped = new CliError({ code: 'RESTORE_STOPPED', path, percent });
-    if (signal.aborted) throw stopped;
-    session.note(stopped.message);
-    if (DAMAGE.has(codeOf(error) ?? '')) {
-      session.note(`which points are whole, says: hastctl verify ${request.url}`);
-    }
-    throw error;
-  }
-}
-
-/** The whole command with --delta, to be copied from the terminal. */
-function asTyped(url: string, path: string, flags: ArchiveFlags): string {
-  const word = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : quoted(text));
-  const options = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, word(value)]);
-  return ['hastctl restore', word(url), word(path), '--delta', ...options].join(' ');
-}
-
-function noteBegin(session: Session, path: string, begun: RestoreBegun): void {
-  const { number } = begun.point.to;
-  if (begun.how === 'go-on') session.note(`${path}: going on with the restore of point ${number}`);
-  else session.debug(`${path}: point ${number}, ${begun.how}`);
-}
-
-function printRestored(
-  session: Session,
-  url: string,
-  path: string,
-  begun: RestoreBegun | null,
-  { writtenBytes, equalBytes, totalBytes }: RestoreCounts,
-  seconds: number,
-): void {
-  if (begun === null) return;
-  const { point, how, behindBytes } = begun;
-  const facts = { archive: url, point: pointFacts(point), path, how, behindBytes };
-  const restored = { ...facts, sizeBytes: totalBytes, writtenBytes, equalBytes, seconds };
-  session.print(restored, renderRestored(restored));
+async function restore(session: Session, words: RestoreWords): Promise<number> {
+  const { written, flags } = words;
+  const address = await archiveAddress(session, written, flags);
+  if (address === null) return await restorePast(session, resourcePoint(written), words);
+  const { request } = address;
+  const point = pointOf(address, written);
+  const verify = `which points are whole, says: hastctl verify ${request.url}`;
+  return await restoring(session, words, verify, async (order) =>
+    reading(await session.machinery.openArchive(request), async (archive) => {
+      const found = await archive.point(point);
+      const counts = await archive.restore(found, order(found.to.number));
+      const of = { archive: archive.url };
+      return { of, point: pointFacts(found), damagedChunks: found.damagedChunks, counts };
+    }),
+  );
 }
 
 async function diff(
   session: Session,
-  url: string,
+  written: string,
   second: string,
   flags: ArchiveFlags,
 ): Promise<number> {
-  const one = await demandPoint(session, url, flags);
-  const isUrl = second.includes('://');
-  const other = isUrl
-    ? await demandPoint(session, second, flags)
-    : { request: one.request, point: writtenPoint(second) };
+  const address = await archiveAddress(session, written, flags);
+  // What names an archive or a resource has one of these; a point has none.
+  const isWhole = /[@/]/.test(second);
+  const there = isWhole ? await archiveAddress(session, second, flags) : address;
+  if (address !== null && there !== null) {
+    const point = isWhole ? pointOf(there, second) : writtenPoint(second);
+    const one = { ...address, point: pointOf(address, written) };
+    return await diffArchives(session, one, { ...there, point });
+  }
+  if (address !== null || there !== null) {
+    const text = 'a point of an archive is compared with another of an archive';
+    throw new CliError({ code: 'CLI_USAGE', text });
+  }
+  const one = resourcePoint(written);
+  return await diffPast(session, one, resourcePoint(isWhole ? second : `${one.name}@${second}`));
+}
+
+type AddressedPoint = ArchiveAddress & { readonly point: WrittenPoint };
+
+async function diffArchives(
+  session: Session,
+  one: AddressedPoint,
+  other: AddressedPoint,
+): Promise<number> {
   const { openArchive } = session.machinery;
   return await reading(await openArchive(one.request), async (archive) => {
     const isOne = other.request.url === one.request.url;
@@ -176,20 +129,21 @@ async function diff(
       const [point, otherPoint] = [await archive.point(one.point), await there.point(other.point)];
       const ranges: { offset: number; length: number }[] = [];
       const counts = await archive.compare(point, there, otherPoint, (range) => {
-        if (ranges.length < RANGES_MAX) ranges.push(range);
+        if (ranges.length < DIFF_RANGES_MAX) ranges.push(range);
       });
       const facts = (reader: ArchiveReader, of: ArchivePoint) => ({
         archive: reader.url,
         ...pointFacts(of),
         sizeBytes: of.sizeBytes,
       });
-      const list: DifferenceList = {
+      const list = {
         points: [facts(archive, point), facts(there, otherPoint)],
         differingBytes: counts.bytes,
         ranges,
         rangesLeftOut: counts.ranges - ranges.length,
       };
-      session.print(list, renderDifferences(list));
+      const names = list.points.map(({ archive: url }) => url);
+      session.print(list, renderDifferences(list, names, 'chunks of 64 KiB'));
       return EXIT.ok;
     } finally {
       if (!isOne) await there.close();

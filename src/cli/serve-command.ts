@@ -1,21 +1,30 @@
-// `hastctl serve`: a point of an archive as an NBD disk, on any machine, without a daemon and
-// without a configuration. Prints the URI and runs until it is interrupted, or with --once until
-// the last client has gone.
+// `hastctl serve`: a point as an NBD disk: of an archive on any machine, without a daemon and
+// without a configuration; of a resource by hastd, beside its own disks (past-points.ts). Prints
+// the URI and runs until it is interrupted, or with --once until the last client has gone.
 import type { Command } from 'commander';
 import { isoTime } from '../base/clock.js';
 import { describeError } from '../base/errors.js';
 import type { Fields, Log } from '../base/log.js';
 import { unlessAborted } from '../base/sync.js';
-import { CHUNK_BYTES, humanBytes } from '../base/units.js';
+import { CHUNK_BYTES } from '../base/units.js';
 import { addressOf, NBD_PORT_DEFAULT } from '../config/address.js';
 import { sizeBytes } from '../config/value.js';
 import { EXIT } from '../control/exit-status.js';
 import type { NbdAddress } from '../nbd/addresses.js';
-import { type ArchiveFlags, demandPoint, withArchiveOptions } from './archive-address.js';
+import type { WrittenPoint } from '../restore/archive-reader.js';
+import {
+  type ArchiveAddress,
+  type ArchiveFlags,
+  archiveAddress,
+  pointOf,
+  resourcePoint,
+  withArchiveOptions,
+} from './archive-address.js';
 import { CliError } from './fault.js';
+import { servePast } from './past-points.js';
+import { servedNotes } from './render-points.js';
 import type { ServeRequest } from './serve-point.js';
 import type { Run, Session } from './session.js';
-import { shortTime } from './text.js';
 
 interface ServeFlags extends ArchiveFlags {
   readonly writable?: boolean;
@@ -32,19 +41,24 @@ const CACHE_BYTES_MIN = 8 * CHUNK_BYTES;
 export function addServeCommand(program: Command, run: Run): void {
   const command = program
     .command('serve')
-    .description('offer a point of an archive over NBD, read-only; needs no daemon')
-    .argument('<point>', 'URL@POINT, such as file:///DIRECTORY/RESOURCE@latest')
-    .option('--writable', 'let clients write; their changes are gone when it ends')
+    .description('offer a point over NBD, read-only; of an archive it needs no daemon')
+    .argument('<point>', 'RESOURCE@POINT on its secondary, or URL@POINT')
+    .option('--writable', 'of an archive: let clients write; their changes are gone when it ends')
     .option('--overlay <path>', 'keep the changes in this file, and go on with those that it has')
-    .option('--socket <path>', 'listen on this unix socket; default: on one of its own')
-    .option('--listen <address>', 'listen on tcp://127.0.0.1:PORT')
-    .option('--cache <size>', 'keep what was read in so much of the disk, while it runs')
-    .option('--once', 'end when the last client has gone');
+    .option('--socket <path>', 'of an archive: listen on this unix socket; default: one of its own')
+    .option('--listen <address>', 'of an archive: listen on tcp://127.0.0.1:PORT')
+    .option('--cache <size>', 'of an archive: keep what was read in so much of the disk meanwhile')
+    .option('--once', 'of an archive: end when the last client has gone');
   withArchiveOptions(command).action((point: string, flags: ServeFlags) =>
-    run(async (session) =>
-      serve(session, await requestOf(session, point, flags), flags.once ?? false),
-    ),
+    run((session) => serveAny(session, point, flags)),
   );
+}
+
+async function serveAny(session: Session, written: string, flags: ServeFlags): Promise<number> {
+  const address = await archiveAddress(session, written, flags);
+  if (address === null) return await servePast(session, resourcePoint(written));
+  const request = requestOf(address, pointOf(address, written), flags);
+  return await serve(session, request, flags.once ?? false);
 }
 
 async function serve(session: Session, request: ServeRequest, once: boolean): Promise<number> {
@@ -53,10 +67,9 @@ async function serve(session: Session, request: ServeRequest, once: boolean): Pr
   const served = await servePoint(request, logOf(session));
   try {
     const { uri, resource, number, timeMs, sizeBytes: bytes, readOnly } = served;
-    const time = isoTime(timeMs);
-    const way = readOnly ? 'read-only' : `writable, changes ${placeOf(request)}`;
-    session.note(`${resource}@${number} of ${shortTime(time)}, ${humanBytes(bytes)}, ${way}`);
-    session.print({ uri, resource, number, time, sizeBytes: bytes, readOnly }, `${uri}\n`);
+    const shown = { uri, resource, number, time: isoTime(timeMs), sizeBytes: bytes, readOnly };
+    for (const line of servedNotes(shown, placeOf(request))) session.note(line);
+    session.print(shown, `${uri}\n`);
     await unlessAborted(stop, once ? served.left : new Promise<void>(() => {}));
   } finally {
     await served.close();
@@ -81,8 +94,11 @@ function logOf(session: Session): Log {
   return log;
 }
 
-async function requestOf(session: Session, text: string, flags: ServeFlags): Promise<ServeRequest> {
-  const { request, point } = await demandPoint(session, text, flags);
+function requestOf(
+  { request }: ArchiveAddress,
+  point: WrittenPoint,
+  flags: ServeFlags,
+): ServeRequest {
   return {
     ...request,
     point: point.spec,

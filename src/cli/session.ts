@@ -12,10 +12,15 @@ import { type ControlClient, RemoteError } from '../control/client.js';
 import { errorBody, jsonText } from '../control/error-body.js';
 import { exitStatusOf } from '../control/exit-status.js';
 import type { ArchiveReader } from '../restore/archive-reader.js';
+import type { PointChunk } from '../restore/chunk-source.js';
+import type { WantedMark } from '../restore/destination.js';
+import type { RestoreOrder } from '../restore/onto-path.js';
+import type { RestoreCounts } from '../restore/to-disk.js';
 import type { Probe } from '../store/probe.js';
 import { CliError } from './fault.js';
 import type { ServedPoint, ServeRequest } from './serve-point.js';
 
+export const CONFIG_PATH_DEFAULT = '/etc/hast.conf';
 /** How long --check and --watch wait for an answer: less than a monitoring system waits. */
 const STATUS_SECONDS_MAX = 8;
 
@@ -90,6 +95,12 @@ export interface CliMachinery {
   readonly dump: (directory: string) => Promise<ResourceDump>;
   /** Opens a replica without daemon and peer (C1). Errors DAEMON_RUNNING, NOT_A_REPLICA. */
   readonly recoverOffline: (settings: NodeSettings, name: string) => Promise<OfflineRecovery>;
+  /** Writes the chunks of a point onto a path. Errors as of `restoreOnto`, of `restoreChunks`. */
+  readonly restoreChunks: (
+    chunks: AsyncIterable<PointChunk>,
+    mark: WantedMark,
+    order: RestoreOrder,
+  ) => Promise<RestoreCounts>;
   /** Makes a file with a new pre-shared key; error SECRET_EXISTS. */
   readonly createSecret: (path: string) => Promise<void>;
   /** Errors SECRET_UNREADABLE, SECRET_EXPOSED, SECRET_MALFORMED. */

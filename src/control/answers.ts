@@ -45,7 +45,7 @@ const roundRecord = z.object({
   error: text.nullable(),
 });
 
-const pointRecord = z.object({
+export const pointRecord = z.object({
   id: text,
   number: count,
   time: text,
@@ -54,6 +54,8 @@ const pointRecord = z.object({
   sizeBytes: count,
   changedBytes: count,
   target: text.nullable(),
+  lostChunks: count,
+  damagedChunks: count,
 });
 
 const progress = z.object({

@@ -63,7 +63,49 @@ export interface PointRecord {
   readonly changedBytes: number;
   /** On a primary: the target that holds it. */
   readonly target: string | null;
+  /** Chunks that cannot be read of it any more (H27), 0 on a primary. */
+  readonly lostChunks: number;
+  /** Chunks that the primary could not read, and that kept older content in it (H21). */
+  readonly damagedChunks: number;
 }
+
+/** What is done with a retained point of a secondary. `point` and `from` are what stands behind the
+ * @: latest, a number, a time. read: its content; check: every chunk is read and verified (Q1);
+ * serve: a read-only NBD export until the request is given up; diff: what differs from `from`. */
+export interface PointRequest {
+  readonly what: 'read' | 'check' | 'serve' | 'diff';
+  readonly point: string;
+  readonly from: string | null;
+}
+
+/** Offsets, lengths and ranges in bytes. */
+export type PointEvent =
+  /** First. `uri`: of the export. */
+  | {
+      readonly event: 'opened';
+      readonly point: PointRecord;
+      readonly from: PointRecord | null;
+      readonly uri: string | null;
+    }
+  /** Chunks of 64 KiB, first..first+count-1, in order; those of `carried` are in `bytes`, one after
+   * the other, the others are zeroes. */
+  | {
+      readonly event: 'chunks';
+      readonly first: number;
+      readonly count: number;
+      readonly carried: readonly number[];
+      readonly bytes: Uint8Array;
+    }
+  /** Offset and length, ascending. */
+  | { readonly event: 'ranges'; readonly ranges: readonly (readonly [number, number])[] }
+  | { readonly event: 'checked'; readonly chunks: number; readonly totalChunks: number }
+  | {
+      readonly event: 'bad';
+      readonly offset: number;
+      readonly length: number;
+      readonly code: string;
+      readonly text: string;
+    };
 
 export interface CreateRequest {
   readonly extentBytes: number | null;
@@ -198,6 +240,8 @@ export interface ControlApi {
   rounds(name: string): Promise<{ readonly rounds: readonly RoundRecord[] }>;
   points(name: string): Promise<{ readonly points: readonly PointRecord[] }>;
   verify(name: string, deep: boolean, signal: AbortSignal): Promise<VerifyAnswer>;
+  /** Ends with the work, or when it is given up; errors before the first event are the answer. */
+  point(name: string, request: PointRequest, signal: AbortSignal): AsyncIterable<PointEvent>;
   /** Holds the schedule; a running round goes on. Kept over restarts. */
   pause(name: string, request: TargetRequest): Promise<NotesAnswer>;
   resume(name: string, request: TargetRequest): Promise<NotesAnswer>;

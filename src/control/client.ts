@@ -7,7 +7,14 @@ import { type IncomingMessage, request } from 'node:http';
 import type { z } from 'zod';
 import { codeOf, type Fault, HastError } from '../base/errors.js';
 import { ANSWERS, faultOf } from './answers.js';
-import { type ControlApi, ControlError, type NotesAnswer, type StatusAnswer } from './api.js';
+import {
+  type ControlApi,
+  ControlError,
+  type NotesAnswer,
+  type PointEvent,
+  type StatusAnswer,
+} from './api.js';
+import { decodeEvents } from './event-stream.js';
 import { exitStatusOf } from './exit-status.js';
 
 /** Far more than ten thousand rounds take. */
@@ -65,6 +72,11 @@ export function controlClient(
       expected(ANSWERS.sync, await ask('POST', at(name, 'sync'), body, signal)),
     verify: async (name, deep, signal) =>
       expected(ANSWERS.verify, await ask('POST', at(name, 'verify'), { deep }, signal)),
+    point: (name, body, signal) => {
+      const target = at(name, 'point');
+      trace(`POST ${target} ${JSON.stringify(body)}`);
+      return events(path, target, body, signal);
+    },
     rounds: async (name) => expected(ANSWERS.rounds, await ask('GET', at(name, 'rounds'))),
     points: async (name) => expected(ANSWERS.points, await ask('GET', at(name, 'points'))),
     pause: (name, body) => noted(at(name, 'pause'), body),
@@ -86,18 +98,62 @@ function nameQuery(names: readonly string[]): string {
   return `?${names.map((name) => `name=${encodeURIComponent(name)}`).join('&')}`;
 }
 
+/** Errors CONTROL_LOST too when it ends before its end. */
+async function* events(
+  path: string,
+  target: string,
+  body: object,
+  signal: AbortSignal,
+): AsyncGenerator<PointEvent> {
+  const response = await opened(path, 'POST', target, body, signal);
+  const { statusCode = 0 } = response;
+  if (statusCode >= 400) {
+    readAnswer(await new Promise<Answer>((resolve, reject) => collect(response, resolve, reject)));
+  }
+  try {
+    for await (const event of decodeEvents(response)) {
+      if (event.event === 'end') return;
+      if (event.event === 'error') throw remoteError(event, statusCode);
+      yield event;
+    }
+  } catch (error) {
+    if (error instanceof HastError || signal.aborted) throw error;
+    throw new ControlError({ code: 'CONTROL_LOST', path }, { cause: error });
+  } finally {
+    response.destroy();
+  }
+  throw new ControlError({ code: 'CONTROL_LOST', path });
+}
+
 interface Answer {
   readonly status: number;
   readonly text: string;
 }
 
-function exchange(
+async function exchange(
   path: string,
   method: string,
   target: string,
   body: object | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Answer> {
+  const response = await opened(path, method, target, body, signal);
+  try {
+    return await new Promise((resolve, reject) => collect(response, resolve, reject));
+  } catch (error) {
+    if (error instanceof HastError || signal?.aborted) throw error;
+    throw new ControlError({ code: 'CONTROL_LOST', path }, { cause: error });
+  }
+}
+
+/** The head of the answer has come. */
+function opened(
+  path: string,
+  method: string,
+  target: string,
+  body: object | undefined,
+  signal: AbortSignal | undefined,
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     let connected = false;
     const stop = signal === undefined ? {} : { signal };
@@ -108,13 +164,14 @@ function exchange(
         reject(new ControlError({ code: 'CONTROL_LOST', path }, { cause: error }));
       else reject(unreachable(path, error));
     };
-    sent.once('error', fail);
+    // Also when the answer has begun: then its reader hears of it.
+    sent.on('error', fail);
     sent.once('socket', (socket) => {
       socket.once('connect', () => {
         connected = true;
       });
     });
-    sent.once('response', (response) => collect(response, resolve, reject, fail));
+    sent.once('response', resolve);
     if (body !== undefined) sent.setHeader('content-type', 'application/json');
     sent.end(body === undefined ? undefined : JSON.stringify(body));
   });
@@ -124,7 +181,6 @@ function collect(
   response: IncomingMessage,
   resolve: (answer: Answer) => void,
   reject: (error: unknown) => void,
-  fail: (error: Error) => void,
 ): void {
   const pieces: Buffer[] = [];
   let length = 0;
@@ -136,7 +192,7 @@ function collect(
     reject(new ControlError({ code: 'CONTROL_FAILED', text }));
     response.destroy();
   });
-  response.once('error', fail);
+  response.once('error', reject);
   response.once('end', () =>
     resolve({ status: response.statusCode ?? 0, text: Buffer.concat(pieces).toString('utf8') }),
   );

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { DISK_BYTES_MAX } from '../base/units.js';
 import type {
   CreateRequest,
+  PointRequest,
   PruneRequest,
   ResizeRequest,
   RoleRequest,
@@ -20,6 +21,7 @@ export type Call =
   | { readonly kind: 'role'; readonly name: string; readonly body: RoleRequest }
   | { readonly kind: 'sync'; readonly name: string; readonly body: SyncRequest }
   | { readonly kind: 'verify'; readonly name: string; readonly deep: boolean }
+  | { readonly kind: 'point'; readonly name: string; readonly body: PointRequest }
   | { readonly kind: 'rounds'; readonly name: string }
   | { readonly kind: 'points'; readonly name: string }
   | { readonly kind: 'estimate'; readonly name: string }
@@ -44,6 +46,8 @@ export interface BadCall {
 
 /** Longest name of the configuration. */
 const NAME_LENGTH_MAX = 64;
+/** Longest name of a point; times are shorter. */
+const POINT_LENGTH_MAX = 64;
 /** More than any line; what is meant to be faster has no limit. */
 const RATE_BITS_MAX = 10 ** 13;
 
@@ -68,6 +72,12 @@ const roleBody = z.strictObject({
 });
 const syncBody = z.strictObject({ wait: z.enum(['applied', 'commit']).nullable().default(null) });
 const verifyBody = z.strictObject({ deep: z.boolean().default(false) });
+const pointText = z.string().min(1).max(POINT_LENGTH_MAX);
+const pointBody = z.strictObject({
+  what: z.enum(['read', 'check', 'serve', 'diff']),
+  point: pointText,
+  from: pointText.nullable().default(null),
+});
 const target = z.string().min(1).max(NAME_LENGTH_MAX).nullable().default(null);
 const targetBody = z.strictObject({ target });
 const pruneBody = z.strictObject({ target, dryRun: z.boolean().default(false) });
@@ -94,6 +104,7 @@ const METHODS: Readonly<Record<string, 'GET' | 'POST'>> = {
   role: 'POST',
   sync: 'POST',
   verify: 'POST',
+  point: 'POST',
   pause: 'POST',
   resume: 'POST',
   cancel: 'POST',
@@ -144,6 +155,8 @@ function withBody(
       return checked(syncBody, bodyText, (body) => ({ kind: 'sync', name, body }));
     case 'verify':
       return checked(verifyBody, bodyText, (body) => ({ kind: 'verify', name, deep: body.deep }));
+    case 'point':
+      return checked(pointBody, bodyText, (body) => ({ kind: 'point', name, body }));
     case 'pause':
     case 'resume':
     case 'cancel':

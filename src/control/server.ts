@@ -8,8 +8,9 @@ import { AssertionError } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
 import { describeError, HastError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
-import { type ControlApi, ControlError } from './api.js';
+import { type ControlApi, ControlError, type PointEvent } from './api.js';
 import { errorBody, httpStatusOf, jsonText } from './error-body.js';
+import { encodeEvent, type StreamEvent } from './event-stream.js';
 import { type Call, readCall } from './routes.js';
 import { bindControlSocket } from './socket.js';
 
@@ -125,11 +126,58 @@ async function perform(
     });
     return;
   }
+  if (call.kind === 'point') {
+    await stream(response, machinery.api.point(call.name, call.body, signal));
+    return;
+  }
   await send(response, 200, await dispatch(call, machinery, signal));
 }
 
+/** Event by event, as fast as the client takes them. An error before the first is thrown on. */
+async function stream(response: ServerResponse, events: AsyncIterable<PointEvent>): Promise<void> {
+  const put = async (event: StreamEvent): Promise<boolean> => {
+    for (const piece of encodeEvent(event)) {
+      if (response.destroyed) return false;
+      if (!response.write(piece)) await drained(response);
+    }
+    return !response.destroyed;
+  };
+  try {
+    for await (const event of events) {
+      if (!response.headersSent) {
+        response.writeHead(200, { 'content-type': 'application/octet-stream' });
+      }
+      if (!(await put(event))) return;
+    }
+    await put({ event: 'end' });
+  } catch (error) {
+    if (!response.headersSent) throw error;
+    await put({ event: 'error', ...errorBody(error) });
+    if (error instanceof AssertionError) throw error;
+  }
+  await new Promise<void>((resolve) => {
+    response.once('close', resolve);
+    if (response.destroyed) resolve();
+    else response.end(() => resolve());
+  });
+}
+
+/** There is room again, or nobody. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+    if (response.destroyed) done();
+  });
+}
+
 function dispatch(
-  call: Exclude<Call, { kind: 'stop' }>,
+  call: Exclude<Call, { kind: 'stop' | 'point' }>,
   { api, config }: ControlServerMachinery,
   signal: AbortSignal,
 ): unknown {

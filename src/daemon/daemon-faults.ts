@@ -14,6 +14,7 @@ export type DaemonFault =
   | { code: 'DAEMON_START_FAILED'; text: string }
   | { code: 'STATEDIR_UNUSABLE'; path: string; text: string }
   | { code: 'STATEDIR_VOLATILE'; path: string; name: string }
+  | { code: 'POINTS_OPEN'; pointsMax: number }
   | { code: 'EXPORT_GROUP_UNKNOWN'; group: string };
 
 export const DaemonError = errorClass<DaemonFault>('DaemonError', {
@@ -42,5 +43,6 @@ export const DaemonError = errorClass<DaemonFault>('DaemonError', {
     `${f.path}: lies in memory (tmpfs), and ${f.name} has "metaflush on", which promises that ` +
     'marks survive a power loss (put statedir on a disk, or set "metaflush off")',
   STATEDIR_UNUSABLE: (f) => `${f.path}: cannot be the state directory: ${f.text}`,
+  POINTS_OPEN: (f) => `${f.pointsMax} points are being read here, which is the most; end one first`,
   EXPORT_GROUP_UNKNOWN: (f) => `exportgroup ${f.group}: no such group on this machine`,
 });

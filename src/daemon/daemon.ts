@@ -10,6 +10,8 @@ import {
   ControlError,
   type CreateRequest,
   type NotesAnswer,
+  type PointEvent,
+  type PointRequest,
   type PruneRequest,
   type ResizeRequest,
   type ResourceStatus,
@@ -23,6 +25,7 @@ import {
   type TargetRequest,
 } from '../control/api.js';
 import { probeDisk } from '../disk/probe.js';
+import { PointStreams } from './point-streams.js';
 import { Reloading, type ReloadingParts } from './reloading.js';
 import { newSize, resizeNotes } from './resize.js';
 import { newResource, type Resource } from './resource.js';
@@ -45,10 +48,12 @@ export class Daemon implements ControlApi {
   readonly #roles: Roles;
   readonly #resources: Map<string, Resource>;
   readonly #reloading: Reloading;
+  readonly #points: PointStreams;
 
   constructor(parts: DaemonParts) {
     this.#parts = parts;
     this.#roles = new Roles(parts);
+    this.#points = new PointStreams(parts);
     const nowMs = parts.clock.wallMs();
     this.#resources = new Map(
       parts.settings.resources.map((settings) => [settings.name, newResource(settings, nowMs)]),
@@ -123,6 +128,11 @@ export class Daemon implements ControlApi {
     this.#want(this.#find(name), ['primary'], 'the primary role');
     const { rounds } = this.#parts;
     return withStopWord(signal, (stop) => rounds.call('verify', name, deep, stop));
+  }
+
+  point(name: string, request: PointRequest, signal: AbortSignal): AsyncIterable<PointEvent> {
+    const { exportName } = this.#find(name).settings;
+    return this.#points.events(name, exportName, request, signal);
   }
 
   pause(name: string, request: TargetRequest): Promise<NotesAnswer> {
@@ -209,6 +219,10 @@ export class Daemon implements ControlApi {
     const { disks } = this.#parts;
     const { local } = this.#find(name).settings;
     return makes ? disks.open(name, local, sizeBytes) : disks.openExisting(name, local, sizeBytes);
+  }
+
+  async pointGuestGone(connection: number): Promise<void> {
+    this.#points.guestGone(connection);
   }
 
   /** `work` after what was begun with the resource before, and if it is there then. */

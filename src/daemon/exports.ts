@@ -36,6 +36,10 @@ export class Exports {
     this.#offers.set(offer.name, { offer, take });
   }
 
+  has(name: string): boolean {
+    return this.#offers.has(name);
+  }
+
   /** No new connections; those handed over are the data threads'. */
   withdraw(name: string): void {
     this.#offers.delete(name);
@@ -71,8 +75,13 @@ export class Exports {
   }
 }
 
-export type ExportFault = { code: 'EXPORT_GONE'; name: string };
+export type ExportFault =
+  | { code: 'EXPORT_GONE'; name: string }
+  | { code: 'EXPORT_TAKEN'; name: string; uri: string }
+  | { code: 'EXPORT_NOWHERE'; name: string };
 
 export const ExportError = errorClass<ExportFault>('ExportError', {
   EXPORT_GONE: (f) => `export ${f.name} has just been withdrawn`,
+  EXPORT_TAKEN: (f) => `${f.name} is exported already: ${f.uri}`,
+  EXPORT_NOWHERE: (f) => `${f.name} cannot be exported: hastd listens for no NBD clients`,
 });

@@ -93,6 +93,7 @@ function assemble({ settings, reread }: ForegroundOptions, log: Log): Assembled 
   });
   const rounds = startRoundThread(fatal, {
     openReplicaDisk: (...args) => daemon.openReplicaDisk(...args),
+    pointGuestGone: (connection) => daemon.pointGuestGone(connection),
   });
   const daemon: Daemon = new Daemon({
     settings,

@@ -14,4 +14,6 @@ export const pointRecord = (entry: PointEntry): PointRecord => ({
   sizeBytes: entry.sizeBytes,
   changedBytes: entry.changedBytes,
   target: null,
+  lostChunks: entry.lostChunks,
+  damagedChunks: entry.damagedChunks,
 });

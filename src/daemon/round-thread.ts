@@ -11,6 +11,7 @@ import { syncFailed } from '../round/doubt.js';
 import { ResourceFile } from '../tracking/resource-file.js';
 import { startComputePool } from './compute-pool.js';
 import { realMachinery } from './machinery.js';
+import { PastPoints } from './past-points.js';
 import { Replication } from './replication.js';
 import { readRecords } from './round-log.js';
 import { signalOf } from './stop-word.js';
@@ -31,6 +32,11 @@ let running: Replication | null = null;
 let facts: NodeFactsForRounds | null = null;
 
 const it = (): Replication => present(running, 'control starts this thread first');
+
+/** Of all secondaries. */
+const points = new PastPoints(it, log, (connection) => {
+  void control.call('pointGuestGone', connection);
+});
 
 const methods: RoundThread = {
   start: async (given) => {
@@ -70,6 +76,13 @@ const methods: RoundThread = {
     const { role } = it().node(name);
     return role.kind === 'init' ? [] : role.resource.points();
   },
+  openPoint: (...args) => points.openPoint(...args),
+  pointChunks: (...args) => points.pointChunks(...args),
+  checkPoint: (...args) => points.checkPoint(...args),
+  pointRanges: (id) => points.pointRanges(id),
+  connectPoint: (...args) => points.connectPoint(...args),
+  pointEnded: (id) => points.pointEnded(id),
+  closePoint: (id) => points.closePoint(id),
   verify: (name, deep, stop) => it().verify(name, deep, signalOf(stop)),
   pause: async (name, target, on) => it().primary(name, 'pause').pause(target, on),
   cancel: async (name, target) => it().primary(name, 'cancel').cancel(target),

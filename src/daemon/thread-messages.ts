@@ -4,6 +4,7 @@
 import type { ResourceSettings } from '../config/settings.js';
 import type {
   EstimateAnswer,
+  PointEvent,
   PointRecord,
   PruneAnswer,
   PruneRequest,
@@ -18,6 +19,7 @@ import type {
   VerifyAnswer,
 } from '../control/api.js';
 import type { DiskKind } from '../disk/probe.js';
+import type { Range } from '../history/point-diff.js';
 import type { Agreement } from '../nbd/protocol.js';
 import type { VolumeMemory } from '../volume/memory.js';
 import type { StopWord } from './stop-word.js';
@@ -71,8 +73,54 @@ export interface ReplicationStatus {
 
 export type SyncOutcome = SyncAnswer['outcomes'][number];
 
+/** A point that is being read. */
+export interface OpenedPoint {
+  readonly id: number;
+  /** As they were asked for. */
+  readonly point: PointRecord;
+  readonly from: PointRecord | null;
+  /** Of the disk that is read, the older one of two. */
+  readonly sizeBytes: number;
+  readonly chunks: number;
+}
+
+export type ChunkGroup = Omit<Extract<PointEvent, { event: 'chunks' }>, 'event'>;
+export type BadChunk = Omit<Extract<PointEvent, { event: 'bad' }>, 'event'>;
+
+/** Old points of secondaries, on the round thread. */
+export interface PointCalls {
+  /** Opens what is named behind the @. `from`: to be compared with it. Errors CONTROL_BAD_REQUEST,
+   * CONTROL_WRONG_ROLE, POINT_UNKNOWN, POINT_READERS, POINTS_OPEN. */
+  openPoint(name: string, point: string, from: string | null): Promise<OpenedPoint>;
+  /** Chunks from `first` on, as many as go together. Errors as ReplicaPoint.chunk. */
+  pointChunks(id: number, first: number): Promise<ChunkGroup>;
+  /** Reads some more chunks. `chunks`: the first that is left. */
+  checkPoint(
+    id: number,
+    first: number,
+  ): Promise<{
+    readonly chunks: number;
+    readonly totalChunks: number;
+    readonly bad: readonly BadChunk[];
+  }>;
+  /** The next differences; null: there are no more. */
+  pointRanges(id: number): Promise<readonly Range[] | null>;
+  /** Takes an NBD connection over, with its fd; control hears of its end (pointGuestGone). */
+  connectPoint(
+    id: number,
+    connection: number,
+    fd: number,
+    leftover: Uint8Array,
+    agreement: Agreement,
+  ): Promise<void>;
+  /** Answered when it is not read any more. */
+  pointEnded(id: number): Promise<void>;
+  /** Once, and last. Ends its connections too. */
+  closePoint(id: number): Promise<void>;
+}
+
 /** Methods of the round thread. */
-export interface RoundThread {
+export interface RoundThread extends PointCalls {
   start(facts: NodeFactsForRounds): Promise<void>;
   /** Takes the role; control then starts the export. `acceptDrift`: a suspect replica too (H28). */
   becomePrimary(name: string, disk: OpenDisk, acceptDrift: boolean): Promise<ServedVolume>;
@@ -151,6 +199,8 @@ export interface ControlThread {
   /** Opens and locks the disk of a secondary. `makes`: a sparse file of `sizeBytes` where there is
    * none; else that is DISK_MISSING. */
   openReplicaDisk(name: string, sizeBytes: number, makes: boolean): Promise<OpenDisk>;
+  /** An NBD client of a point has ended. */
+  pointGuestGone(connection: number): Promise<void>;
 }
 
 /** Methods of a data thread. */

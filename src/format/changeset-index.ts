@@ -43,17 +43,42 @@ export function encodeIndex(frame: number, entries: readonly FrameEntry[]): Uint
 
 /** Entries of `bytes`, whole ones; the caller has verified the index's digest. */
 export function* decodeIndex(bytes: Uint8Array): Generator<IndexEntry> {
+  const entries = indexEntries(bytes);
+  for (let i = 0; i < entries.count; i += 1) yield entries.entry(i);
+}
+
+/** Encoded entries by number from 0: for who looks at many and takes few. */
+export interface IndexEntries {
+  readonly count: number;
+  chunk(i: number): number;
+  mask(i: number): number;
+  frame(i: number): number;
+  entry(i: number): IndexEntry;
+}
+
+/** `bytes`: whole entries, left as they are. */
+export function indexEntries(bytes: Uint8Array): IndexEntries {
   assert(bytes.length % INDEX_ENTRY_BYTES === 0, 'an index is read in whole entries');
   const view = dataView(bytes);
-  for (let at = 0; at < bytes.length; at += INDEX_ENTRY_BYTES) {
-    yield {
-      chunk: view.getUint32(at + AT.chunk),
-      mask: view.getUint16(at + AT.mask),
-      zero: view.getUint16(at + AT.zero),
-      frame: view.getUint32(at + AT.frame),
-      digest: copyOf(bytes, at + AT.digest, at + AT.digest + DIGEST_BYTES),
-    };
-  }
+  const chunk = (i: number): number => view.getUint32(i * INDEX_ENTRY_BYTES + AT.chunk);
+  const mask = (i: number): number => view.getUint16(i * INDEX_ENTRY_BYTES + AT.mask);
+  const frame = (i: number): number => view.getUint32(i * INDEX_ENTRY_BYTES + AT.frame);
+  return {
+    count: bytes.length / INDEX_ENTRY_BYTES,
+    chunk,
+    mask,
+    frame,
+    entry: (i) => {
+      const at = i * INDEX_ENTRY_BYTES;
+      return {
+        chunk: chunk(i),
+        mask: mask(i),
+        zero: view.getUint16(at + AT.zero),
+        frame: frame(i),
+        digest: copyOf(bytes, at + AT.digest, at + AT.digest + DIGEST_BYTES),
+      };
+    },
+  };
 }
 
 export interface IndexAccumulator {

@@ -45,6 +45,9 @@ export interface ChangesetReader {
   frameAt(offset: number): Promise<StoredFrame>;
   /** All index entries, in order of the frames. */
   index(): AsyncGenerator<IndexEntry>;
+  /** The same, encoded: pieces of whole entries. They begin at `indexOffset` of the file. */
+  indexPieces(): AsyncGenerator<Uint8Array>;
+  readonly indexOffset: number;
 }
 
 /** The handle stays the caller's. Errors FORMAT_BAD with its path, FORMAT_VERSION. */
@@ -71,6 +74,8 @@ export async function openChangeset(handle: FileHandle): Promise<ChangesetReader
     async *index() {
       for await (const piece of pieces(handle, indexOffset, indexEnd)) yield* decodeIndex(piece);
     },
+    indexPieces: () => pieces(handle, indexOffset, indexEnd),
+    indexOffset,
   };
 }
 

@@ -12,6 +12,7 @@ import {
   type PointEntry,
   type ResourceState,
 } from '../format/resource-state.js';
+import type { ChainReaders } from '../history/chain-readers.js';
 import { recordEntries, undoName, writeBlocks, writeUndo } from '../history/undo.js';
 import { pointsToDrop } from '../retention/retain-last.js';
 import type { DigestTable } from '../tracking/digest-table.js';
@@ -23,6 +24,8 @@ export interface Applying {
   readonly directory: string;
   readonly device: Device;
   readonly table: DigestTable;
+  /** Who reads older points meanwhile (H32). */
+  readonly readers: Pick<ChainReaders, 'undoStands' | 'dropped'>;
 }
 
 /** Applies the committed file `name`; the replica's state stands at its `from`. `drift`: chunks to
@@ -53,6 +56,7 @@ export async function applyCommitted(
       }));
     };
     await writeUndo(undoParts(replica), changeset, from, sizeBytes, noteLost);
+    replica.readers.undoStands(from, header.round);
     // 7. Blocks.
     await writeBlocks(replica.device, changeset, path);
     await replica.device.sync();
@@ -71,7 +75,7 @@ export async function applyCommitted(
     await handle.close();
   }
   const stale = dropped.flatMap(({ undo }) => (undo === null ? [] : [undo]));
-  for (const each of [name, ...stale]) {
+  for (const each of [name, ...replica.readers.dropped(stale)]) {
     await files.remove(`${replica.directory}/${each}`).catch((error: unknown) => {
       // It is applied all the same; the next start removes it.
       replica.parts.log.warn('a file could not be removed', { each, why: describeError(error) });

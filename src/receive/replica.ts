@@ -9,6 +9,7 @@ import { allEnded, Mutex } from '../base/sync.js';
 import type { ChunkIndex } from '../base/units.js';
 import type { Device } from '../disk/device.js';
 import { KNOWN_POINTS_MAX, type ReplicaRecord } from '../format/resource-state.js';
+import { ChainReaders } from '../history/chain-readers.js';
 import { type PointRef, type RoundId, sameId } from '../lineage/lineage.js';
 import type { Begin, Outcome } from '../target/target.js';
 import type { ChunkSet } from '../tracking/chunk-set.js';
@@ -38,6 +39,8 @@ export class Replica implements Receiving {
   #fill: RoundId | null = null;
   #refused: { readonly atMs: number; readonly error: HastError } | null = null;
   readonly staging: Staging;
+  /** Of the points of the chain. */
+  readonly readers: ChainReaders;
   readonly #doubter: Doubter;
   /** Not yet in the published count. */
   #drift = 0;
@@ -45,6 +48,7 @@ export class Replica implements Receiving {
   constructor(parts: ReplicaParts) {
     this.parts = parts;
     this.#doubter = new Doubter(this);
+    this.readers = new ChainReaders(this);
     this.staging = new Staging(parts.files, parts.resourceFile.directory);
   }
 
@@ -130,9 +134,10 @@ export class Replica implements Receiving {
   async ensureSize(sizeBytes: number): Promise<void> {
     if (this.device.sizeBytes >= sizeBytes) return;
     await this.idle();
-    const larger = await this.parts.openDevice(sizeBytes);
-    await this.#device?.close();
-    this.#device = larger;
+    const smaller = this.#device;
+    // At once: readers of older points go on.
+    this.#device = await this.parts.openDevice(sizeBytes);
+    await smaller?.close();
   }
 
   heldStages(begin: Begin): Promise<HeldStages | null> {
@@ -252,6 +257,7 @@ export class Replica implements Receiving {
   }
 
   async close(): Promise<void> {
+    await this.readers.close();
     await this.#doubter.stop();
     await this.#applying;
     const [table, device] = [this.#table, this.#device];

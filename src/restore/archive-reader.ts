@@ -19,7 +19,7 @@ import { findPoint, RestoreError, sourceOf } from './archive-source.js';
 import { checkPacks, type PacksChecked } from './check-packs.js';
 import { checkPoints, type PointsChecked } from './check-points.js';
 import { comparePoints, type Difference, type DifferenceCounts } from './compare-points.js';
-import { type Ordered, openDestination } from './destination.js';
+import { type RestoreOrder, restoreOnto } from './onto-path.js';
 import { type PointRow, pointTable } from './point-table.js';
 import { type RestoreCounts, restoreToDisk } from './to-disk.js';
 
@@ -27,22 +27,6 @@ import { type RestoreCounts, restoreToDisk } from './to-disk.js';
 export interface WrittenPoint {
   readonly text: string;
   readonly spec: PointSpec;
-}
-
-export interface RestoreOrder extends Ordered {
-  readonly path: string;
-  readonly signal: AbortSignal;
-  /** The destination is open, and from now on unfinished; `how` as of `openDestination`. */
-  readonly onBegin: (begun: RestoreBegun) => void;
-  readonly onProgress: (counts: Readonly<RestoreCounts>) => void;
-}
-
-export interface RestoreBegun {
-  readonly point: ArchivePoint;
-  readonly how: 'make' | 'go-on' | 'delta';
-  readonly kind: 'file' | 'block';
-  /** Of a device: bytes behind the point, which stay. */
-  readonly behindBytes: number;
 }
 
 /** Looks on the way, for `check`. */
@@ -134,12 +118,8 @@ export class ArchiveReader {
     return comparePoints(one, sourceOf(other.#archive, otherPoint, shared), isOne, found);
   }
 
-  /** Errors of `openDestination`, of `restoreToDisk`; the reason of `signal`. */
-  async restore(
-    written: WrittenPoint,
-    { path, signal, onBegin, onProgress, ...ordered }: RestoreOrder,
-  ): Promise<RestoreCounts> {
-    const point = await this.point(written);
+  /** Errors as of `restoreOnto`, of `restoreToDisk`. */
+  restore(point: ArchivePoint, order: RestoreOrder): Promise<RestoreCounts> {
     const { to, sizeBytes } = point;
     const mark = {
       hastRestore: 1 as const,
@@ -147,18 +127,10 @@ export class ArchiveReader {
       point: { id: hex(to.id), number: to.number, time: isoTime(to.timeMs) },
       sizeBytes,
     };
-    const destination = await openDestination(this.#files, path, mark, ordered);
-    const { device, how, kind, behindBytes } = destination;
-    try {
-      onBegin({ point, how, kind, behindBytes });
-      const target = how === 'make' ? 'fresh' : 'compare';
-      const source = sourceOf(this.#archive, point);
-      const counts = await restoreToDisk(source, device, { target, signal, onProgress });
-      await destination.finish();
-      return counts;
-    } finally {
-      await destination.close();
-    }
+    const source = sourceOf(this.#archive, point);
+    return restoreOnto(this.#files, mark, order, (device, options) =>
+      restoreToDisk(source, device, options),
+    );
   }
 
   /** Errors POINT_NAME_TAKEN, POINT_PINNED, POINT_GOING. */

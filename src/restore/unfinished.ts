@@ -15,7 +15,7 @@ const BYTES_MAX = 8192;
 
 const Unfinished = z.strictObject({
   hastRestore: z.literal(1),
-  /** Url of the archive, as it was written: for people. */
+  /** Url of the archive as it was written, or of a replica the resource: for people. */
   archive: z.string(),
   point: z.strictObject({
     /** 32 hexadecimal digits: what tells points apart, wherever their archive is mounted. */

@@ -94,6 +94,13 @@ test('bash offers what may stand there', async (t) => {
   assert.deepEqual(offered(['set', '--target', '=', 'x', '']), []);
   assert.deepEqual(offered(['--config', '=', file.slice(0, -1)]), [file]);
   assert.deepEqual(offered(['-c', file.slice(0, -1)]), [file]);
+  // And at @.
+  const options = before.split(' ');
+  assert.deepEqual(offered([...options, 'restore', 'v']), ['vm1']);
+  assert.deepEqual(offered([...options, 'restore', 'vm1', '@']), []);
+  assert.deepEqual(offered([...options, 'restore', 'vm1', '@', '4']), []);
+  assert.deepEqual(offered([...options, 'restore', 'vm1', '@', '42', file.slice(0, -1)]), [file]);
+  assert.deepEqual(offered([...options, 'diff', 'vm1', '@', '42', 'w']), ['web']);
 });
 
 test('bash offers every verb, and after it every option', async (t) => {

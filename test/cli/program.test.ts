@@ -61,6 +61,7 @@ function world(api: FakeApi, changes: Partial<CliMachinery> = {}) {
     dump: async (directory) => {
       throw new StateError({ code: 'STATE_MISSING', path: `${directory}/resource.json` });
     },
+    restoreChunks: async () => ({ doneBytes: 0, totalBytes: 0, writtenBytes: 0, equalBytes: 0 }),
     recoverOffline: async () => ({ notes: [], point: null, path: '/srv/h/b.img' }),
     createSecret: async () => {},
     checkSecret: async () => {},

@@ -8,6 +8,7 @@ import {
   type ControlApi,
   ControlError,
   type EstimateAnswer,
+  type PointEvent,
   type PointRecord,
   type ResourceCounters,
   type ResourceStatus,
@@ -18,7 +19,7 @@ import {
   type VerifyAnswer,
 } from '../../src/control/api.js';
 import { type ControlServer, startControlServer } from '../../src/control/server.js';
-import { PRUNED } from './pruned.js';
+import { orders, streams } from './fake-orders.js';
 
 export const target = (changes: Partial<TargetStatus> = {}): TargetStatus => ({
   name: 'b',
@@ -138,6 +139,8 @@ export const point = (changes: Partial<PointRecord> = {}): PointRecord => ({
   sizeBytes: 10_737_418_240,
   changedBytes: 32_768,
   target: 'b',
+  lostChunks: 0,
+  damagedChunks: 0,
   ...changes,
 });
 
@@ -164,6 +167,9 @@ export interface FakeApi extends ControlApi {
   estimateAnswer: EstimateAnswer;
   /** Thrown by every command when set. */
   failure: unknown;
+  /** What `point` answers; then it ends, or fails with `pointFailure`. */
+  pointEvents: PointEvent[];
+  pointFailure: unknown;
   /** Holds sync until it resolves or the client goes. */
   hold: Promise<void> | null;
   /** Resolves when a held sync has seen its signal. */
@@ -191,6 +197,8 @@ export function fakeApi(): FakeApi {
     },
     verifyAnswer: { compared: 'tables', results: [] },
     estimateAnswer: { targets: [estimate()] },
+    pointEvents: [],
+    pointFailure: null,
     failure: null,
     hold: null,
     aborted: aborted.promise,
@@ -228,56 +236,13 @@ export function fakeApi(): FakeApi {
       return api.verifyAnswer;
     },
     ...orders(record, () => api.estimateAnswer),
+    ...streams(record, () => api, aborted.resolve),
     stop: async () => {
       record('stop');
       stopped.resolve();
     },
   };
   return api;
-}
-
-/** What an operator can order besides rounds and roles. */
-function orders(
-  record: (...call: unknown[]) => void,
-  estimated: () => EstimateAnswer,
-): Pick<
-  ControlApi,
-  'pause' | 'resume' | 'cancel' | 'prune' | 'estimate' | 'set' | 'resize' | 'reload'
-> {
-  return {
-    pause: async (name, request) => {
-      record('pause', name, request);
-      return { notes: ['b is held'] };
-    },
-    resume: async (name, request) => {
-      record('resume', name, request);
-      return { notes: [] };
-    },
-    cancel: async (name, request) => {
-      record('cancel', name, request);
-      return { notes: [] };
-    },
-    prune: async (name, request) => {
-      record('prune', name, request);
-      return PRUNED;
-    },
-    estimate: async (name) => {
-      record('estimate', name);
-      return estimated();
-    },
-    set: async (name, request) => {
-      record('set', name, request);
-      return { notes: [] };
-    },
-    resize: async (name, request) => {
-      record('resize', name, request);
-      return { notes: ['20 GiB instead of 10 GiB'] };
-    },
-    reload: async () => {
-      record('reload');
-      return { notes: ['statedir cannot change while hastd runs'] };
-    },
-  };
 }
 
 /** Serves `api` on a real socket; `bugs` collects what onBug is told. */

@@ -1,0 +1,76 @@
+// Writes a disk as of a point onto a device, chunk by chunk in order as they come, each verified by
+// who reads the point. What the device has already, byte by byte, is not written: a restore that
+// was interrupted, begun again onto what it left, writes the rest; nothing of an old disk survives.
+// Everything is on the medium when it ends. Bytes are counted for the progress.
+import { assert } from '../base/assert.js';
+import { equalBytes, isZero } from '../base/digest.js';
+import { CHUNK_BYTES, chunkCount, chunkLength, MIB } from '../base/units.js';
+import type { Device } from '../disk/device.js';
+import type { PointChunk } from './chunk-source.js';
+import type { RestoreCounts, RestoreOptions } from './to-disk.js';
+
+/** Written bytes that may wait for the medium. */
+const SYNC_BYTES = 256 * MIB;
+
+/** Rejects with the reason of `signal`, errors of the chunks, DISK_FAILED. */
+export async function restoreChunks(
+  chunks: AsyncIterable<PointChunk>,
+  sizeBytes: number,
+  device: Device,
+  { target, signal, onProgress }: RestoreOptions,
+): Promise<RestoreCounts> {
+  const counts: RestoreCounts = {
+    doneBytes: 0,
+    totalBytes: sizeBytes,
+    writtenBytes: 0,
+    equalBytes: 0,
+  };
+  const there = new Uint8Array(CHUNK_BYTES);
+  const zeroes = new Uint8Array(CHUNK_BYTES);
+  let [next, unsynced] = [0, 0];
+  for await (const { chunk, bytes } of chunks) {
+    signal.throwIfAborted();
+    assert(chunk === next, 'chunks come in order, without gaps');
+    next += 1;
+    const offset = chunk * CHUNK_BYTES;
+    const length = chunkLength(chunk, sizeBytes);
+    const content = bytes ?? zeroes.subarray(0, length);
+    assert(content.length === length, 'a chunk is as long as it is on the disk');
+    const isNothing = bytes === null || isZero(bytes);
+    const has = there.subarray(0, length);
+    const same =
+      target === 'fresh' ? isNothing : await isThere(device, offset, content, has, isNothing);
+    if (same) counts.equalBytes += length;
+    else {
+      if (isNothing) device.zeroNow(offset, length, true);
+      else await device.write(offset, content);
+      counts.writtenBytes += length;
+      unsynced += length;
+    }
+    counts.doneBytes = offset + length;
+    onProgress?.(counts);
+    if (unsynced < SYNC_BYTES) continue;
+    await device.sync();
+    unsynced = 0;
+  }
+  assert(next === chunkCount(sizeBytes), 'all chunks have come');
+  await device.sync();
+  return counts;
+}
+
+/** What cannot be read is not there: writing it mends most media. Holes are not read. */
+async function isThere(
+  device: Device,
+  offset: number,
+  content: Uint8Array,
+  has: Uint8Array,
+  isNothing: boolean,
+): Promise<boolean> {
+  if (device.nextData(offset) >= offset + has.length) return isNothing;
+  try {
+    await device.read(offset, has);
+  } catch {
+    return false;
+  }
+  return equalBytes(has, content);
+}
