@@ -75,11 +75,7 @@ export class ArchiveScene {
       else rmSync(folder, { recursive: true, force: true });
     });
     const scene = new ArchiveScene(t, folder, await placeIn(folder), node, options);
-    node.launcher = [
-      'env',
-      `HAST_TEST_HOURS=${scene.#hours}`,
-      `NODE_OPTIONS=--import=${LATER}`,
-    ];
+    node.launcher = ['env', `HAST_TEST_HOURS=${scene.#hours}`, `NODE_OPTIONS=--import=${LATER}`];
     scene.hoursAhead(0);
     const key = options.sealed === undefined ? '' : `key ${scene.keyPath}`;
     scene.configure(`${scene.place.statements}  ${key}  ${options.ofArchive ?? ''}`);

@@ -171,7 +171,10 @@ class Story {
     const numbers = await this.allPointsAreRight();
     const all = [...this.#spans.keys()].sort((one, other) => one - other);
     const wanted = new Set([...all.slice(-KEEPS_LAST), ...this.#pinned.keys()]);
-    assert.deepEqual(numbers, [...wanted].sort((one, other) => one - other));
+    assert.deepEqual(
+      numbers,
+      [...wanted].sort((one, other) => one - other),
+    );
     const deep = await scene.ask<ArchiveCheck>('verify', scene.url);
     assert.ok(deep.chunks > 0 && deep.damagedChunks === 0);
     const { packs } = await scene.ask<ArchiveCheck>('verify', '--quick', scene.url);
@@ -199,7 +202,8 @@ class Story {
     );
     const [one, other] = [await scene.restored(first), await scene.restored(last)];
     assert.ok(!one.equals(other) && ranges.length > 0);
-    for (const { offset, length } of ranges) one.set(other.subarray(offset, offset + length), offset);
+    for (const { offset, length } of ranges)
+      one.set(other.subarray(offset, offset + length), offset);
     assert.ok(one.equals(other), 'all that differs is in the ranges');
   }
 
