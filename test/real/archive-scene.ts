@@ -10,7 +10,7 @@ import type { Random } from '../../src/base/random.js';
 import type { ArchivePointRecord } from '../../src/cli/render-archive.js';
 import type { PruneAnswer, RoundRecord, SyncAnswer } from '../../src/control/api.js';
 import type { Place } from './archive-places.js';
-import { type Finished, RealNode } from './nodes.js';
+import { type Finished, freePort, RealNode } from './nodes.js';
 import { create, takeRole } from './steps.js';
 import { never, target } from './trio-steps.js';
 import { WrittenDisk } from './written-disk.js';
@@ -43,6 +43,7 @@ export class ArchiveScene {
   readonly #options: SceneOptions;
   readonly #flags: readonly string[];
   readonly #hours: string;
+  readonly #port: number;
 
   private constructor(
     t: TestContext,
@@ -50,8 +51,10 @@ export class ArchiveScene {
     place: Place,
     node: RealNode,
     options: SceneOptions,
+    port: number,
   ) {
     this.#t = t;
+    this.#port = port;
     [this.folder, this.place, this.node] = [folder, place, node];
     const key = options.sealed === undefined ? [] : ['--key', this.keyPath];
     this.#flags = [...place.flags, ...key];
@@ -74,7 +77,14 @@ export class ArchiveScene {
       if (process.env['HAST_KEEP'] === '1') t.diagnostic(`kept: ${folder}`);
       else rmSync(folder, { recursive: true, force: true });
     });
-    const scene = new ArchiveScene(t, folder, await placeIn(folder), node, options);
+    const scene = new ArchiveScene(
+      t,
+      folder,
+      await placeIn(folder),
+      node,
+      options,
+      await freePort(),
+    );
     node.launcher = ['env', `HAST_TEST_HOURS=${scene.#hours}`, `NODE_OPTIONS=--import=${LATER}`];
     scene.hoursAhead(0);
     const key = options.sealed === undefined ? '' : `key ${scene.keyPath}`;
@@ -100,7 +110,8 @@ export class ArchiveScene {
     const { folder } = this;
     const lines = [
       `on a { statedir ${folder}/a  control unix://${folder}/a.ctl  `,
-      `export unix://${folder}/a.nbd  pidfile ${folder}/a.pid }\n`,
+      `export unix://${folder}/a.nbd  listen tcp://127.0.0.1:${this.#port}  `,
+      `pidfile ${folder}/a.pid }\n`,
       `resource vm1 {\n  interval 24h\n  on a { local ${folder}/a.img }\n`,
       `  archive ${ARCHIVE} {\n    ${ofArchive}\n  }\n}\n`,
     ];
