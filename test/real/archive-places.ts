@@ -5,7 +5,10 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { systemClock } from '../../src/base/clock.js';
 import type { Random } from '../../src/base/random.js';
+import { openS3Store } from '../../src/store/s3-store.js';
+import { storeUrl } from '../../src/store/url.js';
 import type { Rgw } from '../store/rgw.js';
 import {
   ACCESS_KEY,
@@ -23,8 +26,8 @@ export interface Place {
   readonly statements: string;
   /** Options of hastctl. */
   readonly flags: readonly string[];
-  /** Packs in it; null: not looked at. */
-  packs(): number | null;
+  /** Packs in it. */
+  packs(): Promise<number>;
   /** It ends at once and comes back; null: it cannot. */
   readonly kill: (() => Promise<void>) | null;
   /** Acts once, when the request of that number from now on (1: the next) has come and is not yet
@@ -44,7 +47,7 @@ export function useKeys(accessKeyId: string, secretAccessKey: string): void {
 export function directoryPlace(folder: string): Place {
   const store = join(folder, 'store');
   mkdirSync(store);
-  const packs = (): number => {
+  const packs = async (): Promise<number> => {
     const place = join(store, 'vm1/packs');
     if (!existsSync(place)) return 0;
     const names = readdirSync(place, { recursive: true, encoding: 'utf8' });
@@ -64,7 +67,7 @@ export async function strictPlace(t: TestContext): Promise<{ place: Place; s3: S
     url: `s3://${BUCKET}/some`,
     statements: `url s3://${BUCKET}/some  endpoint ${s3.endpoint}  region ${REGION}`,
     flags: ['--endpoint', s3.endpoint, '--region', REGION],
-    packs: () => [...s3.objects.keys()].filter(isPack).length,
+    packs: async () => [...s3.objects.keys()].filter(isPack).length,
     kill: null,
     atRequest: (number, act) => {
       const before = s3.weather;
@@ -112,11 +115,22 @@ export async function rgwPlace(rgw: Rgw, bucket: string): Promise<Place> {
   const { accessKeyId, secretAccessKey } = rgw.credentials;
   assert.ok(accessKeyId !== '' && secretAccessKey !== '');
   useKeys(accessKeyId, secretAccessKey);
+  const url = storeUrl(`s3://${bucket}/some/prefix/vm1`);
+  assert.ok(url.kind === 's3');
+  const { endpoint, credentials } = rgw;
+  const options = { url, endpoint, region: null, pace: null, credentials } as const;
+  const packs = async (): Promise<number> => {
+    const store = await openS3Store({ ...options, checksums: 'supported' }, systemClock);
+    let count = 0;
+    for await (const _ of store.list('packs/')) count += 1;
+    await store.close();
+    return count;
+  };
   return {
     url: `s3://${bucket}/some/prefix`,
     statements: `url s3://${bucket}/some/prefix  endpoint ${rgw.endpoint}`,
     flags: ['--endpoint', rgw.endpoint],
-    packs: () => null,
+    packs,
     kill: () => rgw.killAndStart(),
     atRequest: null,
   };

@@ -30,11 +30,11 @@ test('an idle firing asks nothing, no round lists, few objects are made', async 
   const images = new Map<number, Buffer>();
   const counts: number[] = [];
   for (let round = 1; round <= 4; round += 1) {
-    const before = { seen: s3.seen.length, packs: place.packs() ?? 0 };
+    const before = { seen: s3.seen.length, packs: await place.packs() };
     const number = await scene.point();
     images.set(number, readFileSync(scene.node.image));
     const seen = s3.seen.slice(before.seen);
-    const packs = (place.packs() ?? 0) - before.packs;
+    const packs = (await place.packs()) - before.packs;
     const puts = seen.filter((line) => line.startsWith('PUT '));
     assert.ok(packs > 0 && puts.length <= packs + PUTS_BESIDE_PACKS, puts.join('\n'));
     const lists = seen.filter((line) => LIST.test(line));

@@ -178,8 +178,7 @@ class Story {
     const deep = await scene.ask<ArchiveCheck>('verify', scene.url);
     assert.ok(deep.chunks > 0 && deep.damagedChunks === 0);
     const { packs } = await scene.ask<ArchiveCheck>('verify', '--quick', scene.url);
-    const there = scene.place.packs();
-    if (there !== null) assert.equal(there, packs, 'no pack is there that no point needs');
+    assert.equal(await scene.place.packs(), packs, 'no pack is there that no point needs');
     await this.#differ(numbers);
     return {
       points: this.#spans.size,

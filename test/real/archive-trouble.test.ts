@@ -91,7 +91,7 @@ const s3Of = (bucket: string, port: number): Place => ({
   url: `s3://${bucket}/some`,
   statements: `url s3://${bucket}/some  endpoint http://127.0.0.1:${port}  region ${REGION}`,
   flags: ['--endpoint', `http://127.0.0.1:${port}`, '--region', REGION],
-  packs: () => null,
+  packs: async () => 0,
   kill: null,
   atRequest: null,
 });
