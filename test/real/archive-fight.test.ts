@@ -21,7 +21,7 @@ import { never, target, write } from './trio-steps.js';
 
 const SEED = seedFromEnv();
 const SIZE = 8 * MIB;
-const FIGHTS = 6;
+const FIGHTS = 4;
 /** Of one write in a fight. */
 const WRITE_BYTES = 256 * 1024;
 

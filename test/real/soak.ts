@@ -1,8 +1,7 @@
-// `npm run soak -- [kill|network|power|archive|all]`: the stories of test/real that CI tells short, told
-// long. Each is a test of node:test with a seed of its own in its title: the same command with
-// `--seed` and that number, and `--kills 25`, `--cuts 10` or `--rounds 30` with it, tells that story
-// again.
-// Status 0 only if nothing failed.
+// `npm run soak -- [kill|network|power|archive|all]`: the stories of test/real that CI tells short,
+// told long. Each is a test of node:test with a seed of its own in its title: the same command with
+// `--seed` and that number, and `--kills 25`, `--cuts 10` or `--rounds 30` with it, tells that
+// story again. Status 0 only if nothing failed.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +10,7 @@ import { Argument, Command, InvalidArgumentError } from 'commander';
 import { systemClock } from '../../src/base/clock.js';
 import { MIB } from '../../src/base/units.js';
 import { needTool } from '../real.js';
-import { endRgw, RGW_TOOLS, startRgw } from '../store/rgw.js';
+import { endRgw, killRgw, RGW_TOOLS, startRgw } from '../store/rgw.js';
 import { rgwPlace } from './archive-places.js';
 import { tellArchive } from './archive-story.js';
 import { seedFromEnv } from './guest.js';
@@ -116,7 +115,10 @@ async function soakArchive({ rounds, seed }: Options): Promise<void> {
   await test(`${rounds} rounds to Ceph RGW, HAST_SEED=${seed}`, async (t) => {
     if (!needTool(t, ...RGW_TOOLS)) return;
     const folder = mkdtempSync(join(tmpdir(), 'hast-rgw-'));
+    const atExit = (): void => killRgw(folder);
+    process.once('exit', atExit);
     t.after(async () => {
+      process.off('exit', atExit);
       await endRgw(folder);
       rmSync(folder, { recursive: true, force: true });
     });
