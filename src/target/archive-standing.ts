@@ -6,7 +6,8 @@ import { ChunkReader } from '../archive/chunk-reader.js';
 import { PointTrees } from '../archive/tree.js';
 import { digestOf } from '../base/digest.js';
 import { codeOf } from '../base/errors.js';
-import { type ChunkIndex, chunkLength, DIGEST_BYTES } from '../base/units.js';
+import { type ChunkIndex, chunkCount, chunkLength, DIGEST_BYTES } from '../base/units.js';
+import { LEAF_CHUNKS, regionOf } from '../format/archive-leaf.js';
 import type { ArchivePoint } from '../format/archive-objects.js';
 import { zeroDigest } from '../format/digest-table.js';
 
@@ -17,11 +18,13 @@ const DAMAGED_MAX = 65_536;
 
 export class Standing {
   readonly point: ArchivePoint;
+  readonly #archive: Archive;
   readonly #chunks: ChunkReader;
   readonly #damaged = new Set<ChunkIndex>();
 
   constructor(archive: Archive, point: ArchivePoint) {
     this.point = point;
+    this.#archive = archive;
     const trees = new PointTrees(archive, point.trees, archive.trees);
     trees.forgetOthers(archive.trees);
     this.#chunks = new ChunkReader(archive, trees, point.sizeBytes);
@@ -44,20 +47,27 @@ export class Standing {
     return digests;
   }
 
-  /** As they are stored: everything is fetched and read; of what is damaged none. */
+  /** As they are stored: index and content are fetched and read anew, whatever was read before; of
+   * what is damaged none. */
   async digestsOfContent(first: ChunkIndex, count: number): Promise<Uint8Array> {
+    const { sizeBytes } = this.point;
     const digests = new Uint8Array(count * DIGEST_BYTES);
-    for (let chunk = first; chunk < first + count; chunk += 1) {
-      const length = chunkLength(chunk, this.point.sizeBytes);
-      if (length <= 0) break;
-      try {
-        const bytes = await this.#chunks.chunk(chunk);
-        const digest = bytes === null ? zeroDigest(length) : digestOf(bytes);
-        digests.set(digest, (chunk - first) * DIGEST_BYTES);
-      } catch (error) {
-        if (!DAMAGE.has(codeOf(error) ?? '')) throw error;
-        if (this.#damaged.size < DAMAGED_MAX) this.#damaged.add(chunk);
-      }
+    const reader = this.#newReader();
+    const end = Math.min(first + count, chunkCount(sizeBytes));
+    for (let at = first; at < end; ) {
+      const next = Math.min(end, (regionOf(at) + 1) * LEAF_CHUNKS);
+      const chunks = Array.from({ length: next - at }, (_, i) => at + i);
+      const failed: unknown[] = [];
+      await reader.read(chunks, {
+        put: (chunk, bytes) => digests.set(digestOf(bytes), (chunk - first) * DIGEST_BYTES),
+        fail: (chunk, error) => {
+          if (!DAMAGE.has(codeOf(error) ?? '')) failed.push(error);
+          else if (this.#damaged.size < DAMAGED_MAX) this.#damaged.add(chunk);
+        },
+        wants: () => false,
+      });
+      if (failed.length > 0) throw failed[0];
+      at = next;
     }
     return digests;
   }
@@ -67,5 +77,10 @@ export class Standing {
     const length = chunkLength(chunk, this.point.sizeBytes);
     if (length <= 0) return null;
     return (await this.#chunks.chunk(chunk)) ?? new Uint8Array(length);
+  }
+
+  #newReader(): ChunkReader {
+    const trees = new PointTrees(this.#archive, this.point.trees);
+    return new ChunkReader(this.#archive, trees, this.point.sizeBytes);
   }
 }

@@ -5,6 +5,7 @@
 // Order of a commit, each a crash point: packs durable, index included | epoch made, if it is new |
 // point made: the commit (H35) | head written | journal emptied. Whatever fails before the point
 // leaves packs that the journal knows; what fails after it changes nothing.
+// Where there are points already, the epoch is made when its first round begins (archive-epoch.ts).
 // Chunks are released when their frame is in a pack, durable or not: a put that fails fails the
 // round, whose bits are then merged (D1).
 // Chunks that are wholly zero and never were anything else have no entry: absent is zeroes.
@@ -21,11 +22,12 @@ import { describeError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import { deferred, Mutex } from '../base/sync.js';
 import { CHUNK_BYTES, type ChunkIndex, DIGEST_BYTES, ID_BYTES } from '../base/units.js';
-import type { ArchivePoint, PointPlace, TreeRef } from '../format/archive-objects.js';
+import type { ArchivePoint, TreeRef } from '../format/archive-objects.js';
 import type { FrameEntry } from '../format/changeset.js';
 import type { Pack } from '../format/pack.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
 import type { ObjectStore } from '../store/store.js';
+import { claimEpoch, nextPlace } from './archive-epoch.js';
 import { ArchivePruning, type PruningParts } from './archive-pruning.js';
 import { ArchiveRound, orLost, refused } from './archive-round.js';
 import { Standing } from './archive-standing.js';
@@ -65,6 +67,7 @@ export interface ArchiveTargetParts extends PruningParts {
 const FRAME_BYTES = 256 * 1024;
 const frameBytesOf = (packBytes = PACK_BYTES): number =>
   packBytes < 4 * FRAME_BYTES ? CHUNK_BYTES : FRAME_BYTES;
+const OVERTAKEN = 'another node has written this archive meanwhile';
 
 export class ArchiveTarget implements Target {
   readonly name: string;
@@ -158,6 +161,9 @@ export class ArchiveTarget implements Target {
       if (!sameId(journal.from, begin.from?.id)) {
         await this.#orLost(settleJournal(journal, archive, this.#last));
       }
+      if (begin.from !== null && !(await this.#claim(archive, begin))) {
+        throw this.#no('wrong-from', OVERTAKEN);
+      }
       if (journal.isLong) await journal.compact(newestRuns(journal, journal.runs));
       this.#held = new HeldPieces(journal, true);
       const firstRun = this.#firstRunOf(begin);
@@ -209,8 +215,8 @@ export class ArchiveTarget implements Target {
       }
       const archive = present(this.#archive, 'a round has begun');
       const trees = await this.#orLost(this.#index(archive, running));
-      const place = await this.#orLost(this.#placeOf(archive, begin));
-      if (place === null) return this.#overtaken();
+      if (!(await this.#claim(archive, begin))) return this.#overtaken();
+      const place = nextPlace(archive, this.#last);
       const next = { place, number: commit.to.number, timeMs: commit.to.timeMs };
       const named = await this.#orLost(this.#parts.keep.beside(archive, this.#last, next));
       const point = running.pointOf(commit, trees, place, named);
@@ -309,19 +315,8 @@ export class ArchiveTarget implements Target {
     return writeIndex({ archive, packs, journal, firstRun, pack, older });
   }
 
-  /** Where the point will stand; null: another epoch has come. */
-  async #placeOf(archive: Archive, { epoch, from }: Begin): Promise<PointPlace | null> {
-    const last = this.#last;
-    const { random } = this.#parts;
-    await archive.mendEpochs(random.bytes(ID_BYTES));
-    if (!sameId(archive.epochs.at(-1)?.epoch.id, epoch.id)) {
-      const at = from === null ? null : (last?.place ?? null);
-      const next = { epoch, place: archive.epochs.length + 1, from: at };
-      if ((await archive.putEpoch(next, random.bytes(ID_BYTES))) === 'other') return null;
-    }
-    const number = archive.epochs.length;
-    const isFirst = last === null || last.place.epoch !== number;
-    return { epoch: number, sequence: isFirst ? 1 : last.place.sequence + 1 };
+  #claim(archive: Archive, begin: Begin): Promise<boolean> {
+    return this.#orLost(claimEpoch(archive, this.#last, begin, this.#parts.random));
   }
 
   /** The point is made: nothing that fails from here on changes that. */
@@ -360,8 +355,7 @@ export class ArchiveTarget implements Target {
   }
 
   #overtaken(): CommitAnswer {
-    const text = 'another node has written this archive meanwhile';
-    return { outcome: 'refused', reason: 'wrong-from', text };
+    return { outcome: 'refused', reason: 'wrong-from', text: OVERTAKEN };
   }
 
   async #end(how: 'committed' | 'given up' = 'given up'): Promise<void> {

@@ -126,11 +126,23 @@ export async function endRgw(folder: string): Promise<void> {
   for (const name of ['client.admin', 'osd.0', 'mon.a']) await endOne(folder, name, 'SIGKILL');
 }
 
-async function endOne(folder: string, name: string, signal: NodeJS.Signals): Promise<void> {
+/** The same for who is ending itself and cannot wait. */
+export function killRgw(folder: string): void {
+  for (const name of ['client.admin', 'osd.0', 'mon.a']) {
+    const pid = pidOf(folder, name);
+    if (pid !== null) tryKill(pid, 'SIGKILL');
+  }
+}
+
+function pidOf(folder: string, name: string): number | null {
   const file = join(folder, 'run', `${name}.pid`);
-  if (!existsSync(file)) return;
-  const pid = Number(readFileSync(file, 'utf8'));
-  if (!(pid > 1) || !tryKill(pid, signal)) return;
+  const pid = existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0;
+  return pid > 1 ? pid : null;
+}
+
+async function endOne(folder: string, name: string, signal: NodeJS.Signals): Promise<void> {
+  const pid = pidOf(folder, name);
+  if (pid === null || !tryKill(pid, signal)) return;
   while (tryKill(pid, 0) && !isZombie(pid)) await sleep(POLL_MS);
 }
 

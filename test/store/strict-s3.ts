@@ -47,7 +47,8 @@ interface Answer {
   readonly body?: Buffer;
 }
 
-export async function startStrictS3(bucket: string): Promise<StrictS3> {
+/** `port` 0: any that is free. */
+export async function startStrictS3(bucket: string, port = 0): Promise<StrictS3> {
   const objects: StrictS3['objects'] = new Map();
   const seen: string[] = [];
   const server = createServer();
@@ -63,7 +64,7 @@ export async function startStrictS3(bucket: string): Promise<StrictS3> {
     void served(s3, bucket, request, response).catch(() => request.socket.destroy());
   });
   const listening = deferred<void>();
-  server.listen(0, '127.0.0.1', () => listening.resolve());
+  server.listen(port, '127.0.0.1', () => listening.resolve());
   await listening.promise;
   const address = server.address();
   if (address === null || typeof address === 'string') throw new TypeError('it has a port');

@@ -155,6 +155,34 @@ test('two writers of one archive: one wins, nothing is mixed (H35)', async () =>
   assert.ok(equalBytes(await contentOf(archive, { epoch: 1, sequence: 2 }), one.disk));
 });
 
+test('a promoted node has its turn from the beginning of its first round on (C3)', async () => {
+  const objects: MemoryObjects = new Map();
+  const old = new Sender(seededRandom(13), objects, null, 8 * CHUNK_BYTES);
+  old.write();
+  const at = await old.round();
+  const promoted = new Sender(seededRandom(14), objects, null, 8 * CHUNK_BYTES);
+  promoted.epoch = { ...old.epoch, id: promoted.random.bytes(16), number: 2, parent: at.id };
+  promoted.number = 100;
+  await old.open();
+  promoted.write();
+  const target = await promoted.open();
+  // However long it sends: the old one comes when all is sent, and was there when it began.
+  target.commit = async () => {
+    old.write();
+    await assert.rejects(old.round(), /another node has written this archive/);
+    throw new TargetError({ code: 'TARGET_LOST', target: 'offsite', text: 'of a test' });
+  };
+  await assert.rejects(promoted.round(), /of a test/);
+  await promoted.close();
+  await old.close();
+  const between = await (await reading(objects, null)).last();
+  assert.deepEqual(between?.to.id, at.id, 'it stands where it stood');
+  await promoted.round();
+  const archive = await reading(objects, null);
+  assert.ok(equalBytes(await contentOf(archive, { epoch: 2, sequence: 1 }), promoted.disk));
+  assert.equal(await archive.point({ epoch: 1, sequence: 2 }), null, 'the place is taken');
+});
+
 test('a wrong key is told at once', async () => {
   const objects: MemoryObjects = new Map();
   const sender = new Sender(seededRandom(11), objects, KEY, 8 * CHUNK_BYTES);
