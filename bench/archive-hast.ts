@@ -23,6 +23,8 @@ import { archiveOf, type TwoNodes } from './two-nodes.js';
 const HASTCTL = join(import.meta.dirname, '../src/hastctl.js');
 
 export interface ArchiveRound extends BackedUp {
+  /** It has made the archive. */
+  readonly isFirst: boolean;
   readonly rounds: number;
   readonly requests: NonNullable<RoundRecord['requests']>;
   readonly upBytes: number;
@@ -57,6 +59,7 @@ export async function archiveRound(
     peakBytes: cost.peakBytes,
     objects: files,
     storedBytes: bytes,
+    isFirst: known.size === 0,
     rounds: all.length,
     requests,
     upBytes: sum(({ wireUpBytes }) => wireUpBytes),

@@ -31,7 +31,9 @@ export interface ArchiveResult {
 }
 
 const PACK_BYTES = 32 * MIB;
+/** Of a round; a first copy makes the archive and its epoch, too. */
 const PUTS_BESIDE_PACKS = 4;
+const PUTS_OF_AN_ARCHIVE = 2;
 const NETWORK_LIMIT = 1.08;
 const RESTORE_LIMIT = 3;
 const OPEN_SECONDS_MAX = 2;
@@ -54,8 +56,12 @@ const middle = (
 
 export function archiveBars(result: ArchiveResult): readonly Bar[] {
   const { hast, peers, networkUpBytes, idle, served, sparse } = result;
-  const puts = (name: string, { requests, storedBytes }: ArchiveRound): readonly Bar[] => [
-    held(`PUTs of ${name}`, requests.put, PUTS_BESIDE_PACKS + storedBytes / PACK_BYTES),
+  const puts = (name: string, { requests, storedBytes, isFirst }: ArchiveRound): readonly Bar[] => [
+    held(
+      `PUTs of ${name}`,
+      requests.put,
+      PUTS_BESIDE_PACKS + (isFirst ? PUTS_OF_AN_ARCHIVE : 0) + storedBytes / PACK_BYTES,
+    ),
     held(`LISTs of ${name}`, requests.list, 0),
   ];
   const restic = peers.find((one): one is Contestant => one.name === 'restic' && 'first' in one);

@@ -95,15 +95,15 @@ program
   .option('--seed <n>', 'of content and places (also HAST_SEED)', count, seedFromEnv())
   .option('--directory <path>', 'where images and archives are made, best on ext4', tmpdir())
   .option('--memory <path>', 'where restores go', '/dev/shm')
-  .option('--quick', 'a disk of 512M and a sparse one with 128M, unless they are given', false)
+  .option('--quick', 'disks of 256M and of 64 GiB with 64M, unless they are given', false)
   .option('--profiles <path>', 'write CPU profiles of hastd and hastctl there')
   .action(async ({ size: diskBytes, content, sparse, quick, profiles, ...options }, command) => {
     const isGiven = (name: string): boolean => command.getOptionValueSource(name) === 'cli';
     const passed = await benchArchive({
       ...options,
-      diskBytes: quick && !isGiven('size') ? GIB / 2 : diskBytes,
-      contentBytes: quick && !isGiven('content') ? 128 * MIB : content,
-      sparseBytes: sparse === false ? 0 : sparse * GIB,
+      diskBytes: quick && !isGiven('size') ? GIB / 4 : diskBytes,
+      contentBytes: quick && !isGiven('content') ? 64 * MIB : content,
+      sparseBytes: sparse === false ? 0 : (quick && !isGiven('sparse') ? 64 : sparse) * GIB,
       profiles: profiles ?? null,
     });
     if (!passed) process.exitCode = 1;

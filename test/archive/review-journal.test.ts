@@ -123,6 +123,36 @@ test('a first copy knows of zeroes where nothing is held, and goes on by that', 
   await reads(store, await lastOf(store), sender.disk);
 });
 
+test('of what a first copy holds in part no digest is known', async () => {
+  const random = seededRandom(108);
+  const world = new CrashWorld();
+  const header = { resource: RESOURCE, from: null, archive: null };
+  const { journal } = await Journal.open(world, '/j', header);
+  const sizeBytes = 5 * CHUNK_BYTES + 512;
+  const whole = random.bytes(DIGEST_BYTES);
+  journal.newRun();
+  const pieces = [
+    { chunk: 1, mask: MASK_ALL, pack: 0, digest: whole },
+    { chunk: 2, mask: 1, pack: 0, digest: random.bytes(DIGEST_BYTES) },
+    { chunk: 3, mask: MASK_ALL, pack: 1, digest: random.bytes(DIGEST_BYTES) }, // never put
+  ];
+  for (const { chunk, mask, pack, digest } of pieces) {
+    const piece = { mask, zero: 0, place: { pack, offset: 1000 * chunk, bytes: 1000 } };
+    await journal.piece({ kind: 'piece', lane: 0, chunk, digest, piece });
+  }
+  await journal.pack({ number: 0, name: random.bytes(32), bytes: 4000 });
+  await journal.put(0);
+  const digests = await new HeldPieces(journal, true).digests(0, 7, sizeBytes);
+  const zero = zeroDigest(CHUNK_BYTES);
+  const unknown = new Uint8Array(DIGEST_BYTES);
+  const wanted = [zero, whole, unknown, zero, zero, zeroDigest(512), unknown];
+  for (const [chunk, digest] of wanted.entries()) {
+    const found = digests.subarray(chunk * DIGEST_BYTES, (chunk + 1) * DIGEST_BYTES);
+    assert.ok(equalBytes(found, digest), `chunk ${chunk}`);
+  }
+  await journal.close();
+});
+
 test('H31: a journal that was torn shows no rows of before behind those of after', async () => {
   const random = seededRandom(105);
   const world = new CrashWorld();
