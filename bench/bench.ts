@@ -1,10 +1,11 @@
-// `npm run bench -- round|nbd|night|serve [options]`: measures this program beside its peers,
+// `npm run bench -- round|nbd|night|serve|archive [options]`: measures this program beside its peers,
 // interleaved, on this machine. Prints the circumstances, every round and the medians, and keeps
 // all of it as JSON. Ends with status 1 when a bar is failed or something could not be measured.
 import { tmpdir } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { describeError } from '../src/base/errors.js';
 import { GIB, MIB } from '../src/base/units.js';
+import { benchArchive } from './archive-bench.js';
 import { benchNbd } from './nbd-bench.js';
 import { benchNight } from './night-bench.js';
 import { benchRound } from './round-bench.js';
@@ -81,6 +82,31 @@ program
   .option('--directory <path>', 'where image and archive are made', tmpdir())
   .action(async ({ size: diskBytes, latency: latenciesMs, ...options }) => {
     if (!(await benchServe({ ...options, diskBytes, latenciesMs }))) process.exitCode = 1;
+  });
+
+program
+  .command('archive')
+  .description('restore points of a disk in a directory: hast, restic, borg; needs root')
+  .option('--size <size>', "size of the night's disk, half of it in use", size, 4 * GIB)
+  .option('--pairs <n>', 'how often each restores', count, 3)
+  .option('--sparse <gib>', 'GiB of a sparse disk, for memory', count, 4096)
+  .option('--content <size>', 'content of the sparse disk', size, 2 * GIB)
+  .option('--no-sparse', 'without the sparse disk')
+  .option('--seed <n>', 'of content and places (also HAST_SEED)', count, seedFromEnv())
+  .option('--directory <path>', 'where images and archives are made, best on ext4', tmpdir())
+  .option('--memory <path>', 'where restores go', '/dev/shm')
+  .option('--quick', 'disks of 256M and of 64 GiB with 64M, unless they are given', false)
+  .option('--profiles <path>', 'write CPU profiles of hastd and hastctl there')
+  .action(async ({ size: diskBytes, content, sparse, quick, profiles, ...options }, command) => {
+    const isGiven = (name: string): boolean => command.getOptionValueSource(name) === 'cli';
+    const passed = await benchArchive({
+      ...options,
+      diskBytes: quick && !isGiven('size') ? GIB / 4 : diskBytes,
+      contentBytes: quick && !isGiven('content') ? 64 * MIB : content,
+      sparseBytes: sparse === false ? 0 : (quick && !isGiven('sparse') ? 64 : sparse) * GIB,
+      profiles: profiles ?? null,
+    });
+    if (!passed) process.exitCode = 1;
   });
 
 try {

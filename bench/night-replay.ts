@@ -47,14 +47,15 @@ export function runsBetween(before: string, after: string, diskBytes: number): r
   return runs;
 }
 
-/** Writes the runs, with the content of `image`, through export vm1; returns seconds. */
+/** Writes the runs, with the content of `image`, through the export; returns seconds. */
 export async function replay(
   socketPath: string,
   runs: readonly Run[],
   image: string,
+  name = 'vm1',
 ): Promise<number> {
   const fd = openSync(image, 'r');
-  const client = await NbdClient.open(socketPath, 'vm1');
+  const client = await NbdClient.open(socketPath, name);
   try {
     const began = performance.now();
     let next = 0;

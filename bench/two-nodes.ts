@@ -2,7 +2,7 @@
 // counting proxy. Everything lives in the folder given; all that was started is ended by `close`.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -88,16 +88,23 @@ export const startTwoNodes = (folder: string, nodeArgs: readonly string[] = []) 
   startNodes(folder, ['vm1'], nodeArgs);
 
 /** As startTwoNodes, with several resources; their existing images are `imageOf(folder, 'a', …)`.
- * `nodeArgs` are Node's own for both daemons. */
+ * `nodeArgs` are Node's own for both daemons. `archived`: further resources, that a carries to
+ * the archive `archiveOf` and nowhere else. */
 export async function startNodes(
   folder: string,
   names: readonly string[],
   nodeArgs: readonly string[],
+  archived: readonly string[] = [],
 ): Promise<TwoNodes> {
   const [portA, portB] = [await freePort(), await freePort()];
   const proxy = await CountingProxy.start(portB);
   const [a, b] = [new BenchNode('a', folder), new BenchNode('b', folder)];
-  writeFileSync(configOf(folder), configText(folder, names, { portA, portB, proxied: proxy.port }));
+  const ports = { portA, portB, proxied: proxy.port };
+  writeFileSync(
+    configOf(folder),
+    `${configText(folder, names, ports)}${archived.map((name) => archivedText(folder, name)).join('')}`,
+  );
+  if (archived.length > 0) mkdirSync(storeOf(folder));
   const close = async (): Promise<void> => {
     await Promise.all([a.stop(), b.stop()]);
     proxy.close();
@@ -105,10 +112,12 @@ export async function startNodes(
   try {
     await a.hastctl('keygen', join(folder, 'hast.key'));
     await Promise.all([a.start(nodeArgs), b.start(nodeArgs)]);
-    await a.hastctl('create', ...names);
-    await b.hastctl('create', ...names);
-    await b.hastctl('role', 'secondary', ...names);
-    await a.hastctl('role', 'primary', ...names);
+    await a.hastctl('create', ...names, ...archived);
+    if (names.length > 0) {
+      await b.hastctl('create', ...names);
+      await b.hastctl('role', 'secondary', ...names);
+    }
+    await a.hastctl('role', 'primary', ...names, ...archived);
   } catch (error) {
     await close();
     throw error;
@@ -119,6 +128,12 @@ export async function startNodes(
 /** Where a node's disk of a resource is. */
 export const imageOf = (folder: string, node: string, resource: string): string =>
   join(folder, resource === 'vm1' ? `${node}.img` : `${node}-${resource}.img`);
+
+const storeOf = (folder: string): string => join(folder, 'store');
+
+/** The directory that is a resource's archive. */
+export const archiveOf = (folder: string, resource: string): string =>
+  join(storeOf(folder), resource);
 
 /** Arguments of Node that make it write CPU profiles of all its threads at the end. */
 export const profilesTo = (folder: string | null): readonly string[] =>
@@ -149,6 +164,15 @@ function configText(
     ]),
   ].join('');
 }
+
+/** Node b has it, too, for every node of the file must, and never makes it. */
+const archivedText = (folder: string, name: string): string =>
+  `resource ${name} {\n  replication periodic\n  interval 24h\n` +
+  `  archive store { url file://${storeOf(folder)} }\n` +
+  ['a', 'b']
+    .map((on) => `  on ${on} { local ${imageOf(folder, on, name)}  remote none }\n`)
+    .join('') +
+  '}\n';
 
 /** A TCP port of the loopback address that nobody listens on now. */
 export async function freePort(): Promise<number> {

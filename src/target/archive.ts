@@ -21,7 +21,7 @@ import { equalBytes } from '../base/digest.js';
 import { describeError } from '../base/errors.js';
 import type { Random } from '../base/random.js';
 import { deferred, Mutex } from '../base/sync.js';
-import { CHUNK_BYTES, type ChunkIndex, DIGEST_BYTES, ID_BYTES } from '../base/units.js';
+import { CHUNK_BYTES, type ChunkIndex, ID_BYTES } from '../base/units.js';
 import type { ArchivePoint, TreeRef } from '../format/archive-objects.js';
 import type { FrameEntry } from '../format/changeset.js';
 import type { Pack } from '../format/pack.js';
@@ -127,9 +127,8 @@ export class ArchiveTarget implements Target {
   async #digests(first: ChunkIndex, count: number, from: 'table' | 'disk'): Promise<DigestsAnswer> {
     const standing = this.#standing;
     if (standing === null) {
-      const digests = new Uint8Array(count * DIGEST_BYTES);
-      await this.#held.digestsInto(digests, first, count);
-      return { at: null, first, digests };
+      const sizeBytes = this.#running?.begin.sizeBytes ?? null;
+      return { at: null, first, digests: await this.#held.digests(first, count, sizeBytes) };
     }
     const reading =
       from === 'disk' ? standing.digestsOfContent(first, count) : standing.digests(first, count);

@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HeldPieces } from '../../src/archive/held-pieces.js';
 import { Journal, type NumberedPack } from '../../src/archive/journal.js';
+import { digestOf, equalBytes, isZero } from '../../src/base/digest.js';
 import { seededRandom } from '../../src/base/random.js';
-import { chunkCount, MASK_ALL, MIB } from '../../src/base/units.js';
+import { CHUNK_BYTES, chunkCount, DIGEST_BYTES, MASK_ALL, MIB } from '../../src/base/units.js';
 import {
   encodeJournalHeader,
   JOURNAL_HEADER_BYTES,
@@ -13,6 +14,10 @@ import {
   type JournalRow,
   putJournalRow,
 } from '../../src/format/archive-journal.js';
+import { inlineCompute } from '../../src/format/compute.js';
+import { zeroDigest } from '../../src/format/digest-table.js';
+import { packRaw } from '../../src/format/pack.js';
+import { Outflow } from '../../src/round/outflow.js';
 import type { MemoryObjects } from '../store/memory-store.js';
 import { CrashWorld } from '../world/memory-files.js';
 import {
@@ -68,10 +73,84 @@ test('H31: what was put into another store is not held in this one', async () =>
   const to = pointTo(moved);
   await target.begin(begun(moved, to, { kind: 'pass', round: other, fill: other }));
   const { digests } = await target.digests(0, chunkCount(moved.disk.length));
-  assert.ok(
-    digests.every((byte) => byte === 0),
-    'an empty store holds nothing',
-  );
+  for (let at = 0; at < digests.length; at += DIGEST_BYTES) {
+    const digest = digests.subarray(at, at + DIGEST_BYTES);
+    assert.ok(equalBytes(digest, zeroDigest(CHUNK_BYTES)), 'an empty store holds no content');
+  }
+});
+
+test('a first copy knows of zeroes where nothing is held, and goes on by that', async (t) => {
+  const seed = Number(process.env['HAST_SEED'] ?? 107);
+  t.diagnostic(`HAST_SEED=${seed}`);
+  const random = seededRandom(seed);
+  const store: MemoryObjects = new Map();
+  const sender = senderOf(random, store, 8);
+  const count = chunkCount(sender.disk.length);
+  const first = await sender.open();
+  const fill = random.bytes(16);
+  const before = (await first.digests(0, count)).digests;
+  assert.ok(isZero(before), 'of a disk that was not named nothing is known');
+  // A first copy stops in the middle; then the guest zeroes one chunk of it and half of the rest.
+  const half = 4 * MIB_CHUNKS;
+  await sent(sender, begun(sender, pointTo(sender), { kind: 'pass', round: fill, fill }), 0, half);
+  await sender.close();
+  sender.disk.fill(0, CHUNK_BYTES, 2 * CHUNK_BYTES);
+  sender.disk.fill(0, 6 * MIB);
+  const target = await sender.open();
+  const again = random.bytes(16);
+  const begin = begun(sender, pointTo(sender), { kind: 'pass', round: again, fill: again });
+  await target.begin(begin);
+  const { digests } = await target.digests(0, count);
+  const theirs = (chunk: number): Uint8Array =>
+    digests.subarray(chunk * DIGEST_BYTES, (chunk + 1) * DIGEST_BYTES);
+  const zero = zeroDigest(CHUNK_BYTES);
+  assert.ok(!equalBytes(theirs(1), zero), 'what has become zeroes is held with its content');
+  for (let chunk = half; chunk < count; chunk += 1) assert.ok(equalBytes(theirs(chunk), zero));
+  // What differs is sent, as a pass does, and the round ends it.
+  const outflow = new Outflow(target, inlineCompute(packRaw));
+  let passedOver = 0;
+  for (let chunk = 0; chunk < count; chunk += 1) {
+    const bytes = sender.disk.subarray(chunk * CHUNK_BYTES, (chunk + 1) * CHUNK_BYTES);
+    const digest = digestOf(bytes).slice();
+    if (equalBytes(digest, theirs(chunk))) passedOver += 1;
+    else await outflow.add(chunk, MASK_ALL, digest, bytes);
+  }
+  await outflow.finish();
+  assert.ok(passedOver >= 2 * MIB_CHUNKS, 'zeroes cost nothing');
+  const round = begun(sender, pointTo(sender), { fill: again });
+  const totals = await sent(sender, round, 0, 0);
+  assert.deepEqual(await committed(target, round, totals), { outcome: 'committed' });
+  await reads(store, await lastOf(store), sender.disk);
+});
+
+test('of what a first copy holds in part no digest is known', async () => {
+  const random = seededRandom(108);
+  const world = new CrashWorld();
+  const header = { resource: RESOURCE, from: null, archive: null };
+  const { journal } = await Journal.open(world, '/j', header);
+  const sizeBytes = 5 * CHUNK_BYTES + 512;
+  const whole = random.bytes(DIGEST_BYTES);
+  journal.newRun();
+  const pieces = [
+    { chunk: 1, mask: MASK_ALL, pack: 0, digest: whole },
+    { chunk: 2, mask: 1, pack: 0, digest: random.bytes(DIGEST_BYTES) },
+    { chunk: 3, mask: MASK_ALL, pack: 1, digest: random.bytes(DIGEST_BYTES) }, // never put
+  ];
+  for (const { chunk, mask, pack, digest } of pieces) {
+    const piece = { mask, zero: 0, place: { pack, offset: 1000 * chunk, bytes: 1000 } };
+    await journal.piece({ kind: 'piece', lane: 0, chunk, digest, piece });
+  }
+  await journal.pack({ number: 0, name: random.bytes(32), bytes: 4000 });
+  await journal.put(0);
+  const digests = await new HeldPieces(journal, true).digests(0, 7, sizeBytes);
+  const zero = zeroDigest(CHUNK_BYTES);
+  const unknown = new Uint8Array(DIGEST_BYTES);
+  const wanted = [zero, whole, unknown, zero, zero, zeroDigest(512), unknown];
+  for (const [chunk, digest] of wanted.entries()) {
+    const found = digests.subarray(chunk * DIGEST_BYTES, (chunk + 1) * DIGEST_BYTES);
+    assert.ok(equalBytes(found, digest), `chunk ${chunk}`);
+  }
+  await journal.close();
 });
 
 test('H31: a journal that was torn shows no rows of before behind those of after', async () => {
