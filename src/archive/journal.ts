@@ -159,7 +159,7 @@ export class Journal {
   /** No point needs these any more; durable when it resolves. */
   async addGarbage(packs: readonly GarbagePack[]): Promise<void> {
     for (const pack of packs) {
-      await this.#file.add({ kind: 'garbage', ...pack });
+      await this.#file.add({ ...pack, kind: 'garbage' });
       this.#garbage.set(hex(pack.name), pack);
     }
     await this.#file.sync();
@@ -184,7 +184,7 @@ export class Journal {
     bytes.set(encodeJournalHeader(header));
     garbage.forEach((pack, i) => {
       const at = JOURNAL_HEADER_BYTES + i * JOURNAL_ROW_BYTES;
-      putJournalRow(bytes, at, { kind: 'garbage', ...pack });
+      putJournalRow(bytes, at, { ...pack, kind: 'garbage' });
     });
     await this.#file.replace(bytes);
     this.#header = header;
