@@ -109,3 +109,20 @@ test('a journal that cannot be read for a moment is not lost', async () => {
   assert.deepEqual(again.packNumbers, [2]);
   await again.close();
 });
+
+test('what is garbage after a restart is so after the next one', async () => {
+  const world = newWorld();
+  const journal = await opened(world);
+  await journal.pack(pack(2));
+  await journal.close();
+  const again = await opened(world);
+  await again.committed(new Uint8Array(16), new Set());
+  await again.close();
+  const third = await opened(world);
+  assert.deepEqual(third.packNumbers, []);
+  assert.deepEqual(
+    third.garbage.map(({ number }) => number),
+    [2],
+  );
+  await third.close();
+});

@@ -1,14 +1,17 @@
 // What a prune or a settled journal may take for garbage, and what not: packs of points that are
 // pinned in the last moment, of points that only an older kept one needs, of a round that was
-// attempted twice. What a first copy has sent in its passes is in its point.
+// attempted twice. Pins and places are not taken from others. What a first copy has sent in its passes is in its point.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Archive } from '../../src/archive/archive.js';
+import { Journal } from '../../src/archive/journal.js';
+import { pin, pinAt, unpin } from '../../src/archive/pins.js';
+import { settleJournal } from '../../src/archive/settle.js';
 import { digestOf, equalBytes } from '../../src/base/digest.js';
 import { seededRandom } from '../../src/base/random.js';
 import { CHUNK_BYTES } from '../../src/base/units.js';
 import { retainLast } from '../../src/config/retain.js';
-import { type KeptPoint, pinKey, pointKey } from '../../src/format/archive-objects.js';
+import { type KeptPoint, packKey, pinKey, pointKey } from '../../src/format/archive-objects.js';
 import { encodePin, nameKey } from '../../src/format/archive-pin.js';
 import { inlineCompute } from '../../src/format/compute.js';
 import { packer } from '../../src/format/pack.js';
@@ -163,4 +166,69 @@ test('what the passes of a first copy have sent is in its point, full pack or no
   assert.deepEqual(answer, { outcome: 'committed' });
   await sender.close();
   await isWhole(objects, 1, sender.disk);
+});
+
+test('a place that a prune has freed is not the next one of an epoch (C3)', async () => {
+  const objects: MemoryObjects = new Map();
+  const size = CHUNKS * CHUNK_BYTES;
+  const one = new Sender(seededRandom(26), objects, null, size);
+  one.rule = retainLast(1);
+  writes(one, 1);
+  await one.round();
+  const other = new Sender(seededRandom(27), objects, null, size);
+  other.epoch = { ...other.epoch, number: 2 };
+  other.number = 10;
+  await other.open();
+  for (let round = 2; round <= 3; round += 1) {
+    writes(one, round);
+    await one.round();
+  }
+  await (await one.open()).prune(false);
+  await one.close();
+  assert.ok(!objects.has(pointKey(place(2))), 'the place behind point 1 is free');
+  await assert.rejects(other.round(), /another node has written this archive/);
+  await other.close();
+  const archive = await Archive.open(new MemoryStore(objects), null);
+  assert.equal((await archive?.last())?.to.number, 3);
+  assert.ok(!objects.has(pointKey(place(2))), 'nothing is left there');
+});
+
+test('unpinning a name that a broken-off pin has left keeps the pin of another name', async () => {
+  const objects: MemoryObjects = new Map();
+  const sender = new Sender(seededRandom(28), objects, null, CHUNKS * CHUNK_BYTES);
+  await sender.round();
+  const archive = await Archive.open(new MemoryStore(objects), null);
+  assert.ok(archive !== null);
+  const point = { ...kept(1), timeMs: 1 };
+  await pin(archive, 'mine', point);
+  const left = encodePin({ name: 'left', point });
+  objects.set(nameKey('left'), { bytes: left, timeMs: 0 });
+  await unpin(archive, 'left');
+  assert.equal((await pinAt(archive, point.place))?.name, 'mine');
+});
+
+test('nothing is garbage by an error of the store', async () => {
+  const objects = new TellingObjects();
+  const sender = new Sender(seededRandom(29), objects, null, CHUNKS * CHUNK_BYTES);
+  for (let chunk = 0; chunk < 4; chunk += 1) writes(sender, chunk);
+  let died = sender.world;
+  objects.tell = (key) => {
+    if (key === pointKey(place(1))) died = sender.world.afterKill();
+  };
+  await sender.round();
+  const names = [...objects.keys()].filter((key) => key.startsWith('packs/'));
+  const archive = await Archive.open(
+    new MemoryStore(objects, { fails: (_, key) => (key.startsWith('packs/') ? 'before' : null) }),
+    null,
+  );
+  const last = await archive?.last();
+  assert.ok(archive && last && names.length > 1);
+  const wanted = { resource: seededRandom(1).bytes(16), from: null };
+  const { journal } = await Journal.open(died, '/state/offsite.journal', wanted);
+  assert.ok(journal.packNumbers.length > 0);
+  // The pack of the root is known without a request; the others are not.
+  await settleJournal(journal, archive, last).catch(() => undefined);
+  const garbage = journal.garbage.map(({ name }) => packKey(name));
+  assert.deepEqual(garbage, []);
+  await journal.close();
 });

@@ -61,8 +61,13 @@ test('rounds and prunes in bad weather: each kept point reads as its cut', async
         images.set(number, sender.disk.slice());
       } catch {
         sender.stormy = 0;
-        if (random.below(2) === 0) sender.world = sender.world.afterKill();
-        sender.target = null;
+        if (random.below(2) === 0) {
+          // Who is dead journals nothing, and so puts nothing either.
+          const { world } = sender;
+          sender.world = world.afterKill();
+          world.stop('killed');
+          sender.target = null;
+        } else await sender.close();
         // An answer that was lost: the point may be made.
         const [, last] = await reading(objects).catch(() => [null, null] as const);
         if (last !== null && !images.has(last.to.number) && last.to.number === sender.number) {
