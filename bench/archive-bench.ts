@@ -122,7 +122,8 @@ async function carried(
   const { rawBytes, boundBytes } = compareImages(images.before, images.after, diskBytes);
   console.log(
     `night     disk of ${humanBytes(diskBytes)}: ${(rawBytes / 1e6).toFixed(1)} MB in ` +
-      `${forward.length} runs have changed; as 1 MiB pieces of zstd -3 ${(boundBytes / 1e6).toFixed(1)} MB`,
+      `${forward.length} runs have changed; as 1 MiB pieces of zstd -3 ` +
+      `${(boundBytes / 1e6).toFixed(1)} MB`,
   );
   await nodes.a.hastctl('sync', REPLICATED, '--wait=commit');
   const all = [snapshot, imageOf(folder, 'a', ARCHIVED)];

@@ -286,8 +286,7 @@ async function readRange(path: string, offset: number, length: number): Promise<
   const handle = await open(path, 'r').catch(unlessMissing);
   if (handle === null) return null;
   try {
-    // Not zeroed before: all of it is read, or not handed out.
-    const bytes = Buffer.allocUnsafeSlow(length);
+    const bytes = Buffer.allocUnsafeSlow(length); // all of it is read
     let done = 0;
     while (done < length) {
       const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);

@@ -73,6 +73,7 @@ export const DECODERS: readonly Decoder[] = [
   row('control-http', 'control/server.ts', 'serve', 'readBody', 'perform'),
   row('control-answer', 'control/client.ts', 'readAnswer', 'remoteError', 'collect'),
   row('control-answer', 'control/answers.ts', 'faultOf'),
+  row('control-events', 'control/event-stream.ts', 'decodeEvents', 'parsed', 'line', 'take'),
   row('control-answer', 'cli/attach.ts', 'attachLines'),
   row('nbd-negotiation', 'nbd/negotiation.ts', 'feed'),
   row('nbd-negotiation', 'nbd/options.ts', 'answerOption', 'parseGo'),

@@ -5,6 +5,7 @@ import { INDEX_TARGETS } from './targets/archive-index.js';
 import { ARCHIVE_TARGETS } from './targets/archives.js';
 import { CHANGESET_TARGETS } from './targets/changesets.js';
 import { CONTROL_TARGETS } from './targets/control.js';
+import { EVENT_TARGETS } from './targets/events.js';
 import { FOLDER_TARGETS } from './targets/folders.js';
 import { FRAME_TARGETS } from './targets/frames.js';
 import { NBD_TARGETS } from './targets/nbd.js';
@@ -23,6 +24,7 @@ export const TARGETS: readonly Target[] = [
   ...TABLE_TARGETS,
   ...TEXT_TARGETS,
   ...CONTROL_TARGETS,
+  ...EVENT_TARGETS,
   ...NBD_TARGETS,
   ...FOLDER_TARGETS,
   ...NODE_TARGETS,

@@ -1,6 +1,7 @@
 // What a prune or a settled journal may take for garbage, and what not: packs of points that are
 // pinned in the last moment, of points that only an older kept one needs, of a round that was
-// attempted twice. Pins and places are not taken from others. What a first copy has sent in its passes is in its point.
+// attempted twice. Pins and places are not taken from others. What a first copy has sent in its
+// passes is in its point.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Archive } from '../../src/archive/archive.js';
@@ -183,6 +184,7 @@ test('a place that a prune has freed is not the next one of an epoch (C3)', asyn
     writes(one, round);
     await one.round();
   }
+  one.nowMs += LATER_MS;
   await (await one.open()).prune(false);
   await one.close();
   assert.ok(!objects.has(pointKey(place(2))), 'the place behind point 1 is free');
@@ -223,7 +225,8 @@ test('nothing is garbage by an error of the store', async () => {
   );
   const last = await archive?.last();
   assert.ok(archive && last && names.length > 1);
-  const wanted = { resource: seededRandom(1).bytes(16), from: null };
+  const { id } = archive.identity;
+  const wanted = { resource: seededRandom(1).bytes(16), from: null, archive: id };
   const { journal } = await Journal.open(died, '/state/offsite.journal', wanted);
   assert.ok(journal.packNumbers.length > 0);
   // The pack of the root is known without a request; the others are not.
