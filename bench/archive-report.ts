@@ -136,8 +136,8 @@ export function printArchive(result: ArchiveResult): void {
 function printRequests({ requests, upBytes, sentBytes, objects, rounds }: ArchiveRound): void {
   const { put, get, head, list, remove } = requests;
   console.log(
-    `hast says: ${put} PUT, ${get} GET, ${head} HEAD, ${list} LIST, ${remove} DELETE in ${rounds} ` +
-      `round(s); ${mb(sentBytes)} MB raw, ${mb(upBytes)} MB up; ${objects} files are new`,
+    `hast says: ${put} PUT, ${get} GET, ${head} HEAD, ${list} LIST, ${remove} DELETE in ` +
+      `${rounds} round(s); ${mb(sentBytes)} MB raw, ${mb(upBytes)} MB up; ${objects} files are new`,
   );
 }
 

@@ -1,6 +1,7 @@
-// `npm run bench -- round|nbd|night|serve|archive [options]`: measures this program beside its peers,
-// interleaved, on this machine. Prints the circumstances, every round and the medians, and keeps
-// all of it as JSON. Ends with status 1 when a bar is failed or something could not be measured.
+// `npm run bench -- round|nbd|night|serve|archive [options]`: measures this program beside its
+// peers, interleaved, on this machine. Prints the circumstances, every round and the medians, and
+// keeps all of it as JSON. Ends with status 1 when a bar is failed or something could not be
+// measured.
 import { tmpdir } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { describeError } from '../src/base/errors.js';

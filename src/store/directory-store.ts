@@ -286,7 +286,6 @@ async function readRange(path: string, offset: number, length: number): Promise<
   const handle = await open(path, 'r').catch(unlessMissing);
   if (handle === null) return null;
   try {
-    // Not zeroed before: all of it is read, or not handed out.
     const bytes = Buffer.allocUnsafeSlow(length);
     let done = 0;
     while (done < length) {
