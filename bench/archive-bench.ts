@@ -120,10 +120,10 @@ async function carried(
   const peers = found.filter((one): one is Peer => 'backup' in one);
   const forward = runsBetween(images.before, images.after, diskBytes);
   const { rawBytes, boundBytes } = compareImages(images.before, images.after, diskBytes);
+  const mb = (bytes: number): string => (bytes / 1e6).toFixed(1);
   console.log(
-    `night     disk of ${humanBytes(diskBytes)}: ${(rawBytes / 1e6).toFixed(1)} MB in ` +
-      `${forward.length} runs have changed; as 1 MiB pieces of zstd -3 ` +
-      `${(boundBytes / 1e6).toFixed(1)} MB`,
+    `night     disk of ${humanBytes(diskBytes)}: ${mb(rawBytes)} MB in ${forward.length} runs ` +
+      `have changed; as 1 MiB pieces of zstd -3 ${mb(boundBytes)} MB`,
   );
   await nodes.a.hastctl('sync', REPLICATED, '--wait=commit');
   const all = [snapshot, imageOf(folder, 'a', ARCHIVED)];

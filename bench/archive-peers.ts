@@ -1,8 +1,9 @@
 // The programs that the archive benchmark compares with: restic and borg, each with a directory as
 // its repository and one image as what it backs up, as their manuals advise for disk images
-// (restic: repository version 2 with its own compression; borg: chunks of 4 MiB, zstd 3, no
-// encryption). restic encrypts always. "Objects" are files that are new or changed in the
-// repository: the PUTs that it would be; the locks that both make and remove are not among them.
+// (restic: repository version 2 with its own compression; borg: chunks of 4 MiB, zstd 3, not
+// encrypted).
+// restic encrypts always. "Objects" are files that are new or changed in the repository: the PUTs
+// that it would be; the locks that both make and remove are not among them.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';

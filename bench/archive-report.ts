@@ -42,7 +42,7 @@ const PEAK_MIB_MAX = 250;
 const held = (name: string, value: number, limit: number): Bar => ({
   name,
   value,
-  limit,
+  limit: Number(limit.toFixed(3)),
   verdict: value <= limit ? 'PASS' : 'FAIL',
 });
 

@@ -100,11 +100,8 @@ export async function startNodes(
   const proxy = await CountingProxy.start(portB);
   const [a, b] = [new BenchNode('a', folder), new BenchNode('b', folder)];
   const ports = { portA, portB, proxied: proxy.port };
-  const text = [
-    configText(folder, names, ports),
-    ...archived.map((name) => archivedText(folder, name)),
-  ];
-  writeFileSync(configOf(folder), text.join(''));
+  const others = archived.map((name) => archivedText(folder, name));
+  writeFileSync(configOf(folder), `${configText(folder, names, ports)}${others.join('')}`);
   if (archived.length > 0) mkdirSync(storeOf(folder));
   const close = async (): Promise<void> => {
     await Promise.all([a.stop(), b.stop()]);

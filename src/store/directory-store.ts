@@ -286,7 +286,7 @@ async function readRange(path: string, offset: number, length: number): Promise<
   const handle = await open(path, 'r').catch(unlessMissing);
   if (handle === null) return null;
   try {
-    const bytes = Buffer.allocUnsafeSlow(length); // all of it is read
+    const bytes = Buffer.allocUnsafeSlow(length);
     let done = 0;
     while (done < length) {
       const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
