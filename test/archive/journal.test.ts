@@ -50,10 +50,11 @@ test('rows that another call is writing are read', async () => {
       }),
   );
   const packing = journal.pack(pack(0));
-  const reading = chunksOf(journal);
   for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
   const go: (() => void) | null = slow;
   assert.ok(go !== null, 'the write is on its way');
+  const reading = chunksOf(journal);
+  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
   (go as () => void)();
   assert.deepEqual(await reading, [1, 2, 3]);
   await packing;
