@@ -20,6 +20,8 @@ const HOURS_BETWEEN = 30;
 export const KEEPS_LAST = 3;
 /** Of a round with the usual changes, at most. */
 const REQUESTS_OF_ROUND = 14;
+/** Of a first copy, at least. */
+const REQUESTS_OF_FIRST = 5;
 /** A round whose daemon is killed by time, and a first copy. */
 const KILL_MS_MAX = 500;
 const FIRST_KILL_MS_MAX = 1500;
@@ -276,7 +278,8 @@ class Story {
       process.kill(pid, 'SIGKILL');
     };
     if (place.atRequest !== null && byRequest) {
-      const take = place.atRequest(1 + this.#random.below(REQUESTS_OF_ROUND), kill);
+      const requests = this.#spans.size === 0 ? REQUESTS_OF_FIRST : REQUESTS_OF_ROUND;
+      const take = place.atRequest(1 + this.#random.below(requests), kill);
       return async () => {
         take();
         return done;
