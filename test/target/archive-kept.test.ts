@@ -1,6 +1,6 @@
 // What a prune or a settled journal may take for garbage, and what not: packs of points that are
-// pinned in the last moment, of points that only an older kept one needs, of a round that was
-// attempted twice. Pins and places are not taken from others. What a first copy has sent in its passes is in its point.
+// pinned in the last moment, of points that only an older kept one needs. Pins and places are not
+// taken from others. What a first copy has sent in its passes is in its point.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Archive } from '../../src/archive/archive.js';
