@@ -78,12 +78,22 @@ export function resolve(
     listen:
       listens.length > 0
         ? listens.map((s) => s.text).filter((address) => address !== null)
-        : LISTEN_DEFAULTS,
+        : expectsNobody(resources)
+          ? []
+          : LISTEN_DEFAULTS,
     pidfile: text('pidfile'),
     resources: resources.map((draft) => draft.settings),
   };
   return { settings, levels, listens, exports, resources };
 }
+
+/** Nothing but archives: no node will ever connect. */
+const expectsNobody = (resources: readonly ResourceDraft[]): boolean =>
+  resources.length > 0 &&
+  resources.every(
+    ({ targets }) =>
+      targets.length > 0 && targets.every(({ settings }) => settings.archive !== null),
+  );
 
 /** The list of an additive setting, outer scope first; the same address twice is one. */
 function additive(levels: Levels, name: string, findings: Findings): readonly Statement[] {

@@ -232,6 +232,37 @@ test('what could not be read for a moment is read when it is asked for again', a
   assert.equal(leaf.length, chunkCount(sender.disk.length));
 });
 
+test('D4: a second attempt of a round whose point stands already goes on from that one', async () => {
+  const objects: MemoryObjects = new Map();
+  const random = seededRandom(119);
+  const sender = senderOf(random, objects, 3);
+  await sender.round();
+  sender.disk.set(random.bytes(MIB), 0);
+  const target = await sender.open();
+  const begin = begun(sender, pointTo(sender));
+  const totals = await sent(sender, begin, 0, MIB_CHUNKS);
+  const store = present(sender.store, 'it is open');
+  const put = store.put.bind(store);
+  store.put = async (key, bytes, how, storageClass) => {
+    const made = await put(key, bytes, how, storageClass);
+    if (!key.startsWith('points/')) return made;
+    store.put = put;
+    await store.read('nowhere', 0, 1); // its answer is lost
+    return made;
+  };
+  await assert.rejects(committed(target, begin, totals));
+  const again = await sent(sender, begin, 0, MIB_CHUNKS);
+  assert.deepEqual(await committed(target, begin, again), { outcome: 'committed' });
+  await sender.close();
+  const last = await lastOf(objects);
+  const needed = await packsOf(objects, last);
+  const lost = (await garbageOf(sender)).filter((key) => needed.has(key));
+  assert.deepEqual(lost, [], 'what stands there is the first attempt, and needs its packs');
+  sender.write();
+  await sender.round();
+  await reads(objects, await lastOf(objects), sender.disk);
+});
+
 test('a copy of an epoch under another number does not empty the archive', async () => {
   const objects: MemoryObjects = new Map();
   const sender = senderOf(seededRandom(118), objects, 1);

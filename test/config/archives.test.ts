@@ -54,7 +54,9 @@ test('a resource may have an archive alone, and needs then no peer and no secret
     archive usb { url "file:///mnt/usb disk" retain 3 }
     on a { local /srv/a.img }
   }`;
-  const [usb, ...others] = present(settingsOf(text).resources[0], 'vm1').targets;
+  const settings = settingsOf(text);
+  assert.deepEqual(settings.listen, [], 'nobody will connect');
+  const [usb, ...others] = present(settings.resources[0], 'vm1').targets;
   assert.equal(others.length, 0);
   assert.equal(usb?.archive?.url, 'file:///mnt/usb disk/vm1');
   assert.equal(usb?.archive?.keyPath, null);
