@@ -238,6 +238,8 @@ test('D4: a second attempt of a round whose point stands already goes on from th
   const sender = senderOf(random, objects, 3);
   await sender.round();
   sender.disk.set(random.bytes(MIB), 0);
+  // Four frames fill a pack, so that the index is in one of its own.
+  sender.packBytes = 1_050_200;
   const target = await sender.open();
   const begin = begun(sender, pointTo(sender));
   const totals = await sent(sender, begin, 0, MIB_CHUNKS);
@@ -250,7 +252,10 @@ test('D4: a second attempt of a round whose point stands already goes on from th
     await store.read('nowhere', 0, 1); // its answer is lost
     return made;
   };
+  const packs = (): number => [...objects.keys()].filter((key) => key.startsWith('packs/')).length;
+  const before = packs();
   await assert.rejects(committed(target, begin, totals));
+  assert.equal(packs() - before, 2, 'the frames, and the index');
   const again = await sent(sender, begin, 0, MIB_CHUNKS);
   assert.deepEqual(await committed(target, begin, again), { outcome: 'committed' });
   await sender.close();
