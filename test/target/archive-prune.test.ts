@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Archive } from '../../src/archive/archive.js';
 import { ChunkReader } from '../../src/archive/chunk-reader.js';
+import { Journal } from '../../src/archive/journal.js';
 import { PackTables } from '../../src/archive/pack-tables.js';
 import { pin, unpin } from '../../src/archive/pins.js';
 import { PointTrees } from '../../src/archive/tree.js';
@@ -16,6 +17,7 @@ import type { ArchivePoint, KeptPoint } from '../../src/format/archive-objects.j
 import { keptOf, shownPoints } from '../../src/restore/archive-source.js';
 import { Sender } from '../archive/sender.js';
 import { type MemoryObjects, MemoryStore } from '../store/memory-store.js';
+import type { CrashWorld } from '../world/memory-files.js';
 
 const SEED = Number(process.env['HAST_SEED'] ?? 20_261_122);
 
@@ -191,4 +193,37 @@ test('an epoch takes the next place of the one before: nobody adds a point there
   // And so is the head.
   objects.delete('head');
   assert.deepEqual((await reading(objects))[1].place, { epoch: 2, sequence: 1 });
+});
+
+test('a node that dies when it has removed a point knows the packs that nobody needs', async () => {
+  const objects: MemoryObjects = new Map();
+  const sender = new Sender(seededRandom(9), objects, null, 12 * CHUNK_BYTES);
+  sender.rule = retainLast(1);
+  for (let round = 0; round < 3; round += 1) {
+    sender.disk.set(sender.random.bytes(CHUNK_BYTES), 0);
+    sender.dirty.set(0, 0xffff);
+    await sender.round();
+  }
+  sender.nowMs += 3 * 24 * 3_600_000;
+  const target = await sender.open();
+  const store = sender.store ?? assert.fail('it is open');
+  const remove = store.remove.bind(store);
+  let died: CrashWorld | null = null;
+  store.remove = async (keys) => {
+    await remove(keys);
+    if (keys.some((key) => key.startsWith('points/')))
+      died ??= sender.world.afterCrash('all', sender.random);
+  };
+  const done = await target.prune(false);
+  await sender.close();
+  assert.ok((done?.result.packs ?? 0) > 0 && died !== null);
+  const [archive, last] = await reading(objects);
+  const wanted = {
+    resource: archive.identity.resource,
+    from: last.to.id,
+    archive: archive.identity.id,
+  };
+  const { journal } = await Journal.open(died, '/state/offsite.journal', wanted);
+  assert.ok(journal.garbage.length > 0, 'they are noted');
+  await journal.close();
 });
