@@ -34,8 +34,10 @@ export class ArchiveRound {
   readonly #index = indexAccumulator();
   #changed: Deferred<void> = deferred();
   #ended: 'committed' | 'given up' | null = null;
-  /** Raw, of what was sent and taken over. */
+  /** Raw, of what was sent and taken over; of a first copy with its passes before. */
   blockBytes = 0;
+  /** Of the passes before. */
+  #storedBytes = 0;
 
   constructor(target: string, begin: Begin, packs: PackWriter, journal: Journal, firstRun: number) {
     this.#target = target;
@@ -43,6 +45,16 @@ export class ArchiveRound {
     this.packs = packs;
     this.#journal = journal;
     this.firstRun = firstRun;
+  }
+
+  /** It goes on with a first copy. */
+  follow(pass: ArchiveRound): void {
+    this.blockBytes = pass.blockBytes;
+    this.#storedBytes = pass.storedBytes;
+  }
+
+  get storedBytes(): number {
+    return this.packs.packs.reduce((sum, { bytes }) => sum + bytes, this.#storedBytes);
   }
 
   totals(): ReturnType<ReturnType<typeof indexAccumulator>['totals']> {
@@ -101,7 +113,7 @@ export class ArchiveRound {
     place: PointPlace,
     named: Named,
   ): ArchivePoint {
-    const { packs, begin, blockBytes } = this;
+    const { packs, begin, blockBytes, storedBytes } = this;
     return {
       to,
       from,
@@ -109,7 +121,7 @@ export class ArchiveRound {
       sizeBytes: begin.sizeBytes,
       consistency,
       damagedChunks: damaged.length,
-      storedBytes: packs.packs.reduce((sum, { bytes }) => sum + bytes, 0),
+      storedBytes,
       blockBytes,
       nextPack: packs.nextPack,
       trees,

@@ -144,7 +144,7 @@ export class ArchiveTarget implements Target {
 
   begin(begin: Begin): Promise<void> {
     return this.#one.run(async () => {
-      await this.#endBefore(begin);
+      const pass = await this.#endBefore(begin);
       this.#archive ??= await this.#orLost(this.#parts.make(begin.resource));
       const archive = this.#archive;
       const { journal } = this.#parts;
@@ -168,6 +168,7 @@ export class ArchiveTarget implements Target {
       const firstRun = this.#firstRunOf(begin);
       const packs = this.#packsOf(archive);
       this.#running = new ArchiveRound(this.name, begin, packs, journal, firstRun);
+      if (pass !== null) this.#running.follow(pass);
     });
   }
 
@@ -288,8 +289,9 @@ export class ArchiveTarget implements Target {
     return 0;
   }
 
-  /** Ends what runs. Of a first copy that goes on all that was put has to be durable. */
-  async #endBefore({ fill }: Begin): Promise<void> {
+  /** Ends what runs. Of a first copy that goes on all that was put has to be durable; returns its
+   * last pass. */
+  async #endBefore({ fill }: Begin): Promise<ArchiveRound | null> {
     const running = this.#running;
     const goesOn = fill !== null && sameId(this.#fill, fill);
     if (goesOn && running !== null) {
@@ -306,6 +308,7 @@ export class ArchiveTarget implements Target {
     }
     await this.#end();
     if (!goesOn) this.#fill = null;
+    return goesOn ? running : null;
   }
 
   #index(archive: Archive, { packs, firstRun }: ArchiveRound): Promise<readonly TreeRef[]> {

@@ -232,7 +232,7 @@ test('what could not be read for a moment is read when it is asked for again', a
   assert.equal(leaf.length, chunkCount(sender.disk.length));
 });
 
-test('D4: a second attempt of a round whose point stands already goes on from that one', async () => {
+test('D4: a second attempt of a round whose point stands goes on from that', async () => {
   const objects: MemoryObjects = new Map();
   const random = seededRandom(119);
   const sender = senderOf(random, objects, 3);
@@ -252,7 +252,7 @@ test('D4: a second attempt of a round whose point stands already goes on from th
     await store.read('nowhere', 0, 1); // its answer is lost
     return made;
   };
-  const packs = (): number => [...objects.keys()].filter((key) => key.startsWith('packs/')).length;
+  const packs = () => [...objects.keys()].filter((key) => key.startsWith('packs/')).length;
   const before = packs();
   await assert.rejects(committed(target, begin, totals));
   assert.equal(packs() - before, 2, 'the frames, and the index');

@@ -135,6 +135,16 @@ test('an idle contact costs few requests, a small round four, and nothing is lis
   assert.ok(store.counts.put - before.put <= 4, `${store.counts.put - before.put} puts`);
 });
 
+test('a first point tells of its passes, too', async () => {
+  const objects: MemoryObjects = new Map();
+  const sender = new Sender(seededRandom(12), objects, null, 8 * CHUNK_BYTES);
+  sender.disk.set(sender.random.bytes(sender.disk.length));
+  await sender.round();
+  const point = await (await reading(objects, null)).point({ epoch: 1, sequence: 1 });
+  assert.ok((point?.blockBytes ?? 0) >= 8 * CHUNK_BYTES);
+  assert.ok((point?.storedBytes ?? 0) > 8 * CHUNK_BYTES);
+});
+
 test('two writers of one archive: one wins, nothing is mixed (H35)', async () => {
   const random = seededRandom(9);
   const objects: MemoryObjects = new Map();
