@@ -1,6 +1,7 @@
 // When the archive of a target is pruned, and what of that is remembered. A prune runs with the
-// first point of a session, and then when GOING_MAX points are going, or a day has passed; it ends
-// at its next point when the target is closed, and the next one goes on.
+// first point of a session, and then when GOING_MAX points are going, or a day has passed. It holds
+// up nobody: it ends at its next point when the target is closed or a round begins, and the next
+// prune goes on.
 import type { Archive } from '../archive/archive.js';
 import type { Journal } from '../archive/journal.js';
 import { type PruneResult, prune } from '../archive/prune.js';
@@ -35,11 +36,16 @@ export class ArchivePruning {
     return late && going.length + journal.garbage.length > 0;
   }
 
-  /** Errors of the store. */
-  async run(archive: Archive, last: ArchivePoint, dryRun: boolean): Promise<PruneResult> {
+  /** `yields` is asked between two points: somebody waits. Errors of the store. */
+  async run(
+    archive: Archive,
+    last: ArchivePoint,
+    dryRun: boolean,
+    yields: () => boolean,
+  ): Promise<PruneResult> {
     const { journal, keep, nowMs, storageClass, log } = this.#parts;
     const minimumDays = minimumDaysOf(storageClass);
-    const stopped = (): boolean => this.#stopped;
+    const stopped = (): boolean => this.#stopped || yields();
     const result = await prune(archive, journal, last, {
       nowMs: nowMs(),
       minimumDays,
@@ -48,7 +54,7 @@ export class ArchivePruning {
     });
     if (dryRun) return result;
     keep.notePruned(result.removed, result.pinned);
-    this.#prunedMs = nowMs();
+    if (!stopped()) this.#prunedMs = nowMs();
     log.info('the archive is pruned', { ...result, removed: result.removed.length });
     return result;
   }

@@ -13,6 +13,7 @@
 import type { Archive } from '../archive/archive.js';
 import { HeldPieces } from '../archive/held-pieces.js';
 import { PACK_BYTES, PackWriter, type PutPack } from '../archive/pack-writer.js';
+import type { PruneResult } from '../archive/prune.js';
 import { writeIndex } from '../archive/round-index.js';
 import { newestRuns } from '../archive/runs.js';
 import { settleJournal } from '../archive/settle.js';
@@ -81,6 +82,8 @@ export class ArchiveTarget implements Target {
   #running: ArchiveRound | null = null;
   readonly #pruning: ArchivePruning;
   #pruned: Promise<unknown> = Promise.resolve();
+  /** Rounds that wait to begin. */
+  #begins = 0;
   readonly #closed = deferred<unknown>();
   #isClosed = false;
   /** Id of the first copy under way. */
@@ -143,7 +146,9 @@ export class ArchiveTarget implements Target {
   }
 
   begin(begin: Begin): Promise<void> {
+    this.#begins += 1;
     return this.#one.run(async () => {
+      this.#begins -= 1;
       const pass = await this.#endBefore(begin);
       this.#archive ??= await this.#orLost(this.#parts.make(begin.resource));
       const archive = this.#archive;
@@ -340,19 +345,24 @@ export class ArchiveTarget implements Target {
     this.#held = new HeldPieces(journal, sameId(journal.from, point.to.id));
     this.#parts.keep.committed(point);
     if (!this.#pruning.isDue(point)) return;
-    this.#pruned = this.prune(false).catch((error: unknown) => {
+    this.#pruned = this.#prune(false, () => this.#begins > 0).catch((error: unknown) => {
       log.warn('the archive could not be pruned; later again', { error });
     });
   }
 
   /** What goes, and what would go: `dryRun` removes nothing. Errors TARGET_LOST. */
-  prune(dryRun: boolean): Promise<Pruned | null> {
+  async prune(dryRun: boolean): Promise<Pruned | null> {
+    const result = await this.#prune(dryRun, () => false);
+    const [archive, last] = [this.#archive, this.#last];
+    if (result === null || archive === null || last === null) return null;
+    return { result, kept: await this.#orLost(this.#parts.keep.explained(archive, last)) };
+  }
+
+  #prune(dryRun: boolean, yields: () => boolean): Promise<PruneResult | null> {
     return this.#one.run(async () => {
       const [archive, last] = [this.#archive, this.#last];
       if (archive === null || last === null) return null;
-      const result = await this.#orLost(this.#pruning.run(archive, last, dryRun));
-      const kept = await this.#orLost(this.#parts.keep.explained(archive, last));
-      return { result, kept };
+      return this.#orLost(this.#pruning.run(archive, last, dryRun, yields));
     });
   }
 
