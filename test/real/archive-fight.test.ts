@@ -141,7 +141,7 @@ test('a primary that was cut off, and its promoted replica, on one archive', asy
   const lines = [
     on('a', portA),
     on('b', portB),
-    `resource vm1 {\n  interval 24h\n  timeout 3\n  secret ${folder}/hast.key\n`,
+    `resource vm1 {\n  interval 24h\n  timeout 20\n  secret ${folder}/hast.key\n`,
     `  on a { local ${folder}/a.img  remote tcp://127.0.0.1:${toB} }\n`,
     `  on b { local ${folder}/b.img  remote tcp://127.0.0.1:${toA} }\n`,
     `  archive ${ARCHIVE} {\n    ${place.statements}\n  }\n}\n`,
