@@ -5,7 +5,7 @@
 //   now      no guest can feel it: schedules, limits, addresses of targets, keys
 //   role     the resource's role must be left and taken again: disks, maps, threads, export names
 //   restart  hastd must be started again: its sockets, folders, name, and threads of devices
-import { retainText } from './retain.js';
+import { isLastOnly, retainText } from './retain.js';
 import type {
   ArchiveSettings,
   NodeSettings,
@@ -70,6 +70,7 @@ const RESOURCE: Table<Omit<ResourceSettings, 'name' | 'targets'>> = {
   timeoutSeconds: { setting: 'timeout', needs: 'now', text: seconds },
   metaflush: { setting: 'metaflush', needs: 'role', text: onOff },
   retain: { setting: 'retain', needs: 'now', text: retainText },
+  timezone: { setting: 'timezone', needs: 'now', text: orNone },
   remember: { setting: 'remember', needs: 'now', text: onOff },
   startAlone: { setting: 'start-alone', needs: 'now', text: orNone },
   scrubShare: { setting: 'scrub', needs: 'now', text: shareText },
@@ -132,7 +133,9 @@ const came = (
 
 function resourceChanges(old: ResourceSettings, next: ResourceSettings): SettingChange[] {
   const resource = old.name;
-  const changes = differences(RESOURCE, old, next, { resource, target: null });
+  const changes = differences(RESOURCE, old, next, { resource, target: null })
+    // Of the hours and days of a rule that has some.
+    .filter(({ setting }) => setting !== 'timezone' || !isLastOnly(next.retain));
   const ofNext = new Map(next.targets.map((target) => [target.name, target]));
   for (const target of old.targets) {
     const where = { resource, target: target.name };

@@ -9,7 +9,6 @@ import type { Findings, Place } from './finding.js';
 import { LISTEN_DEFAULTS } from './keywords.js';
 import { type Levels, pick, pickText } from './levels.js';
 import { matchesNode } from './node.js';
-import { isLastOnly } from './retain.js';
 import type { NodeSettings, ResourceSettings } from './settings.js';
 import { type LongestGap, ownLevels, resolveTargets, type TargetDraft } from './targets.js';
 import {
@@ -151,17 +150,7 @@ function resolveResource(
   const view = { resource, mine, others, names, levels };
   const targets = resolveTargets(view, longestGap, findings);
   const draft = { place: resource.place, levels, ownLevels: ownLevels(view), targets };
-  if (others.length > 0) refuseHolesInHistory(draft.ownLevels, findings);
   return { ...draft, settings: resourceSettings(resource.name, draft) };
-}
-
-/** A replica's history is a chain: what is between two of its points cannot go yet. */
-function refuseHolesInHistory(levels: Levels, findings: Findings): void {
-  const { statement, text } = pick(levels, 'retain');
-  if (statement === null || text === null || isLastOnly(ruleOf(text))) return;
-  const what = 'a replica keeps its newest points without a gap';
-  const how = 'write retain 24 here, and the rule in the archive block';
-  findings.error(statement.valuePlace, 'retain', `${what}; ${how}`);
 }
 
 /** HAST's answer to a file for other nodes: the names that would have been acceptable. */
@@ -189,6 +178,7 @@ function resourceSettings(name: string, draft: Omit<ResourceDraft, 'settings'>):
     timeoutSeconds: present(durationSeconds(text('timeout'), true), 'it was checked'),
     metaflush: text('metaflush') === 'on',
     retain: ruleOf(pickText(draft.ownLevels, 'retain')),
+    timezone: optional('timezone'),
     remember: text('remember') === 'on',
     startAlone: alone === 'serve' || alone === 'wait' ? alone : null,
     scrubShare: present(shareOf(text('scrub')), 'it was checked'),

@@ -59,6 +59,8 @@ export interface ResourceSettings {
   readonly metaflush: boolean;
   /** Points that this node keeps of the resource as its secondary. */
   readonly retain: RetainRule;
+  /** Of the hours and days of `retain`; null: this machine's. */
+  readonly timezone: string | null;
   /** Takes the role up again that it had when hastd ended (H38). */
   readonly remember: boolean;
   /** What a remembered primary does when its peer is not reached; null: serve after a clean stop,

@@ -50,6 +50,7 @@ export const pointRecord = z.object({
   number: count,
   time: text,
   parent: text.nullable(),
+  name: text.nullable(),
   consistency: word<PointRecord['consistency']>(),
   sizeBytes: count,
   changedBytes: count,

@@ -58,6 +58,8 @@ export interface PointRecord {
   readonly number: number;
   readonly time: string;
   readonly parent: string | null;
+  /** Of a pinned point; on a primary null. */
+  readonly name: string | null;
   readonly consistency: 'crash' | 'quiesced' | 'damaged';
   readonly sizeBytes: number;
   readonly changedBytes: number;

@@ -104,4 +104,4 @@ export function archiveOpener({
   };
 }
 
-const localTimezone = (): string => new Intl.DateTimeFormat('en').resolvedOptions().timeZone;
+export const localTimezone = (): string => new Intl.DateTimeFormat('en').resolvedOptions().timeZone;

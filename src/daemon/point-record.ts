@@ -10,6 +10,7 @@ export const pointRecord = (entry: PointEntry): PointRecord => ({
   number: entry.point.number,
   time: isoTime(entry.point.timeMs),
   parent: entry.parent === null ? null : hex(entry.parent),
+  name: entry.name ?? null,
   consistency: entry.consistency,
   sizeBytes: entry.sizeBytes,
   changedBytes: entry.changedBytes,

@@ -107,6 +107,7 @@ export class PrimaryResource {
               consistency: damagedChunks > 0 ? ('damaged' as const) : ('crash' as const),
               sizeBytes: state.sizeBytes,
               changedBytes: 0,
+              name: null,
               lostChunks: 0,
               damagedChunks,
               target,

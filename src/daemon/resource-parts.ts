@@ -12,7 +12,7 @@ import type { RoundParts } from '../round/parts.js';
 import { openPrimary } from '../round/primary.js';
 import type { ResourceFile } from '../tracking/resource-file.js';
 import type { Machinery } from './machinery.js';
-import { archiveOpener, nodeOpener } from './open-target.js';
+import { archiveOpener, localTimezone, nodeOpener } from './open-target.js';
 import { PrimaryResource } from './primary-resource.js';
 import { RoundLog } from './round-log.js';
 import { ScrubLoop } from './scrub-loop.js';
@@ -50,7 +50,8 @@ export function replicaOf(
     compute: compute.for(settings().compression),
     pack: (raw) => (settings().compression.codec === 'zstd' ? quick : packRaw)(raw),
     get retain() {
-      return settings().retain.last;
+      const { retain, timezone } = settings();
+      return { rule: retain, timezone: timezone ?? localTimezone() };
     },
     clock,
     log,

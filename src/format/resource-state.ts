@@ -16,6 +16,8 @@ export const RESOURCE_STATE_BYTES_MAX = 32 * 1024 * 1024;
 export const NAMED_CHUNKS_MAX = 64;
 /** Ids of points and rounds are kept this long (receiver step 5, H37). */
 export const KNOWN_POINTS_MAX = 10_000;
+/** Of a pinned point. */
+const POINT_NAME_BYTES_MAX = 64;
 const EPOCHS_MAX = 1_000;
 const CHAIN_MAX = 10_001;
 
@@ -74,6 +76,8 @@ const pointEntry = z.object({
   consistency,
   sizeBytes: diskSize,
   changedBytes: whole,
+  /** Of a pinned point, which stays as long as it has one. */
+  name: z.string().max(POINT_NAME_BYTES_MAX).exactOptional(),
   undo: z.string().nullable(),
   lost: z.array(whole),
   lostChunks: whole,

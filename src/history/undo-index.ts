@@ -7,7 +7,12 @@
 // is open only while something is read. Offsets are bytes in the file.
 import type { FileHandle, Files } from '../base/files.js';
 import { BLOCK_BYTES, BLOCKS_PER_CHUNK, type ChunkIndex } from '../base/units.js';
-import { FRAME_BLOCK_BYTES_MAX, type FrameEntry } from '../format/changeset.js';
+import {
+  type ChangesetHeader,
+  FRAME_BLOCK_BYTES_MAX,
+  type FrameEntry,
+} from '../format/changeset.js';
+import { CHANGESET_TRAILER_BYTES } from '../format/changeset-file.js';
 import {
   INDEX_ENTRY_BYTES,
   type IndexEntries,
@@ -42,7 +47,9 @@ export class UndoIndex {
   readonly #files: Files;
   readonly #path: string;
   readonly #held: Held;
-  readonly #sizeBytes: number;
+  readonly header: ChangesetHeader;
+  /** Of the file. */
+  readonly fileBytes: number;
   readonly #indexOffset: number;
   readonly #entries: number;
   readonly #frames: Frames;
@@ -57,7 +64,9 @@ export class UndoIndex {
     this.#files = files;
     this.#path = path;
     this.#held = held;
-    this.#sizeBytes = changeset.header.sizeBytes;
+    this.header = changeset.header;
+    this.fileBytes =
+      changeset.indexOffset + changeset.totals.chunks * INDEX_ENTRY_BYTES + CHANGESET_TRAILER_BYTES;
     this.#indexOffset = changeset.indexOffset;
     this.#entries = changeset.totals.chunks;
     this.#frames = frames;
@@ -113,6 +122,29 @@ export class UndoIndex {
     }
   }
 
+  /** Every entry there is, by chunk; those of one chunk follow each other, in no order. */
+  async *ascending(): AsyncGenerator<IndexEntry> {
+    const { first, order } = this.#frames;
+    // Frames that reach over where it is: one, and those with chunks that were asked for whole.
+    const open: { readonly entries: IndexEntries; at: number }[] = [];
+    let next = 0;
+    for (;;) {
+      let chunk = Math.min(...open.map(({ entries, at }) => entries.chunk(at)));
+      for (; next < order.length; next += 1) {
+        const frame = order[next] ?? 0;
+        const begins = first[frame] ?? 0;
+        if (begins > chunk) break;
+        open.push({ entries: await this.#entriesOf(frame), at: 0 });
+        chunk = begins;
+      }
+      const from = open.find(({ entries, at }) => entries.chunk(at) === chunk);
+      if (from === undefined) return;
+      yield from.entries.entry(from.at);
+      from.at += 1;
+      if (from.at === from.entries.count) open.splice(open.indexOf(from), 1);
+    }
+  }
+
   #entriesOf(frame: number): Promise<IndexEntries> {
     const from = this.#frames.entry[frame] ?? 0;
     const to = this.#frames.entry[frame + 1] ?? this.#entries;
@@ -135,11 +167,11 @@ export class UndoIndex {
       withFile(this.#files, this.#path, async (handle) => {
         const stored = await openFrame(handle, this.#frames.offset[frame] ?? 0);
         const place = `${this.#path} at ${stored.offset}`;
-        const { entries, blocks } = decodeFrame(stored.bytes, place, unpack, this.#sizeBytes);
+        const { entries, blocks } = decodeFrame(stored.bytes, place, unpack, this.header.sizeBytes);
         const content = new Map<ChunkIndex, { entry: FrameEntry; blocks: Uint8Array }>();
         let start = 0;
         for (const entry of entries) {
-          const end = start + entryBytes(entry, this.#sizeBytes);
+          const end = start + entryBytes(entry, this.header.sizeBytes);
           if (end > start) content.set(entry.chunk, { entry, blocks: blocks.subarray(start, end) });
           start = end;
         }

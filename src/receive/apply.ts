@@ -14,9 +14,9 @@ import {
 } from '../format/resource-state.js';
 import type { ChainReaders } from '../history/chain-readers.js';
 import { recordEntries, undoName, writeBlocks, writeUndo } from '../history/undo.js';
-import { pointsToDrop } from '../retention/retain-last.js';
 import type { DigestTable } from '../tracking/digest-table.js';
 import type { ReplicaParts } from './parts.js';
+import { oldEnd } from './pruning.js';
 
 /** The replica as far as apply needs it: an open disk and its table. */
 export interface Applying {
@@ -66,7 +66,7 @@ export async function applyCommitted(
     const fingerprint = await fingerprints.now();
     await resourceFile.update((state) => {
       const next = pointApplied(state, header, totals);
-      dropped = pointsToDrop(next.replica.chain, retain);
+      dropped = oldEnd(next.replica.chain, retain);
       const chain = next.replica.chain.slice(dropped.length);
       const driftChunks = next.replica.driftChunks + drift;
       return { ...next, replica: { ...next.replica, chain, fingerprint, driftChunks } };

@@ -8,8 +8,15 @@ import type { Fingerprints } from '../disk/fingerprints.js';
 import type { Compute } from '../format/compute.js';
 import type { Pack } from '../format/pack.js';
 import type { ResourceState } from '../format/resource-state.js';
+import type { RetainRule } from '../retention/keep.js';
 import { type RefusalReason, TargetError } from '../target/target.js';
 import type { ResourceFile } from '../tracking/resource-file.js';
+
+/** Which points are kept; hours and days are those of `timezone`. */
+export interface Retention {
+  readonly rule: RetainRule;
+  readonly timezone: string;
+}
 
 export interface ReplicaParts {
   readonly node: string;
@@ -21,8 +28,8 @@ export interface ReplicaParts {
   readonly fingerprints: Fingerprints;
   readonly compute: Compute;
   readonly pack: Pack;
-  /** Points whose undo is kept. */
-  readonly retain: number;
+  /** Asked each time: a reload may change it. */
+  readonly retain: Retention;
   readonly clock: Clock;
   readonly log: Log;
 }

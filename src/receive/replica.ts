@@ -18,6 +18,7 @@ import { applyCommitted, noteOf } from './apply.js';
 import { Doubter, mendLost } from './doubter.js';
 import type { HeldStages } from './held-stages.js';
 import { ReceiveError, type ReplicaParts } from './parts.js';
+import { ReplicaPruning } from './pruning.js';
 import type { Receiving } from './receiving.js';
 import { mendCopies, recoverCommitted, removeLeftovers, watchOf } from './recovery.js';
 import { Staging } from './staging.js';
@@ -41,6 +42,7 @@ export class Replica implements Receiving {
   readonly staging: Staging;
   /** Of the points of the chain. */
   readonly readers: ChainReaders;
+  readonly pruning: ReplicaPruning;
   readonly #doubter: Doubter;
   /** Not yet in the published count. */
   #drift = 0;
@@ -49,6 +51,7 @@ export class Replica implements Receiving {
     this.parts = parts;
     this.#doubter = new Doubter(this);
     this.readers = new ChainReaders(this);
+    this.pruning = new ReplicaPruning(this);
     this.staging = new Staging(parts.files, parts.resourceFile.directory);
   }
 
@@ -127,6 +130,7 @@ export class Replica implements Receiving {
     if (this.#applyError !== null) return;
     await mendLost(this, left);
     await removeLeftovers(this);
+    this.pruning.wake();
   }
 
   /** The disk has room for `sizeBytes`; it is made larger where it is a file (H14). What that does
@@ -170,11 +174,8 @@ export class Replica implements Receiving {
 
   /** Opens disk and table; the state has resource id and size. */
   async openDisk(): Promise<void> {
-    const { state } = this.parts.resourceFile;
-    const resource = present(state.resource, 'the resource has an id');
-    await this.openDevice(state.sizeBytes);
-    const facts = { resource, sizeBytes: state.sizeBytes };
-    const path = `${this.directory}/${REPLICA_TABLE}`;
+    const { path, facts } = this.#tablePlace();
+    await this.openDevice(facts.sizeBytes);
     this.#table ??= await DigestTable.open(this.parts.files, path, facts, await watchOf(this));
   }
 
@@ -193,20 +194,19 @@ export class Replica implements Receiving {
 
   /** An empty table, true for no point, in place of the one there is. */
   async renewTable(absentIsZero: boolean): Promise<DigestTable> {
-    const { state } = this.parts.resourceFile;
-    const resource = present(state.resource, 'the resource has an id');
+    const { files } = this.parts;
+    const { path, facts } = this.#tablePlace();
     await this.#table?.close();
     this.#table = null;
-    const path = `${this.directory}/${REPLICA_TABLE}`;
-    const facts = { resource, sizeBytes: state.sizeBytes };
-    this.#table = await DigestTable.create(
-      this.parts.files,
-      path,
-      facts,
-      absentIsZero,
-      await watchOf(this),
-    );
+    const watch = await watchOf(this);
+    this.#table = await DigestTable.create(files, path, facts, absentIsZero, watch);
     return this.#table;
+  }
+
+  #tablePlace() {
+    const { resource: id, sizeBytes } = this.parts.resourceFile.state;
+    const resource = present(id, 'the resource has an id');
+    return { path: `${this.directory}/${REPLICA_TABLE}`, facts: { resource, sizeBytes } };
   }
 
   /** Step 4 broke off between rename and fsync, or, of a first copy, between the two copies of the
@@ -258,10 +258,12 @@ export class Replica implements Receiving {
 
   async close(): Promise<void> {
     await this.readers.close();
+    await this.pruning.stop();
     await this.#doubter.stop();
     await this.#applying;
     const [table, device] = [this.#table, this.#device];
-    const over = new ReceiveError({ code: 'REPLICA_CLOSED', resource: this.#name });
+    const { name: resource } = this.parts.resourceFile.state;
+    const over = new ReceiveError({ code: 'REPLICA_CLOSED', resource });
     await allEnded([
       () => this.staging.end(over),
       async () => table?.close(),
@@ -271,10 +273,6 @@ export class Replica implements Receiving {
     this.#device = null;
   }
 
-  get #name(): string {
-    return this.parts.resourceFile.state.name;
-  }
-
   async #apply(to: PointRef, name: string): Promise<void> {
     try {
       const drift = this.#drift;
@@ -282,6 +280,7 @@ export class Replica implements Receiving {
       this.#drift -= drift;
       this.#doubter.settled();
       this.parts.log.info('point applied', { number: to.number });
+      this.pruning.wake();
     } catch (error) {
       const { name: resource } = this.parts.resourceFile.state;
       const text = describeError(error);

@@ -42,6 +42,7 @@ test('defaults of a resource', () => {
     replication: 'periodic',
     ...common,
     metaflush: false,
+    timezone: null,
     remember: true,
     startAlone: null,
     scrubShare: 0.01,

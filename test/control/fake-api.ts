@@ -135,6 +135,7 @@ export const point = (changes: Partial<PointRecord> = {}): PointRecord => ({
   number: 42,
   time: '2026-11-20T02:00:00.000Z',
   parent: null,
+  name: null,
   consistency: 'crash',
   sizeBytes: 10_737_418_240,
   changedBytes: 32_768,

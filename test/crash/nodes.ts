@@ -10,11 +10,13 @@ import { type Log, silentLog } from '../../src/base/log.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
 import { freshState } from '../../src/care/create.js';
 import { promoted } from '../../src/care/promote.js';
+import { retainLast } from '../../src/config/retain.js';
 import type { Device } from '../../src/disk/device.js';
 import type { Fingerprints } from '../../src/disk/fingerprints.js';
 import { inlineCompute } from '../../src/format/compute.js';
 import { packRaw } from '../../src/format/pack.js';
 import type { ResourceState } from '../../src/format/resource-state.js';
+import type { ReplicaParts } from '../../src/receive/parts.js';
 import { Replica } from '../../src/receive/replica.js';
 import type { RoundParts } from '../../src/round/parts.js';
 import { openPrimary, type Primary } from '../../src/round/primary.js';
@@ -40,6 +42,7 @@ export interface Shape {
   readonly keepdirty: number;
   readonly spillBytes: number;
   readonly retain: number;
+  readonly keeps?: Pick<ReplicaParts['retain'], 'rule'>;
   /** Default off. */
   readonly metaflush?: boolean;
   /** Of the primary; default one, TARGET. */
@@ -259,7 +262,7 @@ export function replicaOver(
     fingerprints: printsOf(world, bootId, knobs),
     compute: inlineCompute(packRaw),
     pack: packRaw,
-    retain: shape.retain,
+    retain: { rule: retainLast(shape.retain), timezone: 'UTC', ...shape.keeps },
     clock,
     log: knobs.log ?? silentLog,
   });

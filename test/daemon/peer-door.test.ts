@@ -37,6 +37,7 @@ const SETTINGS: ResourceSettings = {
   timeoutSeconds: 20,
   metaflush: false,
   retain: retainLast(4),
+  timezone: null,
   remember: true,
   startAlone: null,
   scrubShare: 0,

@@ -145,6 +145,7 @@ const SETTINGS: ResourceSettings = {
   timeoutSeconds: 20,
   metaflush: false,
   retain: retainLast(1),
+  timezone: null,
   remember: true,
   startAlone: null,
   scrubShare: 0.01,

@@ -15,6 +15,8 @@ export interface Setup {
   readonly keepdirty: number;
   readonly spillBytes: number;
   readonly retain: number;
+  /** Of a replica, and whether that has gaps; default: the last `retain`. */
+  readonly hourly?: number;
   readonly metaflush: boolean;
   /** By host; default: all plain. */
   readonly hardware?: readonly Hardware[];
@@ -141,7 +143,8 @@ export function settingsOf(
     compression,
     timeoutSeconds: TIMEOUT_SECONDS,
     metaflush: setup.metaflush,
-    retain: retainLast(setup.retain),
+    retain: { ...retainLast(setup.retain), hourly: setup.hourly ?? 0 },
+    timezone: 'UTC',
     remember: true,
     startAlone: null,
     scrubShare: setup.scrubShare ?? 0,
