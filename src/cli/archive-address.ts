@@ -90,31 +90,6 @@ const OF_ARCHIVES: ReadonlySet<string> = new Set([
   ...['writable', 'overlay', 'socket', 'listen', 'cache', 'once'],
 ]);
 
-/** As `archiveAddress`, where only points of archives have names. */
-export async function demandArchive(
-  session: Session,
-  written: string,
-  flags: ArchiveFlags,
-): Promise<ArchiveAddress> {
-  const address = await archiveAddress(session, written, flags);
-  if (address !== null) return address;
-  const how = 's3://BUCKET/PREFIX/NAME, file:///DIRECTORY/NAME, or RESOURCE/ARCHIVE of hast.conf';
-  const text =
-    `${written} is no archive, and only points of archives are pinned (a secondary keeps as many ` +
-    `as retain says); write ${how}`;
-  throw new CliError({ code: 'CLI_USAGE', text });
-}
-
-/** As `demandArchive`, with a point behind an @. */
-export async function demandPoint(
-  session: Session,
-  written: string,
-  flags: ArchiveFlags,
-): Promise<ArchiveAddress & { readonly point: WrittenPoint }> {
-  const address = await demandArchive(session, written, flags);
-  return { ...address, point: pointOf(address, written) };
-}
-
 /** Error CLI_USAGE: there is none. */
 export function pointOf({ point }: ArchiveAddress, written: string): WrittenPoint {
   if (point !== null) return point;

@@ -85,11 +85,23 @@ export function renderPoints(
   nowMs: number,
 ): string {
   if (points.length === 0) return `${resource}: no points yet\n`;
-  const header = ['Point', 'Cut', 'Age', 'Consistency', 'Lost', 'Size', 'Changed', 'Target', 'Id'];
+  const header = [
+    'Point',
+    'Cut',
+    'Age',
+    'Name',
+    'Consistency',
+    'Lost',
+    'Size',
+    'Changed',
+    'Target',
+    'Id',
+  ];
   const rows = points.map((point) => [
     pointName(resource, point),
     shortTime(point.time),
     age(point.time, nowMs),
+    point.name ?? '-',
     point.consistency === 'damaged' ? 'DAMAGED' : point.consistency,
     point.lostChunks === 0 ? '-' : String(point.lostChunks),
     humanBytes(point.sizeBytes),

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { isoTime } from '../base/clock.js';
 import { hex } from '../base/random.js';
 import { EXIT } from '../control/exit-status.js';
+import type { PrunedPoint } from '../control/retention-api.js';
 import type { ArchivePoint } from '../format/archive-objects.js';
 import { pointNameFault, splitAtPoint } from '../lineage/point-spec.js';
 import type { ArchiveReader, WrittenPoint } from '../restore/archive-reader.js';
@@ -12,8 +13,6 @@ import {
   type ArchiveAddress,
   type ArchiveFlags,
   archiveAddress,
-  demandArchive,
-  demandPoint,
   pointOf,
   resourcePoint,
   withArchiveOptions,
@@ -26,7 +25,6 @@ import { type RestoreFlags, type RestoreWords, restoring } from './restoring.js'
 import type { Run, Session } from './session.js';
 
 const ANY_POINT = 'RESOURCE@POINT on its secondary, RESOURCE/ARCHIVE@POINT or URL@POINT';
-const ARCHIVE_POINT = 's3://BUCKET/PREFIX/NAME@POINT or file:///DIRECTORY/NAME@POINT';
 
 export function addRestoreCommands(program: Command, run: Run): void {
   const described = (verb: string, description: string): Command =>
@@ -44,14 +42,14 @@ export function addRestoreCommands(program: Command, run: Run): void {
     .action((written: string, other: string, flags: ArchiveFlags) =>
       run((session) => diff(session, written, other, flags)),
     );
-  described('pin', 'give a point of an archive a name; it stays as long as it has that')
-    .argument('<url>', ARCHIVE_POINT)
+  described('pin', 'give a point a name; it stays as long as it has that')
+    .argument('<point>', ANY_POINT)
     .argument('<label>', 'its name: letters, digits and . _ -')
     .action((url: string, label: string, flags: ArchiveFlags) =>
       run((session) => pin(session, url, label, flags)),
     );
   described('unpin', 'take the name of a point away; it may go with the next round')
-    .argument('<url>', 's3://BUCKET/PREFIX/NAME@LABEL')
+    .argument('<point>', 'RESOURCE@LABEL, or s3://BUCKET/PREFIX/NAME@LABEL')
     .action((url: string, flags: ArchiveFlags) => run((session) => unpin(session, url, flags)));
 }
 
@@ -153,36 +151,53 @@ async function diffArchives(
 
 async function pin(
   session: Session,
-  url: string,
+  written: string,
   label: string,
   flags: ArchiveFlags,
 ): Promise<number> {
-  const { request, point } = await demandPoint(session, url, flags);
   const text = pointNameFault(label);
   if (text !== null) {
     throw new CliError({ code: 'CLI_BAD_VALUE', option: 'name', value: label, text });
   }
-  return await reading(await session.machinery.openArchive(request), async (archive) => {
-    const pinned = await archive.pin(point, label);
+  const said = (where: string, { number }: Pick<PrunedPoint, 'number'>): string =>
+    `${where}@${label}: point ${number}, which stays until it is unpinned\n`;
+  const address = await archiveAddress(session, written, flags);
+  if (address === null) {
+    const { name, point: meant } = resourcePoint(written);
+    const client = await session.client();
+    const { point } = await client.pin(name, { point: meant.text, label });
+    session.print({ resource: name, name: label, point }, said(name, point));
+    return EXIT.ok;
+  }
+  const spec = pointOf(address, written);
+  return await reading(await session.machinery.openArchive(address.request), async (archive) => {
+    const pinned = await archive.pin(spec, label);
     const facts = { archive: archive.url, name: label, point: pointFacts(pinned) };
-    const named = `${archive.url}@${label}`;
-    session.print(facts, `${named}: point ${pinned.to.number}, which stays until it is unpinned\n`);
+    session.print(facts, said(archive.url, pinned.to));
     return EXIT.ok;
   });
 }
 
-async function unpin(session: Session, url: string, flags: ArchiveFlags): Promise<number> {
-  const { what, point: label } = splitAtPoint(url);
-  const { request } = await demandArchive(session, what, flags);
+async function unpin(session: Session, written: string, flags: ArchiveFlags): Promise<number> {
+  const { what, point: label } = splitAtPoint(written);
+  const address = await archiveAddress(session, what, flags);
   if (label === null || pointNameFault(label) !== null) {
-    const text = `${url} names no pin; write ${what}@NAME`;
+    const text = `${written} names no pin; write ${what}@NAME`;
     throw new CliError({ code: 'CLI_USAGE', text });
   }
-  return await reading(await session.machinery.openArchive(request), async (archive) => {
+  const said = (where: string, { number }: Pick<PrunedPoint, 'number'>): string =>
+    `${where}@${number}: has no name any more\n`;
+  if (address === null) {
+    const { name } = resourcePoint(written);
+    const { point } = await (await session.client()).pin(name, { point: label, label: null });
+    session.print({ resource: name, name: label, point }, said(name, point));
+    return EXIT.ok;
+  }
+  return await reading(await session.machinery.openArchive(address.request), async (archive) => {
     const { point } = await archive.unpin(label);
     const { number, timeMs } = point;
     const facts = { archive: archive.url, name: label, point: { number, time: isoTime(timeMs) } };
-    session.print(facts, `${archive.url}@${number}: has no name any more\n`);
+    session.print(facts, said(archive.url, point));
     return EXIT.ok;
   });
 }

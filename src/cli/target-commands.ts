@@ -3,9 +3,10 @@
 import type { Command } from 'commander';
 import { KEYWORDS } from '../config/keywords.js';
 import { rateBits, valueFault } from '../config/value.js';
-import type { NotesAnswer, TargetRequest } from '../control/api.js';
+import type { NotesAnswer } from '../control/api.js';
 import type { ControlClient } from '../control/client.js';
 import { EXIT } from '../control/exit-status.js';
+import type { TargetRequest } from '../control/retention-api.js';
 import { CliError } from './fault.js';
 import type { Run, Session } from './session.js';
 

@@ -6,13 +6,13 @@ import type {
   EstimateAnswer,
   NotesAnswer,
   PointRecord,
-  PruneAnswer,
   RoleAnswer,
   RoundRecord,
   StatusAnswer,
   SyncAnswer,
   VerifyAnswer,
 } from './api.js';
+import type { PruneAnswer } from './retention-api.js';
 
 const text = z.string();
 const count = z.number();
@@ -166,18 +166,21 @@ const estimate = z.object({
 });
 
 const point = z.object({ number: count, time: text });
+const kept = rowOf(z.object({ number: count, time: text, keptBy: rowOf(text) }));
 const pruned = z.object({
   target: text,
   url: text,
   dryRun: flag,
   removed: rowOf(point),
   pinned: rowOf(point),
-  kept: rowOf(z.object({ number: count, time: text, keptBy: rowOf(text) })),
+  kept,
   packs: count,
   packBytes: count,
   heldPacks: count,
   heldBytes: count,
 });
+
+const prunedReplica = z.object({ dryRun: flag, removed: rowOf(point), kept });
 
 type Synced = SyncAnswer['outcomes'][number];
 const synced = z.object({
@@ -208,7 +211,8 @@ export const ANSWERS = {
     compared: word<VerifyAnswer['compared']>(),
     results: rowOf(compared),
   }),
-  prune: z.object({ archives: rowOf(pruned) }),
+  prune: z.object({ archives: rowOf(pruned), replica: prunedReplica.nullable() }),
+  pin: z.object({ point: pointRecord }),
   estimate: z.object({ targets: rowOf(estimate) }),
 } satisfies {
   readonly status: z.ZodType<StatusAnswer>;
@@ -219,6 +223,7 @@ export const ANSWERS = {
   readonly sync: z.ZodType<SyncAnswer>;
   readonly verify: z.ZodType<VerifyAnswer>;
   readonly prune: z.ZodType<PruneAnswer>;
+  readonly pin: z.ZodType<{ readonly point: PointRecord }>;
   readonly estimate: z.ZodType<EstimateAnswer>;
 };
 

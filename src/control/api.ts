@@ -18,6 +18,8 @@ export type {
   WorkState,
 } from './status.js';
 
+import type { PinRequest, PruneAnswer, PruneRequest, TargetRequest } from './retention-api.js';
+
 export interface RoundRecord {
   readonly id: string;
   readonly target: string;
@@ -180,40 +182,6 @@ export interface EstimateAnswer {
   }[];
 }
 
-/** What a prune of archives has removed, or would. */
-export interface PruneAnswer {
-  readonly archives: readonly {
-    readonly target: string;
-    readonly url: string;
-    readonly dryRun: boolean;
-    readonly removed: readonly PrunedPoint[];
-    /** Not kept by the rule, and pinned. */
-    readonly pinned: readonly PrunedPoint[];
-    /** All that stay, newest first, and which parts of `retain` keep each. */
-    readonly kept: readonly (PrunedPoint & { readonly keptBy: readonly string[] })[];
-    readonly packs: number;
-    readonly packBytes: number;
-    /** Packs that nobody needs, until their storage class's minimum of days is over. */
-    readonly heldPacks: number;
-    readonly heldBytes: number;
-  }[];
-}
-
-export interface PrunedPoint {
-  readonly number: number;
-  readonly time: string;
-}
-
-export interface PruneRequest extends TargetRequest {
-  /** Says what would go, and removes nothing. */
-  readonly dryRun: boolean;
-}
-
-/** `target` null: every target of the resource. */
-export interface TargetRequest {
-  readonly target: string | null;
-}
-
 /** What is changed at once; absent: left as it is. */
 export interface SetRequest extends TargetRequest {
   /** Null: back to what the configuration says; 0: no limit. */
@@ -250,6 +218,7 @@ export interface ControlApi {
   /** Ends the running round, which fails and loses nothing; the schedule goes on. */
   cancel(name: string, request: TargetRequest): Promise<NotesAnswer>;
   prune(name: string, request: PruneRequest): Promise<PruneAnswer>;
+  pin(name: string, request: PinRequest): Promise<{ readonly point: PointRecord }>;
   estimate(name: string): Promise<EstimateAnswer>;
   set(name: string, request: SetRequest): Promise<NotesAnswer>;
   resize(name: string, request: ResizeRequest): Promise<NotesAnswer>;

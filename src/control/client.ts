@@ -84,6 +84,7 @@ export function controlClient(
     cancel: (name, body) => noted(at(name, 'cancel'), body),
     prune: async (name, request) =>
       expected(ANSWERS.prune, await ask('POST', at(name, 'prune'), request)),
+    pin: async (name, body) => expected(ANSWERS.pin, await ask('POST', at(name, 'pin'), body)),
     estimate: async (name) => expected(ANSWERS.estimate, await ask('GET', at(name, 'estimate'))),
     set: (name, body) => noted(at(name, 'set'), body),
     resize: (name, body) => noted(at(name, 'resize'), body),

@@ -6,13 +6,12 @@ import { DISK_BYTES_MAX } from '../base/units.js';
 import type {
   CreateRequest,
   PointRequest,
-  PruneRequest,
   ResizeRequest,
   RoleRequest,
   SetRequest,
   SyncRequest,
-  TargetRequest,
 } from './api.js';
+import type { PinRequest, PruneRequest, TargetRequest } from './retention-api.js';
 
 /** A request that makes sense, ready for `ControlApi`. */
 export type Call =
@@ -31,6 +30,7 @@ export type Call =
       readonly body: TargetRequest;
     }
   | { readonly kind: 'prune'; readonly name: string; readonly body: PruneRequest }
+  | { readonly kind: 'pin'; readonly name: string; readonly body: PinRequest }
   | { readonly kind: 'set'; readonly name: string; readonly body: SetRequest }
   | { readonly kind: 'resize'; readonly name: string; readonly body: ResizeRequest }
   | { readonly kind: 'config' }
@@ -81,6 +81,7 @@ const pointBody = z.strictObject({
 const target = z.string().min(1).max(NAME_LENGTH_MAX).nullable().default(null);
 const targetBody = z.strictObject({ target });
 const pruneBody = z.strictObject({ target, dryRun: z.boolean().default(false) });
+const pinBody = z.strictObject({ point: pointText, label: pointText.nullable() });
 const setBody = z
   .strictObject({
     target,
@@ -109,6 +110,7 @@ const METHODS: Readonly<Record<string, 'GET' | 'POST'>> = {
   resume: 'POST',
   cancel: 'POST',
   prune: 'POST',
+  pin: 'POST',
   set: 'POST',
   resize: 'POST',
 };
@@ -163,6 +165,8 @@ function withBody(
       return checked(targetBody, bodyText, (body) => ({ kind: verb, name, body }));
     case 'prune':
       return checked(pruneBody, bodyText, (body) => ({ kind: 'prune', name, body }));
+    case 'pin':
+      return checked(pinBody, bodyText, (body) => ({ kind: 'pin', name, body }));
     case 'set':
       return checked(setBody, bodyText, (body) => ({ kind: 'set', name, body }));
     case 'resize':

@@ -12,7 +12,6 @@ import {
   type NotesAnswer,
   type PointEvent,
   type PointRequest,
-  type PruneRequest,
   type ResizeRequest,
   type ResourceStatus,
   type Role,
@@ -22,8 +21,8 @@ import {
   type StatusAnswer,
   type SyncAnswer,
   type SyncRequest,
-  type TargetRequest,
 } from '../control/api.js';
+import type { PinRequest, PruneRequest, TargetRequest } from '../control/retention-api.js';
 import { probeDisk } from '../disk/probe.js';
 import { PointStreams } from './point-streams.js';
 import { Reloading, type ReloadingParts } from './reloading.js';
@@ -155,8 +154,13 @@ export class Daemon implements ControlApi {
   }
 
   async prune(name: string, request: PruneRequest) {
-    this.#want(this.#find(name), ['primary'], 'the primary role');
+    this.#want(this.#find(name), ['primary', 'secondary'], 'a role');
     return this.#parts.rounds.call('prune', name, request);
+  }
+
+  async pin(name: string, request: PinRequest) {
+    this.#want(this.#find(name), ['secondary'], 'the secondary role');
+    return { point: await this.#parts.rounds.call('pin', name, request) };
   }
 
   async estimate(name: string) {

@@ -11,17 +11,15 @@ import type { Log } from '../base/log.js';
 import { CHUNK_BYTES, chunkCount, chunkLength } from '../base/units.js';
 import { ControlError } from '../control/api.js';
 import { CHUNKS_CARRIED_MAX, CHUNKS_TOLD_MAX } from '../control/event-stream.js';
-import type { PointEntry } from '../format/resource-state.js';
 import { differences, type Range } from '../history/point-diff.js';
 import type { ReplicaPoint } from '../history/point-reader.js';
-import { type PointSpec, pickPoint, pointSpec } from '../lineage/point-spec.js';
 import type { Agreement } from '../nbd/protocol.js';
 import { type Connection, serveTransmission } from '../nbd/transmission.js';
-import { RestoreError } from '../restore/archive-source.js';
 import { ChunkDisk } from '../restore/chunk-disk.js';
 import { chunksOf } from '../restore/chunk-source.js';
 import { DaemonError } from './daemon-faults.js';
 import { pointRecord } from './point-record.js';
+import { entryOf, specOf } from './replica-points.js';
 import type { Replication } from './replication.js';
 import type { BadChunk, ChunkGroup, OpenedPoint, PointCalls } from './thread-messages.js';
 
@@ -69,8 +67,8 @@ export class PastPoints implements PointCalls {
     }
     const { replica } = role.resource.parts;
     const { chain } = replica.record;
-    const found = find(name, chain, specs.point, point);
-    const other = specs.from === null ? null : find(name, chain, specs.from, from ?? '');
+    const found = entryOf(name, chain, specs.point, point);
+    const other = specs.from === null ? null : entryOf(name, chain, specs.from, from ?? '');
     // What differs is told from the older of the two, whichever was named first.
     const turned = other !== null && chain.indexOf(other) < chain.indexOf(found);
     const [read, newer] = turned ? [other, found] : [found, other];
@@ -188,27 +186,4 @@ export class PastPoints implements PointCalls {
 
 async function endConnections({ connections }: Open): Promise<void> {
   await Promise.all([...connections.values()].map((connection) => connection.close()));
-}
-
-function specOf(text: string): PointSpec {
-  const spec = pointSpec(text);
-  if (typeof spec !== 'string') return spec;
-  throw new ControlError({ code: 'CONTROL_BAD_REQUEST', text: spec });
-}
-
-function find(
-  name: string,
-  chain: readonly PointEntry[],
-  spec: PointSpec,
-  text: string,
-): PointEntry {
-  const named = chain.map((entry) => ({ ...entry.point, name: null, entry }));
-  const found = pickPoint(named, spec)?.entry;
-  if (found !== undefined) return found;
-  const [oldest, newest] = [chain[0], chain.at(-1)];
-  const known =
-    oldest === undefined || newest === undefined
-      ? 'none yet'
-      : `${chain.length}, ${oldest.point.number} to ${newest.point.number}`;
-  throw new RestoreError({ code: 'POINT_UNKNOWN', where: name, point: text, known });
 }

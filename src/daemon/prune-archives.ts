@@ -3,12 +3,8 @@
 // the newest one does not keep any more.
 import { isoTime } from '../base/clock.js';
 import type { ResourceSettings } from '../config/settings.js';
-import {
-  ControlError,
-  type PruneAnswer,
-  type PrunedPoint,
-  type PruneRequest,
-} from '../control/api.js';
+import { ControlError } from '../control/api.js';
+import type { PruneAnswer, PrunedPoint, PruneRequest } from '../control/retention-api.js';
 import type { TargetDriver } from './target-driver.js';
 
 /** Of a primary. */
@@ -36,7 +32,7 @@ export async function prunePrimary(
   }
   const archives: PruneAnswer['archives'][number][] = [];
   for (const driver of chosen) archives.push(await pruneOne(driver, dryRun));
-  return { archives };
+  return { archives, replica: null };
 }
 
 async function pruneOne(

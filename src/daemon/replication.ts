@@ -6,13 +6,12 @@ import { codeOf } from '../base/errors.js';
 import type { ResourceSettings } from '../config/settings.js';
 import {
   ControlError,
-  type PruneAnswer,
-  type PruneRequest,
   type Role,
   type RoleAnswer,
   type RoleRequest,
   type VerifyAnswer,
 } from '../control/api.js';
+import type { PruneAnswer, PruneRequest } from '../control/retention-api.js';
 import type { Replica } from '../receive/replica.js';
 import { ResourceFile } from '../tracking/resource-file.js';
 import { takeEpoch } from './becoming-primary.js';
@@ -23,6 +22,7 @@ import { PeerDoor } from './peer-door.js';
 import type { PrimaryResource } from './primary-resource.js';
 import { prunePrimary } from './prune-archives.js';
 import { repairChunk } from './repair.js';
+import { pruneReplica } from './replica-points.js';
 import { newNode, type ResourceNode } from './resource-node.js';
 import { primaryOf, replicaOf } from './resource-parts.js';
 import { SecondaryResource } from './secondary-resource.js';
@@ -223,6 +223,8 @@ export class Replication {
   }
 
   async prune(name: string, request: PruneRequest): Promise<PruneAnswer> {
+    const { role } = this.node(name);
+    if (role.kind === 'secondary') return pruneReplica(name, role.resource.parts.replica, request);
     return prunePrimary(this.primary(name, 'prune'), request);
   }
 

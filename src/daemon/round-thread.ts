@@ -12,6 +12,7 @@ import { ResourceFile } from '../tracking/resource-file.js';
 import { startComputePool } from './compute-pool.js';
 import { realMachinery } from './machinery.js';
 import { PastPoints } from './past-points.js';
+import { pinPoint } from './replica-points.js';
 import { Replication } from './replication.js';
 import { readRecords } from './round-log.js';
 import { signalOf } from './stop-word.js';
@@ -88,6 +89,7 @@ const methods: RoundThread = {
   cancel: async (name, target) => it().primary(name, 'cancel').cancel(target),
   setRate: async (name, target, rate) => it().primary(name, 'set').setRate(target, rate),
   prune: (name, request) => it().prune(name, request),
+  pin: (name, request) => pinPoint(it().node(name), request),
   estimate: async (name) => it().primary(name, 'sync').estimate(),
   known: (name) => knownState(name),
   remembered: (name) => it().remembered(name),

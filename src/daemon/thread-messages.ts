@@ -6,8 +6,6 @@ import type {
   EstimateAnswer,
   PointEvent,
   PointRecord,
-  PruneAnswer,
-  PruneRequest,
   ResourceCounters,
   Role,
   RoleAnswer,
@@ -18,6 +16,7 @@ import type {
   TargetStatus,
   VerifyAnswer,
 } from '../control/api.js';
+import type { PinRequest, PruneAnswer, PruneRequest } from '../control/retention-api.js';
 import type { DiskKind } from '../disk/probe.js';
 import type { Range } from '../history/point-diff.js';
 import type { Agreement } from '../nbd/protocol.js';
@@ -152,6 +151,8 @@ export interface RoundThread extends PointCalls {
   /** Bits a second; 0: no limit; null: what the configuration says. Durable. */
   setRate(name: string, target: string | null, rate: number | null): Promise<readonly string[]>;
   prune(name: string, request: PruneRequest): Promise<PruneAnswer>;
+  /** Errors POINT_…, CONTROL_WRONG_ROLE. */
+  pin(name: string, request: PinRequest): Promise<PointRecord>;
   estimate(name: string): Promise<EstimateAnswer>;
   /** What the state on disk says, at once; null: there is none. Error STATE_UNREADABLE. */
   known(name: string): Promise<KnownState | null>;

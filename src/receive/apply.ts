@@ -2,7 +2,6 @@
 // first, and an undo that stands is never written again (H26).
 import { present } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
-import { describeError } from '../base/errors.js';
 import type { Device } from '../disk/device.js';
 import type { ChangesetHeader, ChangesetTotals } from '../format/changeset.js';
 import { openChangeset } from '../format/changeset-reader.js';
@@ -16,7 +15,7 @@ import type { ChainReaders } from '../history/chain-readers.js';
 import { recordEntries, undoName, writeBlocks, writeUndo } from '../history/undo.js';
 import type { DigestTable } from '../tracking/digest-table.js';
 import type { ReplicaParts } from './parts.js';
-import { oldEnd } from './pruning.js';
+import { oldEnd, removeAll } from './pruning.js';
 
 /** The replica as far as apply needs it: an open disk and its table. */
 export interface Applying {
@@ -75,12 +74,7 @@ export async function applyCommitted(
     await handle.close();
   }
   const stale = dropped.flatMap(({ undo }) => (undo === null ? [] : [undo]));
-  for (const each of [name, ...replica.readers.dropped(stale)]) {
-    await files.remove(`${replica.directory}/${each}`).catch((error: unknown) => {
-      // It is applied all the same; the next start removes it.
-      replica.parts.log.warn('a file could not be removed', { each, why: describeError(error) });
-    });
-  }
+  await removeAll(replica.parts, replica.directory, [name, ...replica.readers.dropped(stale)]);
 }
 
 const undoParts = (replica: Applying) => ({

@@ -92,6 +92,21 @@ export class ReplicaPruning {
     });
   }
 
+  /** Drops all that is not kept now, also at the old end; resolves when that has ended. */
+  async now(): Promise<void> {
+    const { parts, directory, readers } = this.#replica;
+    let dropped: readonly PointEntry[] = [];
+    await parts.resourceFile.update((state) => {
+      const { chain } = state.replica;
+      dropped = oldEnd(chain, parts.retain);
+      return { ...state, replica: { ...state.replica, chain: chain.slice(dropped.length) } };
+    });
+    const stale = dropped.flatMap(({ undo }) => (undo === null ? [] : [undo]));
+    await removeAll(parts, directory, readers.dropped(stale));
+    this.wake();
+    await this.idle();
+  }
+
   /** Resolves when nothing is being merged. */
   async idle(): Promise<void> {
     await this.#running;
@@ -160,11 +175,7 @@ export class ReplicaPruning {
       };
     });
     const stale = isDone ? readers.dropped(undos.map((undo) => undo.name)) : [name];
-    for (const each of stale) {
-      await files.remove(`${directory}/${each}`).catch((error: unknown) => {
-        log.warn('a file could not be removed', { each, why: describeError(error) });
-      });
-    }
+    await removeAll(parts, directory, stale);
     if (!isDone) return;
     const points = gap.going.map(({ point }) => point.number);
     const tookMs = Math.round(parts.clock.monotonicMs() - beganMs);
@@ -189,6 +200,19 @@ export class ReplicaPruning {
       if (isBusy && nowMs > beganMs) await parts.clock.sleep(nowMs - beganMs, signal);
       beganMs = parts.clock.monotonicMs();
     };
+  }
+}
+
+/** What cannot be removed now, the next start removes: nothing names it any more. */
+export async function removeAll(
+  { files, log }: ReplicaParts,
+  directory: string,
+  names: readonly string[],
+): Promise<void> {
+  for (const each of names) {
+    await files.remove(`${directory}/${each}`).catch((error: unknown) => {
+      log.warn('a file could not be removed', { each, why: describeError(error) });
+    });
   }
 }
 

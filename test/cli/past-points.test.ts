@@ -90,8 +90,9 @@ test('what is of archives only is refused for a resource, and the other way roun
     [['verify', 'vm1@1', '--deep'], 64, /--deep is of a resource; vm1@1 is always read/],
     [['verify', 'file:///none/vm1', '--deep'], 64, /--deep is of a resource/],
     [['points', 'vm1@1'], 64, /leave out @1/],
-    [['pin', 'vm1@1', 'good'], 64, /only points of archives are pinned/],
-    [['unpin', 'vm1@good'], 64, /only points of archives are pinned/],
+    [['pin', 'vm1', 'good'], 64, /vm1 names no point/],
+    [['pin', 'vm1@1', '7'], 65, /is read as something else than a name/],
+    [['unpin', 'vm1@1'], 64, /vm1@1 names no pin; write vm1@NAME/],
     ...['--endpoint', '--region', '--checksums', '--key'].map(
       (option) => [['points', 'vm1', option, 'x'], 64, ofArchives(option, 'vm1')] as const,
     ),
@@ -112,6 +113,19 @@ test('what is of archives only is refused for a resource, and the other way roun
   }
   assert.deepEqual(api.asked, [], 'the daemon was not asked');
   assert.ok(!existsSync(path));
+});
+
+test('pin and unpin of a point that hastd keeps', async (t) => {
+  const { before, api } = await served(t);
+  const pinned = await hastctl([...before, 'pin', 'vm1@2026-11-20T02:00Z', 'good']);
+  assert.deepEqual([pinned.status, pinned.err], [0, '']);
+  assert.equal(pinned.out, 'vm1@good: point 42, which stays until it is unpinned\n');
+  const unpinned = await hastctl([...before, '--json', 'unpin', 'vm1@good']);
+  assert.equal(unpinned.status, 0, unpinned.err);
+  assert.deepEqual(api.asked, [
+    ['pin', 'vm1', { point: '2026-11-20T02:00Z', label: 'good' }],
+    ['pin', 'vm1', { point: 'good', label: null }],
+  ]);
 });
 
 const ofArchives = (option: string, written: string): RegExp =>

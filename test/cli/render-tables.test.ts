@@ -37,16 +37,20 @@ test('rounds: columns, coalescing, errors below', () => {
 });
 
 test('points: columns, and where each can be read', () => {
+  const other = { id: 'ab', name: 'good' };
   assert.equal(
     renderPoints(
       'vm1',
-      [point({ id: 'ab' }), point({ id: 'ab', number: 43, consistency: 'damaged', target: null })],
+      [point({ id: 'ab' }), point({ ...other, number: 43, consistency: 'damaged', target: null })],
       NOW,
     ),
     lines(
-      'Point   Cut                   Age    Consistency  Lost  Size      Changed   Target  Id',
-      'vm1@42  2026-11-20T02:00:00Z  3h 5m  crash        -     10.0 GiB  32.0 KiB  b       ab',
-      'vm1@43  2026-11-20T02:00:00Z  3h 5m  DAMAGED      -     10.0 GiB  32.0 KiB  here    ab',
+      'Point   Cut                   Age    Name  Consistency  Lost  Size      Changed   ' +
+        'Target  Id',
+      'vm1@42  2026-11-20T02:00:00Z  3h 5m  -     crash        -     10.0 GiB  32.0 KiB  ' +
+        'b       ab',
+      'vm1@43  2026-11-20T02:00:00Z  3h 5m  good  DAMAGED      -     10.0 GiB  32.0 KiB  ' +
+        'here    ab',
       '  DAMAGED: blocks that could not be read at the cut have older content',
     ),
   );

@@ -1,6 +1,6 @@
 // The rest of fake-api.ts: what an operator can order besides rounds and roles, and streams.
 import type { ControlApi, EstimateAnswer, PointEvent } from '../../src/control/api.js';
-import type { FakeApi } from './fake-api.js';
+import { type FakeApi, point } from './fake-api.js';
 import { PRUNED } from './pruned.js';
 
 type RecordCall = (...call: unknown[]) => void;
@@ -32,7 +32,7 @@ export function orders(
   estimated: () => EstimateAnswer,
 ): Pick<
   ControlApi,
-  'pause' | 'resume' | 'cancel' | 'prune' | 'estimate' | 'set' | 'resize' | 'reload'
+  'pause' | 'resume' | 'cancel' | 'prune' | 'pin' | 'estimate' | 'set' | 'resize' | 'reload'
 > {
   return {
     pause: async (name, request) => {
@@ -46,6 +46,10 @@ export function orders(
     cancel: async (name, request) => {
       record('cancel', name, request);
       return { notes: [] };
+    },
+    pin: async (name, request) => {
+      record('pin', name, request);
+      return { point: point({ name: request.label }) };
     },
     prune: async (name, request) => {
       record('prune', name, request);

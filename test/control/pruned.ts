@@ -1,7 +1,8 @@
 // An answer of a prune, for tests of both ends.
-import type { PruneAnswer } from '../../src/control/api.js';
+import type { PruneAnswer } from '../../src/control/retention-api.js';
 
 export const PRUNED: PruneAnswer = {
+  replica: null,
   archives: [
     {
       target: 'offsite',

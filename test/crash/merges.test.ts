@@ -5,10 +5,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type FileHandle, type Files, FilesError } from '../../src/base/files.js';
 import { CHUNK_BYTES, SECTOR_BYTES } from '../../src/base/units.js';
+import { setName } from '../../src/receive/pins.js';
 import { keptOf } from '../../src/receive/pruning.js';
 import { keptPoints } from '../../src/retention/keep.js';
 import { historyTrue } from './checks.js';
-import { another, ready, shape, stateFiles } from './ladder-material.js';
+import { another, coded, ready, shape, stateFiles } from './ladder-material.js';
 import { limited } from './limit.js';
 import { type Shape, STATE } from './nodes.js';
 import { newWorld, Pair } from './pair.js';
@@ -247,3 +248,28 @@ test('a point that is pinned while it is merged away stays', LIMIT, async () => 
   await allTrue(pair);
   await chainAlone(pair);
 });
+
+test(
+  'names: one a point, kept by retain, gone with the next prune when taken away',
+  LIMIT,
+  async () => {
+    const pair = await ready(55, {}, gaps);
+    const { replica } = pair.replicaNode;
+    for (const minutes of [61, 5]) await later(pair, minutes);
+    await setName(replica, entryOf(pair, 2), 'good');
+    await assert.rejects(setName(replica, entryOf(pair, 3), 'good'), coded('POINT_NAME_TAKEN'));
+    await assert.rejects(setName(replica, entryOf(pair, 2), 'better'), coded('POINT_PINNED'));
+    const two = entryOf(pair, 2);
+    for (const minutes of [5, 5, 5]) await later(pair, minutes);
+    await replica.pruning.now();
+    assert.deepEqual(numbers(pair), [1, 2, 5, 6]);
+    assert.deepEqual(keptOf(replica.record.chain, UTC).get(entryOf(pair, 2)), ['pinned']);
+
+    await setName(replica, entryOf(pair, 2), null);
+    await replica.pruning.now();
+    assert.deepEqual(numbers(pair), [1, 5, 6]);
+    await assert.rejects(setName(replica, two, 'good'), coded('POINT_GOING'));
+    await allTrue(pair);
+    await chainAlone(pair);
+  },
+);
