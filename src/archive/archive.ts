@@ -198,8 +198,9 @@ export class Archive {
 
   /** Makes the object of an epoch that a crash has left without: before it has any point, for those
    * may be pruned, and then nothing else would lead to it. */
-  async mendEpochs(salt: Uint8Array): Promise<void> {
+  async mendEpochs(random: Random): Promise<void> {
     for (const epoch of this.epochs.slice(this.#epochsMade)) {
+      const salt = random.bytes(ID_BYTES); // each its own: one key seals one record (H33)
       const bytes = this.#record('epoch', salt, encodeEpoch(epoch));
       await this.store.put(epochKey(epoch.place), bytes, 'create');
       this.#epochsMade = epoch.place;

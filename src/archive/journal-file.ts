@@ -70,7 +70,8 @@ export class JournalFile {
   }
 
   async add(row: JournalRow): Promise<void> {
-    if (this.#buffered === BUFFER_ROWS) await this.flush();
+    // Others may have filled it again meanwhile.
+    while (this.#buffered === BUFFER_ROWS) await this.flush();
     putJournalRow(this.#buffer, this.#buffered * JOURNAL_ROW_BYTES, row);
     this.#buffered += 1;
     this.#end += JOURNAL_ROW_BYTES;

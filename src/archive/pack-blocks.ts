@@ -3,7 +3,7 @@
 import { MIB } from '../base/units.js';
 import type { PackName } from '../format/archive-node.js';
 import { packKey } from '../format/archive-objects.js';
-import type { ObjectStore } from '../store/store.js';
+import { type ObjectStore, StoreError } from '../store/store.js';
 import { Kept } from './kept.js';
 
 const BLOCK_BYTES = MIB;
@@ -22,6 +22,11 @@ export class PackBlocks {
 
   /** The range, in an array of its own or a part of a block. Errors of the store. */
   async read(pack: PackName, offset: number, length: number): Promise<Uint8Array> {
+    if (offset + length > pack.bytes) {
+      const got = Math.max(0, pack.bytes - offset);
+      const facts = { url: this.#store.url, key: packKey(pack.name), offset, wanted: length, got };
+      throw new StoreError({ code: 'STORE_SHORT', ...facts });
+    }
     const first = Math.floor(offset / this.#blockBytes);
     const last = Math.floor((offset + length - 1) / this.#blockBytes);
     const reading: Promise<Uint8Array>[] = [];

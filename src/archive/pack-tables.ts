@@ -1,6 +1,5 @@
 // Packs that points need, from the tables of their trees; trees that several points share are read
-// once. For a prune and for who verifies. Memory: a row for each pack of the trees that were asked
-// for last.
+// once. For a prune and for who verifies. Memory: twice ROWS_KEPT_MAX rows, or those of one point.
 import { hex } from '../base/random.js';
 import type { PackName } from '../format/archive-node.js';
 import {
@@ -17,13 +16,15 @@ import { PointTrees } from './tree.js';
 /** By name. */
 export type Packs = ReadonlyMap<string, PackName>;
 
-const TREES_KEPT_MAX = 128;
-const POINTS_KEPT_MAX = 4;
+/** Rows of packs, some 250 bytes each. */
+const ROWS_KEPT_MAX = 250_000;
+
+const weigh = (packs: Packs): number => packs.size;
 
 export class PackTables {
   readonly #archive: Archive;
-  readonly #trees = new Kept<string, Packs>(TREES_KEPT_MAX);
-  readonly #points = new Kept<string, Packs>(POINTS_KEPT_MAX);
+  readonly #trees = new Kept<string, Packs>(ROWS_KEPT_MAX, weigh);
+  readonly #points = new Kept<string, Packs>(ROWS_KEPT_MAX, weigh);
 
   constructor(archive: Archive) {
     this.#archive = archive;

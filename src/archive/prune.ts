@@ -4,15 +4,20 @@
 // (each index is made of the one before). So a pack of a point that goes is needed by another one
 // only if the nearest kept point before it or behind it needs it.
 //
-// No point goes that is younger than GRACE_MS (archive.ts).
+// No point goes that is younger than GRACE_MS (archive.ts); nothing is asked of those.
 //
 // Order, each step a crash point: head written (readers without a list begin there) | pins looked
 // for (pins.ts says why that is in time) | packs noted in the journal as garbage, durably | the
 // point removed | its packs removed | forgotten in the journal. So at every moment a point that is
-// there is whole, and what a crash leaves is known to the next prune. Packs of a class with a
+// there is whole, and what a crash leaves is known to the next prune. What a prune noted of a point
+// that it did not come to remove is garbage only when that point has gone: a prune that ends before
+// it has asked for all of them removes nothing that others noted; one that finds the point pinned
+// takes the note back, durably, before the point can be kept again. Packs of a class with a
 // minimum of days stay until those are over, for they are paid for; the journal says until when.
+import { codeOf } from '../base/errors.js';
 import { hex } from '../base/random.js';
 import type { GarbagePack } from '../format/archive-journal.js';
+import type { PackName } from '../format/archive-node.js';
 import { type ArchivePoint, type KeptPoint, packKey, pointKey } from '../format/archive-objects.js';
 import { type Archive, GRACE_MS } from './archive.js';
 import type { Journal } from './journal.js';
@@ -59,18 +64,23 @@ export async function prune(
   const tables = new PackTables(archive);
   if (!dryRun) await archive.putHead(last.place);
   const going: KeptPoint[] = [];
-  const young: KeptPoint[] = [];
+  const isOld = ({ timeMs }: KeptPoint): boolean => nowMs - timeMs >= GRACE_MS;
+  const young = last.going.filter((point) => !isOld(point));
+  let isWhole = true;
+  const ends = (): boolean => {
+    if (stopped()) isWhole = false;
+    return !isWhole;
+  };
   // All of them first: what is pinned needs its packs, as what is kept does.
-  for (const point of last.going) {
-    if (stopped()) break;
+  for (const point of last.going.filter(isOld)) {
+    if (ends()) break;
     // A pin of a point that is gone may be left of somebody who died before he took it back.
     if ((await archive.point(point.place)) === null) removed.push(point);
     else if ((await pinAt(archive, point.place)) !== null) pinned.push(point);
-    else if (nowMs - point.timeMs < GRACE_MS) young.push(point);
     else going.push(point);
   }
   for (const { point, before, behind } of prunePlan(last, going, [...pinned, ...young])) {
-    if (stopped()) break;
+    if (ends()) break;
     const stands = await archive.point(point.place);
     if (stands !== null) {
       const needed = new Set<string>();
@@ -79,7 +89,7 @@ export async function prune(
       }
       const keepUntilHour =
         minimumDays === 0 ? 0 : Math.ceil(point.timeMs / HOUR_MS) + 24 * minimumDays;
-      const packs = [...(await tables.packsOf(stands)).values()];
+      const packs = await packsLeft(tables, stands);
       const garbage = packs.filter(({ name }) => !needed.has(hex(name)));
       const rows = garbage.map((pack) => ({ ...pack, number: 0, keepUntilHour }));
       found.push(...rows);
@@ -90,9 +100,8 @@ export async function prune(
     }
     removed.push(point);
   }
-  const garbage = new Map(
-    [...journal.garbage, ...found].map((pack) => [hex(pack.name), pack] as const),
-  );
+  const noted = isWhole ? await notNeeded(archive, tables, journal, pinned, dryRun) : [];
+  const garbage = new Map([...noted, ...found].map((pack) => [hex(pack.name), pack] as const));
   const isDue = ({ keepUntilHour }: GarbagePack): boolean => keepUntilHour * HOUR_MS <= nowMs;
   const due = [...garbage.values()].filter(isDue);
   const held = [...garbage.values()].filter((pack) => !isDue(pack));
@@ -112,4 +121,38 @@ export async function prune(
     heldPacks: held.length,
     heldBytes: sum(held),
   };
+}
+
+/** What the journal has noted as garbage, without what pinned points need: that is taken back. */
+async function notNeeded(
+  archive: Archive,
+  tables: PackTables,
+  journal: Journal,
+  pinned: readonly KeptPoint[],
+  dryRun: boolean,
+): Promise<readonly GarbagePack[]> {
+  const noted = new Map(journal.garbage.map((pack) => [hex(pack.name), pack] as const));
+  const needed: GarbagePack[] = [];
+  for (const { place } of noted.size === 0 ? [] : pinned) {
+    const stands = await archive.point(place);
+    for (const name of stands === null ? [] : (await tables.packsOf(stands)).keys()) {
+      const pack = noted.get(name);
+      if (pack === undefined) continue;
+      noted.delete(name);
+      needed.push(pack);
+    }
+  }
+  if (!dryRun && needed.length > 0) await journal.forget(needed);
+  return [...noted.values()];
+}
+
+/** All that a point needs; nothing where it cannot be read any more: nor can the point, then, and
+ * it must not hold up the others. */
+async function packsLeft(tables: PackTables, point: ArchivePoint): Promise<readonly PackName[]> {
+  try {
+    return [...(await tables.packsOf(point)).values()];
+  } catch (error) {
+    if (codeOf(error) !== 'STORE_MISSING') throw error;
+    return [];
+  }
 }

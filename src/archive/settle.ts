@@ -26,7 +26,8 @@ export async function settleJournal(
     for (const { number, name } of own) {
       if (needed.has(number)) continue;
       const found = await trees.findName(number);
-      if (found !== null && equalBytes(name, found.name)) needed.add(number);
+      const isNamed = found !== null && equalBytes(name, found.name);
+      if (isNamed || (await trees.hasTableIn(name))) needed.add(number);
     }
   }
   await journal.committed(last.to.id, needed);

@@ -4,6 +4,7 @@
 // Guarantee: nodes are those that the point refers to (checks of references, or seals); memory is
 // bounded by NODES_KEPT_MAX.
 import { present } from '../base/assert.js';
+import { equalBytes } from '../base/digest.js';
 import { hex } from '../base/random.js';
 import {
   decodeLeaf,
@@ -184,6 +185,16 @@ export class PointTrees {
       if (row !== null) return row;
     }
     return null;
+  }
+
+  /** A part of a table of packs stands in that pack, which then need not be in any table. */
+  async hasTableIn(name: Uint8Array): Promise<boolean> {
+    for (const tree of this.trees) {
+      for (const { pack } of (await tree.root()).packPages.values()) {
+        if (pack !== null && equalBytes(pack.name, name)) return true;
+      }
+    }
+    return false;
   }
 
   /** All that is known of a region: of each block the newest. */

@@ -14,6 +14,7 @@ import { compressionOf, durationSeconds, rateBits, ruleOf } from './value.js';
 
 /** Dirty sets that the shared memory of a volume has room for (SLOTS_MAX of src/volume). */
 export const TARGETS_MAX = 16;
+const ARCHIVE_SECONDS_MIN = 30;
 
 /**
  * Longest time between two firings of a cron expression in a year, seconds; null when it is none.
@@ -82,6 +83,7 @@ export function resolveTargets(
       const levels = [...inner, ...around];
       const archive = archiveSettings(view.resource.name, { name, place }, levels, findings);
       const settings = targetSettings(name, levels, longestGap, archive);
+      refuseHaste(settings, place, levels, findings);
       drafts.push({ settings, place, levels });
       continue;
     }
@@ -98,6 +100,19 @@ export function resolveTargets(
     findings.error(beyond.place, 'target', `${most}; this one is too many, remove it or another`);
   }
   return drafts;
+}
+
+/** No point of an archive is removed within a day, and it names so many at most. */
+function refuseHaste(
+  { name, schedule }: TargetSettings,
+  place: Place,
+  levels: Levels,
+  findings: Findings,
+): void {
+  if (schedule.kind !== 'interval' || schedule.seconds >= ARCHIVE_SECONDS_MIN) return;
+  const most = `archive ${name} may have a point every ${ARCHIVE_SECONDS_MIN} s, not more often`;
+  const at = pickSchedule(levels).statement?.valuePlace ?? place;
+  findings.error(at, 'interval', `${most}; write interval 5m in the archive block`);
 }
 
 /** Levels of the node's own target block, if there is one: what others see in it as a target. */

@@ -119,7 +119,8 @@ export interface ArchiveEpoch {
 export const TREES_MAX = 64;
 /** Points that a point names, kept and going, at most. */
 export const KEPT_POINTS_MAX = 4096;
-export const GOING_POINTS_MAX = 1024;
+/** As many as a day may make, in which none of them may be removed: every 30 s one. */
+export const GOING_POINTS_MAX = 3072;
 export const POINT_BYTES_MAX = 256 * 1024;
 const POINT_HEADER_BYTES = 144;
 const TREE_BYTES = PACK_NAME_BYTES + 20 + CHECK_BYTES;
@@ -145,7 +146,7 @@ const POINT = layout(POINT_HEADER_BYTES, {
   block: 4, //        116   4096
   chunk: 4, //        120   65536
   kept: 4, //         124   points that are kept beside, 0..4096
-  going: 4, //        128   points that are going, 0..1024
+  going: 4, //        128   points that are going, 0..3072
   spare: 12, //       132   zero
 });
 const POINT_MAGIC = 'HASTPNT0';

@@ -5,9 +5,20 @@
 // The directory itself is never created: it may be the place of a disk that is not mounted.
 // What a crash leaves are files of `.unfinished`, which nobody reads; old ones are removed.
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, open, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
+import { mkdir, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { codeOf } from '../base/errors.js';
+import {
+  DIRECTORY_MODE,
+  isThere,
+  linkOnce,
+  makeDurably,
+  readRange,
+  sizeOf,
+  syncDirectory,
+  unlessMissing,
+  writeSynced,
+} from './durable-files.js';
 import {
   checkKey,
   newStoreCounts,
@@ -20,10 +31,8 @@ import {
 
 const TEMPORARY = '.unfinished';
 const TEMPORARY_AGE_MS_MAX = 24 * 3600_000;
-const [FILE_MODE, DIRECTORY_MODE] = [0o600, 0o700];
 /** An empty directory may be removed by another `remove` before its use. */
 const TRIES_MAX = 5;
-const NO_LINKS = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK']);
 const FOR_NOW = new Set(['EAGAIN', 'EBUSY', 'EINTR', 'EMFILE', 'ENFILE', 'ENOSPC', 'EDQUOT']);
 
 /** Error STORE_NO_BUCKET when it is not there. `nowMs`: by the wall clock. */
@@ -78,7 +87,7 @@ class DirectoryStore implements ObjectStore {
     this.counts.upBytes += bytes.length;
     return this.#step('put', key, async () => {
       const path = join(this.#path, key);
-      if (how === 'create' && (await isThere(path))) return 'exists';
+      if (how === 'create' && (await isThere(path))) return await this.#exists(path);
       const temporary = join(this.#path, TEMPORARY, randomUUID());
       await this.#directory(dirname(temporary));
       await writeSynced(temporary, bytes);
@@ -129,24 +138,30 @@ class DirectoryStore implements ObjectStore {
   }
 
   async remove(keys: readonly string[]): Promise<void> {
+    const changed = new Map<string, string>();
     for (const key of keys) {
       checkKey(key);
       this.counts.remove += 1;
       await this.#step('remove', key, async () => {
         await unlink(join(this.#path, key)).catch(unlessMissing);
-        for (let up = dirname(key); up !== '.'; up = dirname(up)) {
+        let up = dirname(key);
+        for (; up !== '.'; up = dirname(up)) {
           // Not empty, or another one was faster.
           if (!(await rmdir(join(this.#path, up)).then(always, never))) break;
           this.#durable.delete(join(this.#path, up));
         }
+        changed.set(up, key);
+      });
+    }
+    // What is removed after it must not be gone when this comes back after a power failure.
+    for (const [folder, key] of changed) {
+      await this.#step('remove', key, async () => {
+        await syncDirectory(join(this.#path, folder)).catch(unlessMissing);
       });
     }
   }
 
-  async close(): Promise<void> {
-    // Where nothing is under way, nothing stays.
-    await rmdir(join(this.#path, TEMPORARY)).catch(() => undefined);
-  }
+  async close(): Promise<void> {}
 
   async *#under(folder: string, prefix: string): AsyncIterable<ObjectFacts> {
     const place = join(this.#path, folder);
@@ -179,7 +194,7 @@ class DirectoryStore implements ObjectStore {
       await this.#directory(dirname(path));
       try {
         if (how === 'create') {
-          if (!(await linkOnce(temporary, path))) return 'exists';
+          if (!(await linkOnce(temporary, path))) return await this.#exists(path);
         } else await rename(temporary, path);
         await syncDirectory(dirname(path));
         return 'stored';
@@ -187,6 +202,12 @@ class DirectoryStore implements ObjectStore {
         if (codeOf(error) !== 'ENOENT' || tries === TRIES_MAX) throw error;
       }
     }
+  }
+
+  /** Who made it may not have come to sync its name, or have failed to. */
+  async #exists(path: string): Promise<'exists'> {
+    await syncDirectory(dirname(path));
+    return 'exists';
   }
 
   /** Makes a directory below the top one, durably: whoever made it, its name is synced before
@@ -222,79 +243,8 @@ class DirectoryStore implements ObjectStore {
 const always = (): boolean => true;
 const never = (): boolean => false;
 
-function unlessMissing(error: unknown): null {
-  if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return null;
-  throw error;
-}
-
-const isThere = async (path: string): Promise<boolean> =>
-  (await stat(path).catch(unlessMissing)) !== null;
-
-async function sizeOf(path: string): Promise<number | null> {
-  const facts = await stat(path).catch(unlessMissing);
-  return facts?.isFile() ? facts.size : null;
-}
-
 async function factsOf(path: string, key: string): Promise<ObjectFacts | null> {
   const facts = await stat(path).catch(unlessMissing);
   if (!facts?.isFile()) return null;
   return { key, bytes: facts.size, timeMs: Math.floor(facts.mtimeMs), storageClass: null };
-}
-
-/** False: the name is taken. */
-async function linkOnce(from: string, to: string): Promise<boolean> {
-  try {
-    await link(from, to);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false;
-    if (!NO_LINKS.has(codeOf(error) ?? '')) throw error;
-  }
-  if (await isThere(to)) return false;
-  await rename(from, to);
-  return true;
-}
-
-async function makeDurably(path: string): Promise<void> {
-  await mkdir(path, { mode: DIRECTORY_MODE }).catch((error: unknown) => {
-    if (codeOf(error) !== 'EEXIST') throw error;
-  });
-  await syncDirectory(dirname(path));
-}
-
-async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
-  const handle = await open(path, 'wx', FILE_MODE);
-  try {
-    await handle.writeFile(bytes);
-    await handle.datasync();
-  } finally {
-    await handle.close();
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Fewer bytes at the end of the file; null: there is none. */
-async function readRange(path: string, offset: number, length: number): Promise<Uint8Array | null> {
-  const handle = await open(path, 'r').catch(unlessMissing);
-  if (handle === null) return null;
-  try {
-    const bytes = Buffer.allocUnsafeSlow(length);
-    let done = 0;
-    while (done < length) {
-      const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
-      if (bytesRead === 0) break;
-      done += bytesRead;
-    }
-    return bytes.subarray(0, done);
-  } finally {
-    await handle.close();
-  }
 }

@@ -17,7 +17,7 @@ export async function claimEpoch(
   { epoch, from }: Pick<Begin, 'epoch' | 'from'>,
   random: Random,
 ): Promise<boolean> {
-  await archive.mendEpochs(random.bytes(ID_BYTES));
+  await archive.mendEpochs(random);
   if (sameId(archive.epochs.at(-1)?.epoch.id, epoch.id)) return true;
   const at = from === null ? null : (last?.place ?? null);
   const next = { epoch, place: archive.epochs.length + 1, from: at };

@@ -62,24 +62,23 @@ export class ArchiveKeep {
     const stays = new Set(
       [...keptPoints(all, rule, timezone).keys()].map((p) => pointKey(p.place)),
     );
+    const gone = ({ place }: KeptPoint): boolean => this.#gone.has(pointKey(place));
+    const stillGoing = last.going.filter((point) => !isPinned(point) && !gone(point));
+    // What is named nowhere is never removed: the others stay until there is room.
+    const looks = Math.min(LOOKS_MAX, GOING_POINTS_MAX - stillGoing.length);
     const leaving = new Set<string>();
     for (const { place } of rows
       .filter((row) => !stays.has(pointKey(row.place)))
-      .slice(-LOOKS_MAX)) {
+      .toReversed()
+      .slice(0, Math.max(0, looks))) {
       const key = pointKey(place);
       if ((await pinAt(archive, place)) === null) leaving.add(key);
       else this.#pinned.set(key, this.#nowMs());
     }
     const kept = rows.filter(({ place }) => !leaving.has(pointKey(place)));
-    const going = [
-      ...rows.filter(({ place }) => leaving.has(pointKey(place))),
-      ...last.going.filter((p) => !isPinned(p) && !this.#gone.has(pointKey(p.place))),
-    ];
-    // Where nothing may be removed (a store under lock) the oldest are named no more.
-    return {
-      kept: kept.slice(0, KEPT_POINTS_MAX),
-      going: byNewest(going).slice(0, GOING_POINTS_MAX),
-    };
+    const going = [...rows.filter(({ place }) => leaving.has(pointKey(place))), ...stillGoing];
+    // Only where next to nothing may be removed (a store under lock): the oldest are named no more.
+    return { kept: kept.slice(0, KEPT_POINTS_MAX), going: byNewest(going) };
   }
 
   /** The points of the newest one, itself first, and what keeps each now; none: nothing does. Asks

@@ -1,8 +1,8 @@
 // When the archive of a target is pruned, and what of that is remembered. A prune runs with the
-// first point of a session, and then when GOING_MAX points are going, or a day has passed. It holds
+// first point of a session, and then when GOING_MAX points may go, or a day has passed. It holds
 // up nobody: it ends at its next point when the target is closed or a round begins, and the next
 // prune goes on.
-import type { Archive } from '../archive/archive.js';
+import { type Archive, GRACE_MS } from '../archive/archive.js';
 import type { Journal } from '../archive/journal.js';
 import { type PruneResult, prune } from '../archive/prune.js';
 import type { Log } from '../base/log.js';
@@ -32,8 +32,9 @@ export class ArchivePruning {
 
   isDue({ going }: ArchivePoint): boolean {
     const { journal, nowMs } = this.#parts;
-    const late = going.length >= GOING_MAX || nowMs() - this.#prunedMs >= PRUNE_MS;
-    return late && going.length + journal.garbage.length > 0;
+    const old = going.filter(({ timeMs }) => nowMs() - timeMs >= GRACE_MS).length;
+    const late = old >= GOING_MAX || nowMs() - this.#prunedMs >= PRUNE_MS;
+    return late && old + journal.garbage.length > 0;
   }
 
   /** `yields` is asked between two points: somebody waits. Errors of the store. */
