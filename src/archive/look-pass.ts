@@ -13,12 +13,10 @@
 // nothing of the archive end a pass, and what was looked at until then is remembered.
 // Not counted as spent: points, tables and lists, some KiB for each point.
 import { mapAhead } from '../base/ahead.js';
-import { present } from '../base/assert.js';
 import { equalBytes, runningDigest } from '../base/digest.js';
 import { codeOf } from '../base/errors.js';
-import { hex } from '../base/random.js';
 import { MIB } from '../base/units.js';
-import type { PackFault, PackLook } from '../format/archive-looks.js';
+import type { PackFault } from '../format/archive-looks.js';
 import type { PackName } from '../format/archive-node.js';
 import {
   type ArchivePoint,
@@ -28,6 +26,7 @@ import {
 } from '../format/archive-objects.js';
 import type { Archive } from './archive.js';
 import type { DamagedPart } from './damage.js';
+import { chosenPacks, type LookRow } from './look-order.js';
 import type { Looks } from './looks.js';
 import { NeededPacks, type NeedingPoint } from './needed-packs.js';
 
@@ -37,14 +36,12 @@ const RANGE_BYTES = 4 * MIB;
 const RANGES_AHEAD = 2;
 /** What is remembered is written down so often: of packs that were read. */
 const SAVE_PACKS = 32;
-/** Of the budget, for packs that were damaged before: they may have been put back. */
-const AGAIN_SHARE = 0.5;
 const PACKS_PREFIX = 'packs/';
 /** Between two turns, in a list. */
 const LISTED_TURN = 1000;
 
 export interface LookOptions {
-  /** Of packs; the first pack is read whatever it has. */
+  /** Of packs; the first pack is read whatever it has, unless this is 0. */
   readonly budgetBytes: number;
   /** A pack whose content was looked at within this time is not read again. */
   readonly restMs: number;
@@ -102,13 +99,14 @@ class LookRun {
     const looks = this.#looks;
     const needed = await NeededPacks.of(this.#archive, this.#points(last), this.#options.signal);
     const tables = needed.damaged;
-    looks.need(needed.packs);
+    // What a damaged table names is not known to be needed, nor that it is not.
+    looks.need(needed.packs, tables.length === 0);
     looks.pass = { ...looks.pass, badTables: tables.length };
-    const isListed = await this.#attributes();
+    const isListed = await this.#attributes(needed);
     // First: a memory that cannot be written is said before anything is read for it.
     await looks.save();
     try {
-      await this.#contents(isListed);
+      await this.#contents(needed, isListed);
       const damaged = await this.#damaged(needed);
       const read = { packs: this.#packs, bytes: this.#spent };
       return { points: this.#numbers, read, damaged, tables };
@@ -133,16 +131,16 @@ class LookRun {
   }
 
   /** Whether all packs are there, with their lengths; false: lists are denied. */
-  async #attributes(): Promise<boolean> {
+  async #attributes(needed: NeededPacks): Promise<boolean> {
     const { store } = this.#archive;
-    const { rows } = this.#looks;
+    const rows = this.#rows(needed);
     const found = new Map<string, number>();
     let seen = 0;
     try {
       await this.#turn();
       for await (const { key, bytes } of store.list(PACKS_PREFIX)) {
         const name = key.slice(key.lastIndexOf('/') + 1);
-        if (rows.has(name)) found.set(name, bytes);
+        if (needed.packs.has(name)) found.set(name, bytes);
         seen += 1;
         if (seen % LISTED_TURN === 0) await this.#turn();
       }
@@ -150,9 +148,9 @@ class LookRun {
       if (codeOf(error) !== 'STORE_DENIED') throw error;
       return false;
     }
-    const absent = [...rows].filter(([name, { bytes }]) => found.get(name) !== bytes);
+    const absent = rows.filter(([name, { bytes }]) => found.get(name) !== bytes);
     // Once more: a list may be late, or what it says of an object be of before.
-    const look = async ([name, row]: readonly [string, PackLook]) => ({
+    const look = async ([name, row]: LookRow) => ({
       name,
       fault: await this.#attributeFault(row),
     });
@@ -160,7 +158,7 @@ class LookRun {
     for await (const { name, fault } of mapAhead(absent, HEADS_AHEAD, look)) {
       if (fault !== null) faults.set(name, fault);
     }
-    for (const [name, { fault }] of [...rows]) {
+    for (const [name, { fault }] of rows) {
       const is = faults.get(name) ?? (fault === 'content' ? fault : null);
       if (is !== fault) this.#looks.note(name, is, null);
     }
@@ -174,9 +172,13 @@ class LookRun {
     return facts.bytes === pack.bytes ? null : 'length';
   }
 
-  async #contents(isListed: boolean): Promise<void> {
+  async #contents(needed: NeededPacks, isListed: boolean): Promise<void> {
     const { nowMs, onProgress } = this.#options;
-    const chosen = this.#chosen(isListed);
+    const { budgetBytes, restMs } = this.#options;
+    // What is known to be gone is not asked for.
+    const isThere = ([, { fault }]: LookRow) => fault === null || fault === 'content';
+    const rows = this.#rows(needed).filter((row) => !isListed || isThere(row));
+    const chosen = chosenPacks(rows, { budgetBytes, restMs, nowMs: nowMs() });
     const total = chosen.reduce((sum, [, { bytes }]) => sum + bytes, 0);
     for (const [name, pack] of chosen) {
       const fault =
@@ -189,29 +191,6 @@ class LookRun {
       onProgress(this.#spent, total);
       if (this.#packs % SAVE_PACKS === 0) await this.#looks.save();
     }
-  }
-
-  /** What the budget is for, in order. */
-  #chosen(isListed: boolean): readonly (readonly [string, PackLook])[] {
-    const { budgetBytes, restMs, nowMs } = this.#options;
-    const now = nowMs();
-    const rows = [...this.#looks.rows].filter(
-      ([, { fault }]) => !isListed || fault === null || fault === 'content',
-    );
-    const byAge = (one: readonly [string, PackLook], other: readonly [string, PackLook]): number =>
-      one[1].lookedMs - other[1].lookedMs || (one[0] < other[0] ? -1 : 1);
-    const before = within(rows.filter(([, { fault }]) => fault !== null).sort(byAge), {
-      budgetBytes: budgetBytes * AGAIN_SHARE,
-      atLeast: 0,
-    });
-    const spent = before.reduce((sum, [, { bytes }]) => sum + bytes, 0);
-    // A clock that was set back makes no look a later one.
-    const isRested = ({ lookedMs }: PackLook): boolean =>
-      lookedMs === 0 || lookedMs > now || now - lookedMs >= restMs;
-    const taken = new Set(before.map(([name]) => name));
-    const others = rows.filter(([name, row]) => !taken.has(name) && isRested(row)).sort(byAge);
-    const atLeast = before.length > 0 ? 0 : 1;
-    return [...before, ...within(others, { budgetBytes: budgetBytes - spent, atLeast })];
   }
 
   /** Null: it is as it was put. */
@@ -253,7 +232,8 @@ class LookRun {
       return known;
     };
     const damaged: DamagedPack[] = [];
-    for (const [name, { bytes, fault }] of [...this.#looks.rows]) {
+    for (const [name, look] of this.#rows(needed)) {
+      const { bytes, fault } = look;
       if (fault === null) continue;
       await this.#turn();
       const needing: NeedingPoint[] = [];
@@ -262,12 +242,16 @@ class LookRun {
         this.#looks.forget(name);
         continue;
       }
-      const pack = present(needed.packs.get(name), 'rows are of packs that are needed');
-      const place = `${this.#archive.store.url}/${packKey(pack.name)}`;
+      const place = `${this.#archive.store.url}/${packKey(look.name)}`;
       const points = needing.map(({ number }) => number);
-      damaged.push({ name: hex(pack.name), place, why: WHY[fault](bytes), points, needing });
+      damaged.push({ name, place, why: WHY[fault](bytes), points, needing });
     }
     return damaged;
+  }
+
+  /** Of packs that are known to be needed. */
+  #rows({ packs }: NeededPacks): readonly LookRow[] {
+    return [...this.#looks.rows].filter(([name]) => packs.has(name));
   }
 
   async #turn(): Promise<void> {
@@ -282,17 +266,3 @@ const WHY: Readonly<Record<PackFault, (bytes: number) => string>> = {
   length: (bytes) => `it has not the ${bytes} bytes that were put`,
   content: () => 'its content is not what was put: it has another digest than its name',
 };
-
-/** Those at the beginning that have so many bytes together, and `atLeast` so many. */
-function within<T extends readonly [string, PackLook]>(
-  rows: readonly T[],
-  { budgetBytes, atLeast }: { readonly budgetBytes: number; readonly atLeast: number },
-): readonly T[] {
-  let [taken, bytes] = [0, 0];
-  for (const [, row] of rows) {
-    bytes += row.bytes;
-    if (bytes > budgetBytes && taken >= atLeast) break;
-    taken += 1;
-  }
-  return rows.slice(0, taken);
-}

@@ -98,9 +98,9 @@ export class Looks {
     return isOurs;
   }
 
-  /** These are the packs that kept points need; of others nothing is remembered. */
-  need(packs: ReadonlyMap<string, PackName>): void {
-    for (const name of this.#rows.keys()) if (!packs.has(name)) this.#rows.delete(name);
+  /** These are packs that kept points need. `areAll`: of others nothing is remembered. */
+  need(packs: ReadonlyMap<string, PackName>, areAll: boolean): void {
+    for (const name of this.#rows.keys()) if (areAll && !packs.has(name)) this.#rows.delete(name);
     for (const [key, { name, bytes }] of packs) {
       const known = this.#rows.get(key);
       if (known?.bytes !== bytes) this.#rows.set(key, { name, bytes, lookedMs: 0, fault: null });
