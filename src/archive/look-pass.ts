@@ -28,7 +28,7 @@ import type { Archive } from './archive.js';
 import type { DamagedPart } from './damage.js';
 import { chosenPacks, type LookRow } from './look-order.js';
 import type { Looks } from './looks.js';
-import { NeededPacks, type NeedingPoint } from './needed-packs.js';
+import { NeededPacks, type NeededPart } from './needed-packs.js';
 
 const POINTS_AHEAD = 8;
 const HEADS_AHEAD = 16;
@@ -54,11 +54,9 @@ export interface LookOptions {
   readonly onProgress: (done: number, total: number) => void;
 }
 
-export interface DamagedPack extends DamagedPart {
+export interface DamagedPack extends NeededPart {
   /** In hex. */
   readonly name: string;
-  /** Points that need it, newest first. */
-  readonly needing: readonly NeedingPoint[];
 }
 
 export interface LookResult {
@@ -98,7 +96,7 @@ class LookRun {
   async run(last: ArchivePoint): Promise<LookResult> {
     const looks = this.#looks;
     const needed = await NeededPacks.of(this.#archive, this.#points(last), this.#options.signal);
-    const tables = needed.damaged;
+    const tables = await this.#stillNeeded(needed.damaged);
     // What a damaged table names is not known to be needed, nor that it is not.
     looks.need(needed.packs, tables.length === 0);
     looks.pass = { ...looks.pass, badTables: tables.length };
@@ -224,29 +222,36 @@ class LookRun {
 
   /** Of packs that a point which is still there needs; the others are forgotten. */
   async #damaged(needed: NeededPacks): Promise<readonly DamagedPack[]> {
-    const there = new Map<string, boolean>();
-    const isThere = async ({ place }: NeedingPoint): Promise<boolean> => {
-      const key = pointKey(place);
-      const known = there.get(key) ?? (await this.#archive.point(place)) !== null;
-      there.set(key, known);
-      return known;
-    };
     const damaged: DamagedPack[] = [];
     for (const [name, look] of this.#rows(needed)) {
       const { bytes, fault } = look;
       if (fault === null) continue;
-      await this.#turn();
-      const needing: NeedingPoint[] = [];
-      for (const point of needed.pointsOf(name)) if (await isThere(point)) needing.push(point);
-      if (needing.length === 0) {
-        this.#looks.forget(name);
-        continue;
-      }
       const place = `${this.#archive.store.url}/${packKey(look.name)}`;
+      const needing = needed.pointsOf(name);
       const points = needing.map(({ number }) => number);
       damaged.push({ name, place, why: WHY[fault](bytes), points, needing });
     }
-    return damaged;
+    const left = await this.#stillNeeded(damaged);
+    const names = new Set(left.map(({ name }) => name));
+    for (const { name } of damaged) if (!names.has(name)) this.#looks.forget(name);
+    return left;
+  }
+
+  /** Of parts those that a point which is still there needs, of each the points that are: a prune
+   * may have removed others since they were read, and their packs with them. */
+  async #stillNeeded<T extends NeededPart>(parts: readonly T[]): Promise<readonly T[]> {
+    const there = new Map<string, boolean>();
+    for (const { place } of parts.flatMap((part) => part.needing)) {
+      const key = pointKey(place);
+      if (there.has(key)) continue;
+      await this.#turn();
+      there.set(key, (await this.#archive.point(place)) !== null);
+    }
+    return parts.flatMap((part) => {
+      const needing = part.needing.filter(({ place }) => there.get(pointKey(place)));
+      const points = needing.map(({ number }) => number);
+      return needing.length === 0 ? [] : [{ ...part, points, needing }];
+    });
   }
 
   /** Of packs that are known to be needed. */

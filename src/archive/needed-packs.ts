@@ -6,13 +6,18 @@ import { hex } from '../base/random.js';
 import { PACKS_IN_PAGE, type PackName } from '../format/archive-node.js';
 import { type ArchivePoint, type PointPlace, packKey } from '../format/archive-objects.js';
 import type { Archive } from './archive.js';
-import { type DamagedPart, isDamage, joined } from './damage.js';
+import { type DamagedPart, isDamage } from './damage.js';
 import { PointTrees, type Tree } from './tree.js';
 
 /** A point as far as it needs packs. */
 export interface NeedingPoint {
   readonly place: PointPlace;
   readonly number: number;
+}
+
+export interface NeededPart extends DamagedPart {
+  /** The points themselves. */
+  readonly needing: readonly NeedingPoint[];
 }
 
 interface TreePacks {
@@ -66,15 +71,13 @@ export class NeededPacks {
   }
 
   /** Tables that cannot be read. */
-  get damaged(): readonly DamagedPart[] {
-    const parts = this.#points.flatMap(({ number, trees }) =>
-      trees.flatMap((id): DamagedPart[] => {
-        const why = this.#trees.get(id)?.why ?? null;
-        const [key] = id.split(' ');
-        return why === null ? [] : [{ place: `${this.#url}/${key}`, why, points: [number] }];
-      }),
-    );
-    return joined(parts);
+  get damaged(): readonly NeededPart[] {
+    return [...this.#trees].flatMap(([id, { why }]) => {
+      if (why === null) return [];
+      const needing = this.#points.filter(({ trees }) => trees.includes(id));
+      const points = needing.map(({ number }) => number);
+      return [{ place: `${this.#url}/${id.split(' ')[0]}`, why, points, needing }];
+    });
   }
 
   /** Who needs the pack, newest first. */

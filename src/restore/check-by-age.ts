@@ -68,17 +68,19 @@ export async function checkByAge(
   const { put, get, head, list, remove } = store.counts;
   return {
     ...chunks,
-    index: [...found.tables, ...chunks.index],
+    index: [...found.tables.map(shown), ...chunks.index],
     points: found.points,
     looked: looks.summary(nowMs()),
     packsRead: found.read.packs,
     bytesRead: found.read.bytes,
     downBytes: store.counts.downBytes,
     requests: put + get + head + list + remove,
-    damagedPacks: found.damaged.map(({ place, why, points }) => ({ place, why, points })),
+    damagedPacks: found.damaged.map(shown),
     forgotten: fault,
   };
 }
+
+const shown = ({ place, why, points }: DamagedPart): DamagedPart => ({ place, why, points });
 
 const NOTHING: PointsChecked = {
   chunks: 0,

@@ -25,7 +25,11 @@ export async function checkPacks(
   const { store } = archive;
   const needed = await NeededPacks.of(archive, points, signal);
   const { packs } = needed;
-  const damaged: DamagedPart[] = [...needed.damaged];
+  const damaged: DamagedPart[] = needed.damaged.map(({ place, why, points }) => ({
+    place,
+    why,
+    points,
+  }));
   let [done, bytes] = [0, 0];
   const look = async ([name, pack]: readonly [string, PackName]) => {
     signal.throwIfAborted();

@@ -2,15 +2,13 @@
 // tells what is not so; what is no memory is left alone; packs that a prune removes leave it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Archive } from '../../src/archive/archive.js';
-import { type LookOptions, lookAtPacks } from '../../src/archive/look-pass.js';
 import { Looks } from '../../src/archive/looks.js';
 import { seededRandom } from '../../src/base/random.js';
 import { CHUNK_BYTES } from '../../src/base/units.js';
 import { retainLast } from '../../src/config/retain.js';
 import { coded } from '../crash/ladder-material.js';
-import { allOf, DAY_MS, Looker, MEMORY, MIB, never, packsOf, SHAPE } from '../restore/looker.js';
-import { type MemoryObjects, MemoryStore } from '../store/memory-store.js';
+import { allOf, DAY_MS, Looker, MEMORY, MIB, packsOf, SHAPE } from '../restore/looker.js';
+import type { MemoryObjects } from '../store/memory-store.js';
 import { makeArchive } from './directory-archive.js';
 import { Sender } from './sender.js';
 
@@ -73,48 +71,50 @@ test('a memory that is lost or rotten is made anew; what is none is left alone',
   await assert.rejects(other.look(5 * MIB), /another archive/);
 });
 
-test('packs of points that are pruned meanwhile are no damage, and are forgotten', async () => {
-  const objects: MemoryObjects = new Map();
+/** Eight points, of which a prune leaves two. */
+async function aging(objects: MemoryObjects): Promise<() => Promise<void>> {
   const sender = new Sender(seededRandom(5), objects, null, 40 * CHUNK_BYTES);
   for (let round = 0; round < 8; round += 1) {
     for (let times = 0; times < 8; times += 1) sender.write();
     sender.nowMs += DAY_MS;
     await sender.round();
   }
-  const looker = new Looker(objects);
-  const before = await looker.look(100 * MIB);
   sender.rule = retainLast(2);
   sender.write();
-  // Between the tables and the packs.
-  let pruned = false;
-  const archive = await Archive.open(new MemoryStore(objects), null);
-  const last = await archive?.last();
-  assert.ok(archive && last);
-  const { looks } = await Looks.open(looker.world, MEMORY);
-  looks.bind(archive.identity.id);
-  const options: LookOptions = {
-    budgetBytes: 100 * MIB,
-    restMs: 0,
-    nowMs: () => looker.nowMs,
-    signal: never,
-    turn: async () => {
-      if (pruned || archive.store.counts.list === 0) return;
-      pruned = true;
-      await sender.round();
-      await sender.open();
-      await sender.target?.prune(false);
-      await sender.close();
-    },
-    onProgress: () => {},
+  return async () => {
+    await sender.round();
+    await sender.open();
+    await sender.target?.prune(false);
+    await sender.close();
   };
-  const known = new Set(looks.rows.keys());
-  const result = await lookAtPacks(archive, last, looks, options);
-  assert.ok(pruned);
-  assert.deepEqual(result.damaged, []);
-  const after = await looker.look(100 * MIB);
-  const { rows } = (await Looks.open(looker.world, MEMORY)).looks;
-  const gone = [...known].filter((name) => !rows.has(name));
-  assert.ok(gone.length > 0 && after.points.length < before.points.length, 'it was pruned');
-  assert.ok(packsOf(objects).every((key) => gone.every((name) => !key.endsWith(name))));
-  assert.deepEqual(after.damagedPacks, []);
+}
+
+test('a prune at any moment of a look: nothing is damaged, what is gone is forgotten', async () => {
+  let moments = 0;
+  for (let moment = 1; ; moment += 4) {
+    const objects: MemoryObjects = new Map();
+    const prune = await aging(objects);
+    const looker = new Looker(objects);
+    const before = await looker.look(100 * MIB);
+    let requests = 0;
+    looker.weather = {
+      turn: async () => {
+        requests += 1;
+        if (requests === moment) await prune();
+      },
+    };
+    const { damagedPacks, damaged, index } = await looker.look(100 * MIB);
+    assert.deepEqual([damagedPacks, damaged, index], [[], [], []], `at request ${moment}`);
+    if (requests < moment) break;
+    looker.weather = {};
+    const known = new Set((await Looks.open(looker.world, MEMORY)).looks.rows.keys());
+    const after = await looker.look(100 * MIB);
+    const { rows } = (await Looks.open(looker.world, MEMORY)).looks;
+    assert.ok(after.points.length < before.points.length, 'it was pruned');
+    const gone = [...known].filter((name) => !rows.has(name));
+    assert.ok(packsOf(objects).every((key) => gone.every((name) => !key.endsWith(name))));
+    for (const name of rows.keys()) assert.ok(objects.has(`packs/${name.slice(0, 2)}/${name}`));
+    moments += 1;
+  }
+  assert.ok(moments > 8, `${moments} moments`);
 });
