@@ -86,7 +86,7 @@ async function configuredArchive(
 
 /** By name, as commander has them. */
 const OF_ARCHIVES: ReadonlySet<string> = new Set([
-  ...['endpoint', 'region', 'checksums', 'key', 'quick', 'sample'],
+  ...['endpoint', 'region', 'checksums', 'key', 'quick', 'sample', 'budget', 'memory'],
   ...['writable', 'overlay', 'socket', 'listen', 'cache', 'once'],
 ]);
 

@@ -1,6 +1,10 @@
 // Pages about archives: what a store honours, points, what is damaged. Pure.
+
+import type { DamagedPart } from '../archive/damage.js';
+import type { LooksSummary } from '../archive/looks.js';
 import { humanBytes } from '../base/units.js';
-import type { DamagedPart, PacksChecked } from '../restore/check-packs.js';
+import type { AgeChecked } from '../restore/check-by-age.js';
+import type { PacksChecked } from '../restore/check-packs.js';
 import type { PointsChecked } from '../restore/check-points.js';
 import type { Probe, ProbeVerdict } from '../store/probe.js';
 import { age, columns, plural, shortTime } from './text.js';
@@ -84,10 +88,17 @@ export type Checked =
       readonly checked: 'chunks';
       readonly share: number;
       readonly points: readonly number[];
-    } & PointsChecked);
+    } & PointsChecked)
+  | ({
+      readonly archive: string;
+      readonly checked: 'age';
+      readonly budgetBytes: number;
+      readonly looked: Omit<LooksSummary, 'oldestMs'> & { readonly oldest: string | null };
+    } & Omit<AgeChecked, 'looked'>);
 
-export function renderChecked(checked: Checked): string {
+export function renderChecked(checked: Checked, nowMs: number): string {
   const { archive, points } = checked;
+  if (checked.checked === 'age') return renderByAge(checked, nowMs);
   const of =
     points.length === 1 ? `${archive}@${points[0]}` : `${archive}: ${points.length} points`;
   if (checked.checked === 'packs') {
@@ -95,11 +106,32 @@ export function renderChecked(checked: Checked): string {
     const there = `${packs} packs are looked for, ${humanBytes(bytes)} are there`;
     return `${of}: ${there}; nothing was read\n${damaged.map(partText).join('')}`;
   }
-  const { chunks, chunkBytes, share, damaged, damagedChunks, index } = checked;
+  const { chunks, chunkBytes, share } = checked;
   const part = share < 1 ? `, a sample of ${100 * share} %` : '';
+  const read = `${plural(chunks, 'chunk')} read and checked, ${humanBytes(chunkBytes)}${part}`;
+  return `${of}: ${read}\n${damagedText(checked)}`;
+}
+
+function renderByAge(checked: Extract<Checked, { checked: 'age' }>, nowMs: number): string {
+  const { archive, points, looked, packsRead, bytesRead, damagedPacks } = checked;
+  const { packs, bytes, in30DaysBytes, in90DaysBytes, neverBytes } = looked;
+  const share = (part: number): string =>
+    `${bytes === 0 ? 100 : Math.floor((100 * part) / bytes)} %`;
+  const read = `${plural(packsRead, 'pack')} read, ${humanBytes(bytesRead)}`;
+  const of = `${plural(packs, 'pack')} of ${humanBytes(bytes)}`;
+  const oldest = looked.oldest === null ? 'none yet' : `${age(looked.oldest, nowMs)} ago`;
+  return [
+    `${archive}: ${plural(points.length, 'point')}: ${read}, of ${of} that they need\n`,
+    `  looked at within 30 days ${share(in30DaysBytes)}, within 90 days ${share(in90DaysBytes)}; `,
+    `never ${humanBytes(neverBytes)}; the oldest look ${oldest}\n`,
+    ...damagedPacks.map(partText),
+    damagedText(checked),
+  ].join('');
+}
+
+function damagedText({ index, damaged, damagedChunks }: PointsChecked): string {
   const more = damagedChunks - damaged.length;
   return [
-    `${of}: ${plural(chunks, 'chunk')} read and checked, ${humanBytes(chunkBytes)}${part}\n`,
     ...index.map(partText),
     ...damaged.flatMap(({ chunk, offset, points: of, places }) => [
       `  chunk ${chunk} at byte ${offset} is damaged in ${pointsText(of)}\n`,
@@ -121,6 +153,7 @@ const pointsText = (points: readonly number[]): string => {
 
 /** One line; null: nothing is damaged. */
 export function damageText(checked: Checked): string | null {
+  if (checked.checked === 'age') return byAgeDamage(checked);
   const isQuick = checked.checked === 'packs';
   const chunks = isQuick ? 0 : checked.damagedChunks;
   const parts = isQuick ? checked.damaged : checked.index;
@@ -134,4 +167,18 @@ export function damageText(checked: Checked): string | null {
     ...(parts.length > 0 ? [plural(parts.length, isQuick ? 'pack' : 'part of the index')] : []),
   ];
   return `${what.join(' and ')} damaged or missing, in ${pointsText([...bad])}${whole}`;
+}
+
+/** Points are named by what they cannot give: in a damaged pack they may need nothing. */
+function byAgeDamage(checked: Extract<Checked, { checked: 'age' }>): string | null {
+  const { damagedPacks, damaged, damagedChunks, index, points } = checked;
+  if (damagedPacks.length + index.length === 0) return null;
+  const packs = damagedPacks.length === 0 ? [] : [plural(damagedPacks.length, 'pack')];
+  const parts = index.length === 0 ? [] : [plural(index.length, 'part of the index')];
+  const bad = new Set([...index, ...damaged].flatMap((part) => part.points));
+  const good = points.filter((number) => !bad.has(number));
+  const what = `${[...packs, ...parts].join(' and ')} damaged or missing`;
+  if (bad.size === 0) return `${what}, where no point needs it`;
+  const chunks = damagedChunks === 0 ? '' : `: ${plural(damagedChunks, 'chunk')}`;
+  return `${what}${chunks}, in ${pointsText([...bad])}; whole are ${good.join(', ') || 'none'}`;
 }

@@ -3,7 +3,7 @@
 // those of the resources begins with white space. Pure.
 import { humanBytes, humanSeconds } from '../base/units.js';
 import { worstFirst } from '../control/alarms.js';
-import type { ResourceStatus, StatusAnswer, TargetStatus } from '../control/api.js';
+import type { PacksStatus, ResourceStatus, StatusAnswer, TargetStatus } from '../control/api.js';
 import {
   age,
   bitRate,
@@ -83,6 +83,7 @@ function targetLines(
     verifiedText(target, nowMs),
   ];
   const lines = [`${target.name}: ${facts.join('; ')}`];
+  if (target.packs) lines.push(`${target.name}: ${packsText(target.packs, nowMs)}`);
   if (target.round) {
     const bar = look.barWidth > 0 ? `${progressBar(target.round, look.barWidth)} ` : '';
     lines.push(`${target.name}: ${bar}${progressText(target.round)}`);
@@ -115,6 +116,18 @@ function pointText(resource: ResourceStatus, target: TargetStatus, nowMs: number
 function nextRunText(nextRun: string, nowMs: number): string {
   const seconds = (Date.parse(nextRun) - nowMs) / 1000;
   return seconds > 0 ? `next run in ${humanSeconds(seconds)}` : 'next run is due';
+}
+
+function packsText(packs: PacksStatus, nowMs: number): string {
+  const { bytes, in30DaysBytes, neverBytes, oldest, damaged } = packs;
+  const share = Math.floor((100 * in30DaysBytes) / Math.max(1, bytes));
+  const facts = [
+    `${share} % of ${humanBytes(bytes)} looked at within 30 days`,
+    oldest === null ? 'none yet' : `the oldest look ${age(oldest, nowMs)} ago`,
+    ...(neverBytes > 0 ? [`never ${humanBytes(neverBytes)}`] : []),
+    ...(damaged > 0 ? [`${plural(damaged, 'pack')} damaged`] : []),
+  ];
+  return facts.join('; ');
 }
 
 /** DESIGN.md §5: `clean` never stands without when it was last verified. */

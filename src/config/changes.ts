@@ -20,6 +20,7 @@ import {
   rateText,
   scheduleText,
   shareText,
+  sizeOrOff,
   sizeText,
 } from './written.js';
 
@@ -100,6 +101,7 @@ const ARCHIVE: Table<Omit<ArchiveSettings, 'url' | 'timezone'>> = {
   checksums: { setting: 'checksums', needs: 'now', text: orNone },
   storageClass: { setting: 'class', needs: 'now', text: orNone },
   keyPath: { setting: 'key', needs: 'now', text: orNone },
+  verifyBytes: { setting: 'verify', needs: 'now', text: sizeOrOff },
 };
 
 /** All differences: the node's, then by resource in the order of `old`, then what is new. */

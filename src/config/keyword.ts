@@ -22,7 +22,13 @@ export type ValueKind =
     }
   | { readonly kind: 'word'; readonly words: readonly string[] }
   | { readonly kind: 'number'; readonly min: number; readonly max: number }
-  | { readonly kind: 'size'; readonly bytesMin: number; readonly bytesMax: number }
+  | {
+      readonly kind: 'size';
+      readonly bytesMin: number;
+      readonly bytesMax: number;
+      /** The word off is a value, too: nothing. */
+      readonly off?: true;
+    }
   | {
       readonly kind: 'duration';
       readonly secondsMin: number;

@@ -265,4 +265,13 @@ export const RESOURCE_KEYWORDS: readonly Keyword[] = [
     hast: false,
     doc: 'file with the key or passphrase that the archive is sealed with',
   },
+  {
+    name: 'verify',
+    scopes: ['archive'],
+    // A pack is read whole: less than the longest one would read nothing.
+    value: { kind: 'size', bytesMin: 64 * 2 ** 20, bytesMax: 2 ** 48, off: true },
+    default: 'off',
+    hast: false,
+    doc: 'bytes that are read from the archive a day and verified, longest ago first, or off',
+  },
 ];

@@ -46,6 +46,8 @@ export interface ArchiveSettings {
   readonly keyPath: string | null;
   /** Of the hours and days of `retain`; null: this machine's. */
   readonly timezone: string | null;
+  /** Bytes of packs that are read a day and verified; 0: none. */
+  readonly verifyBytes: number;
 }
 
 export interface ResourceSettings {

@@ -10,7 +10,7 @@ import { type Levels, pick, pickSchedule, pickText } from './levels.js';
 import { matchesNode } from './node.js';
 import type { ArchiveSettings, ScheduleSetting, TargetSettings } from './settings.js';
 import { type Block, effective, type ResourceBlock, type Statement } from './tree.js';
-import { compressionOf, durationSeconds, rateBits, ruleOf } from './value.js';
+import { compressionOf, durationSeconds, rateBits, ruleOf, sizeBytes } from './value.js';
 
 /** Dirty sets that the shared memory of a volume has room for (SLOTS_MAX of src/volume). */
 export const TARGETS_MAX = 16;
@@ -271,6 +271,7 @@ function archiveSettings(
     storageClass: optional('class'),
     keyPath: optional('key'),
     timezone: optional('timezone'),
+    verifyBytes: sizeBytes(pickText(levels, 'verify')) ?? 0,
   };
 }
 

@@ -120,7 +120,7 @@ function kindFault(value: ValueKind, text: string): string | null {
     case 'number':
       return numberFault(value, text);
     case 'size':
-      return sizeFault(value, text);
+      return value.off && text === 'off' ? null : sizeFault(value, text);
     case 'duration':
       return value.none && text === 'none' ? null : durationFault(value, text);
     case 'rate':

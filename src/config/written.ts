@@ -32,6 +32,9 @@ export const durationText = (seconds: number | null): string =>
 /** `4G`. */
 export const sizeText = (bytes: number): string => inUnits(bytes, SIZES);
 
+/** `2G`; 0 is `off`. */
+export const sizeOrOff = (bytes: number): string => (bytes === 0 ? 'off' : sizeText(bytes));
+
 /** `20mbit`, `1.5kbit`; null is `none`. */
 export function rateText(bits: number | null): string {
   if (bits === null) return 'none';

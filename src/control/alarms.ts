@@ -123,6 +123,7 @@ function targetAlarms(facts: AlarmFacts, target: TargetStatus, nowMs: number): A
     damagedChunks > 0
       ? critical('damaged', `${damagedChunks} chunks of the last point could not be read here`)
       : null,
+    packsDamaged(target),
     target.paused
       ? made(behind, 'paused', 'the schedule is held until it is told to resume')
       : null,
@@ -199,6 +200,17 @@ function roundsFailed(target: TargetStatus): Made {
   const rounds = failedRounds === 1 ? 'a round' : `${failedRounds} rounds in a row`;
   const text = `${rounds} failed${because(target)}`;
   return made(failedRounds >= ROUNDS_FAILED_MAX, 'rounds-failed', text);
+}
+
+/** Older points may be without it, and the next round mends the newest: but somebody must know. */
+function packsDamaged({ packs }: TargetStatus): Made {
+  const damaged = packs?.damaged ?? 0;
+  if (damaged === 0) return null;
+  const what = damaged === 1 ? 'a pack of the archive is' : `${damaged} packs of the archive are`;
+  return critical(
+    'packs',
+    `${what} damaged or missing; hastctl verify of it tells what needs them`,
+  );
 }
 
 const patience = (target: TargetStatus): number => target.maxLagSeconds ?? PATIENCE_SECONDS;

@@ -99,6 +99,17 @@ const targetStatus = z.object({
   driftChunks: count,
   untrackedChunks: count,
   damagedChunks: count,
+  packs: z
+    .object({
+      packs: count,
+      bytes: count,
+      in30DaysBytes: count,
+      in90DaysBytes: count,
+      neverBytes: count,
+      oldest: text.nullable(),
+      damaged: count,
+    })
+    .exactOptional(),
 });
 
 const counters = z.object({

@@ -8,6 +8,7 @@ export type {
   Alarm,
   DataState,
   LinkState,
+  PacksStatus,
   PointStatus,
   ResourceCounters,
   ResourceStatus,

@@ -84,6 +84,7 @@ export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   RESTORE_TOO_SMALL: EXIT.data,
   RESTORE_STOPPED: EXIT.tryLater,
   VERIFY_STOPPED: EXIT.tryLater,
+  MEMORY_OTHER: EXIT.cannotCreate,
   FORMAT_BAD: EXIT.io,
   OVERLAY_OTHER: EXIT.data,
   OVERLAY_IN_USE: EXIT.tryLater,

@@ -43,6 +43,7 @@ export interface Alarm {
     | 'spill'
     | 'paused'
     | 'damaged'
+    | 'packs'
     | 'disk'
     | 'no-role'
     | 'no-target'
@@ -89,6 +90,21 @@ export interface TargetStatus {
   readonly untrackedChunks: number;
   /** Chunks of the last point that could not be read here (H21). */
   readonly damagedChunks: number;
+  /** Of an archive with `verify`: what was looked at of the packs that its points need. */
+  readonly packs?: PacksStatus;
+}
+
+/** Bytes are those of packs whose content was read. */
+export interface PacksStatus {
+  readonly packs: number;
+  readonly bytes: number;
+  readonly in30DaysBytes: number;
+  readonly in90DaysBytes: number;
+  readonly neverBytes: number;
+  /** When the one was read that was read longest ago; null: none was. */
+  readonly oldest: string | null;
+  /** Packs that are damaged or missing, and tables of packs that cannot be read. */
+  readonly damaged: number;
 }
 
 export interface ResourceCounters {

@@ -17,6 +17,7 @@ import type { Primary } from '../round/primary.js';
 import type { ResourceFile } from '../tracking/resource-file.js';
 import { resourceCounters, sumCounter } from './counters.js';
 import { estimateTarget } from './estimate.js';
+import type { LookLoop } from './look-loop.js';
 import type { ReplicationFacts } from './resource-status.js';
 import type { RoundLog } from './round-log.js';
 import type { ScrubLoop } from './scrub-loop.js';
@@ -36,6 +37,8 @@ export interface PrimaryResourceParts {
   readonly drivers: readonly TargetDriver[];
   readonly rounds: RoundLog;
   readonly scrub: ScrubLoop;
+  /** By target, of archives. */
+  readonly looks: ReadonlyMap<string, LookLoop>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -45,6 +48,7 @@ export class PrimaryResource {
   readonly #stop = new AbortController();
   readonly #checkpoints: Promise<void>;
   readonly #scrubbing: Promise<void>;
+  readonly #looking: Promise<unknown>;
   #settings: ResourceSettings;
 
   constructor(parts: PrimaryResourceParts, settings: ResourceSettings) {
@@ -53,6 +57,8 @@ export class PrimaryResource {
     this.#checkpoints = this.#checkpointEveryMinute();
     this.#scrubbing = parts.scrub.run(() => this.#settings.scrubShare, this.#stop.signal);
     for (const driver of parts.drivers) driver.start();
+    const looking = [...parts.looks.values()].map((loop) => loop.run(this.#stop.signal));
+    this.#looking = Promise.all(looking);
   }
 
   get settings(): ResourceSettings {
@@ -193,7 +199,7 @@ export class PrimaryResource {
     for (const end of ending) end.catch(() => undefined); // thrown below
     await allEnded([
       ...ending.map((end) => () => end),
-      () => Promise.all([this.#checkpoints, this.#scrubbing]),
+      () => Promise.all([this.#checkpoints, this.#scrubbing, this.#looking]),
       () => primary.closeClean(),
       () => rounds.close(),
     ]);
@@ -250,6 +256,7 @@ export class PrimaryResource {
       skippedFirings: driver.skippedFirings,
       lastError: driver.lastError,
       nowMs: clock.wallMs(),
+      packs: this.parts.looks.get(driver.name)?.summary() ?? null,
     });
   }
 }

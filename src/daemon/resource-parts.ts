@@ -11,6 +11,7 @@ import { recordOf } from '../round/contact.js';
 import type { RoundParts } from '../round/parts.js';
 import { openPrimary } from '../round/primary.js';
 import type { ResourceFile } from '../tracking/resource-file.js';
+import { type LookedTarget, LookLoop } from './look-loop.js';
 import type { Machinery } from './machinery.js';
 import { archiveOpener, localTimezone, nodeOpener } from './open-target.js';
 import { PrimaryResource } from './primary-resource.js';
@@ -129,11 +130,38 @@ export async function primaryOf(
     clock,
     log,
   });
-  const parts = { primary, resourceFile, drivers, rounds, scrub, clock, log };
+  const { directory } = resourceFile;
+  const looks = new Map(drivers.flatMap((driver) => looksOf(driver, directory, machinery)));
+  const parts = { primary, resourceFile, drivers, rounds, scrub, looks, clock, log };
   const resource: PrimaryResource = new PrimaryResource(parts, settings);
   const { memory, intentPath, spillPaths } = primary;
   const volume = { name: settings.name, memory, disk, intentPath, spillPaths, targets };
   return { resource, volume };
+}
+
+/** Of an archive; none of a node. */
+function looksOf(
+  driver: TargetDriver,
+  directory: string,
+  { files, clock }: Machinery,
+): readonly (readonly [string, LookLoop])[] {
+  if (driver.settings.archive === null) return [];
+  const { name } = driver;
+  const target: LookedTarget = {
+    name,
+    get settings() {
+      return driver.settings;
+    },
+    get busy() {
+      return driver.busy;
+    },
+    get session() {
+      return driver.parts.link.current;
+    },
+  };
+  const path = `${directory}/${name}.verified`;
+  const { log } = driver.parts;
+  return [[name, new LookLoop({ target, files, path, clock, log })]];
 }
 
 interface DriverContext {

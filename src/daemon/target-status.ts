@@ -1,10 +1,12 @@
 // One target of a primary as `status` shows it: three axes, never mixed (DESIGN.md §5), and the
 // figures that alarms follow from. Pure. Times are wall milliseconds.
+import type { LooksSummary } from '../archive/looks.js';
 import { isoTime } from '../base/clock.js';
 import { codeOf, describeError } from '../base/errors.js';
 import { hex } from '../base/random.js';
 import type {
   DataState,
+  PacksStatus,
   PointStatus,
   RoundProgress,
   TargetStatus,
@@ -37,6 +39,8 @@ export interface TargetFacts {
     readonly text: string;
   } | null;
   readonly nowMs: number;
+  /** Of an archive that is verified by age; null: it is not. */
+  readonly packs: LooksSummary | null;
 }
 
 export interface LinkFacts {
@@ -84,8 +88,14 @@ export function targetStatus(facts: TargetFacts): TargetStatus {
     driftChunks: record.driftChunks,
     untrackedChunks: record.untrackedChunks,
     damagedChunks: record.damagedChunks,
+    ...(facts.packs === null ? {} : { packs: packsStatus(facts.packs) }),
   };
 }
+
+const packsStatus = ({ oldestMs, ...sums }: LooksSummary): PacksStatus => ({
+  ...sums,
+  oldest: timeOf(oldestMs),
+});
 
 /** A paused target is idle, and says why it stays so; what an operator starts is shown. */
 function workOf({ running, applying, record }: TargetFacts): WorkState {

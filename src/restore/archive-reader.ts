@@ -16,6 +16,7 @@ import type { PointSpec } from '../lineage/point-spec.js';
 import type { ObjectStore } from '../store/store.js';
 import { storeUrl } from '../store/url.js';
 import { findPoint, RestoreError, sourceOf } from './archive-source.js';
+import { type AgeChecked, type AgeOptions, checkByAge } from './check-by-age.js';
 import { checkPacks, type PacksChecked } from './check-packs.js';
 import { checkPoints, type PointsChecked } from './check-points.js';
 import { comparePoints, type Difference, type DifferenceCounts } from './compare-points.js';
@@ -103,6 +104,11 @@ export class ArchiveReader {
     const points = await this.#chosen(point);
     const checked = await checkPacks(this.#archive, points, signal, onProgress);
     return { points: points.map(({ to }) => to.number), ...checked };
+  }
+
+  /** What was looked at longest ago, within a budget. Errors as of `checkByAge`. */
+  checkByAge(options: Omit<AgeOptions, 'random'>): Promise<AgeChecked> {
+    return checkByAge(this.#archive, this.#files, { ...options, random: this.#random });
   }
 
   /** Of this archive and another, or of one. */

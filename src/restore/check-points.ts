@@ -5,19 +5,21 @@
 // Memory: WINDOW_CHUNKS for each window under way, and what Frames has.
 
 import type { Archive } from '../archive/archive.js';
+import { type DamagedPart, isDamage, joined } from '../archive/damage.js';
 import { recordId, type Wanted } from '../archive/laying.js';
+import { numbersIn } from '../archive/needed-packs.js';
 import { type NameOf, PointTrees, type SharedTrees, type Tree } from '../archive/tree.js';
 import { mapAhead } from '../base/ahead.js';
 import { present } from '../base/assert.js';
 import { describeError } from '../base/errors.js';
 import { hex, type Random } from '../base/random.js';
-import { CHUNK_BYTES, type ChunkIndex, chunkLength } from '../base/units.js';
+import { CHUNK_BYTES, type ChunkIndex } from '../base/units.js';
 import { LEAF_CHUNKS, type LeafEntry, mergeLeaves } from '../format/archive-leaf.js';
 import { type NodeRef, PAGE_LEAVES, type Page } from '../format/archive-node.js';
 import { type ArchivePoint, packKey } from '../format/archive-objects.js';
 import { REGION_BYTES } from './archive-region.js';
-import { type DamagedPart, joined } from './check-packs.js';
-import { type BadRecord, Frames, isDamage } from './frames.js';
+import { addVersion, isMeant, type PointView, type Version } from './chunk-versions.js';
+import { type BadRecord, Frames } from './frames.js';
 import { layChunks } from './laying.js';
 
 /** Checked together: 16 MiB. */
@@ -31,6 +33,8 @@ const DAMAGED_NAMED_MAX = 10_000;
 export interface CheckOptions {
   /** Of all that there is, above 0 and at most 1; which, is drawn. */
   readonly share: number;
+  /** Only chunks of which something stands in these packs, named in hex; null: in any. */
+  readonly packs?: ReadonlySet<string> | null;
   readonly random: Random;
   readonly signal: AbortSignal;
   /** Bytes of the disk that were looked at, of all. */
@@ -69,20 +73,6 @@ export async function checkPoints(
   return checking.result;
 }
 
-interface PointView {
-  readonly point: ArchivePoint;
-  readonly trees: PointTrees;
-}
-
-/** One content of a chunk, and who has it. */
-interface Version {
-  readonly entry: LeafEntry;
-  readonly length: number;
-  /** Of one of them. */
-  readonly trees: PointTrees;
-  readonly points: number[];
-}
-
 /** Pages by tree at one place; a tree that cannot be read there is left out. */
 type Pages = ReadonlyMap<Tree, Page>;
 
@@ -106,6 +96,7 @@ class Checking {
     this.#views = points.map((point) => ({
       point,
       trees: new PointTrees(archive, point.trees, shared),
+      meant: null,
     }));
     this.#trees = [...shared.values()];
   }
@@ -121,7 +112,8 @@ class Checking {
   }
 
   async run(): Promise<void> {
-    const { signal, onProgress } = this.#options;
+    const { signal, packs = null, onProgress } = this.#options;
+    if (packs !== null) await this.#onlyIn(packs);
     const sizeBytes = Math.max(...this.#views.map(({ point }) => point.sizeBytes));
     const check = async (window: readonly Version[]): Promise<readonly Version[]> => {
       signal.throwIfAborted();
@@ -134,6 +126,17 @@ class Checking {
       onProgress(Math.min(sizeBytes, (last + 1) * CHUNK_BYTES), sizeBytes);
     }
     onProgress(sizeBytes, sizeBytes);
+  }
+
+  async #onlyIn(names: ReadonlySet<string>): Promise<void> {
+    const numbers = new Map<Tree, ReadonlySet<number>>();
+    for (const tree of this.#trees) {
+      const found = await this.#readIndex(tree, () => numbersIn(tree, names));
+      numbers.set(tree, found ?? new Set());
+    }
+    for (const view of this.#views) {
+      view.meant = new Set(view.trees.trees.flatMap((tree) => [...(numbers.get(tree) ?? [])]));
+    }
   }
 
   async *#windows(sizeBytes: number): AsyncGenerator<readonly Version[]> {
@@ -173,7 +176,9 @@ class Checking {
         all = leaf === null || all === null ? null : mergeLeaves(all, leaf);
       }
       for (const view of all === null ? [] : views) {
-        for (const entry of all ?? []) if (wanted(entry.chunk)) addVersion(versions, view, entry);
+        for (const entry of all ?? []) {
+          if (wanted(entry.chunk) && isMeant(view, entry)) addVersion(versions, view, entry);
+        }
       }
     }
     return [...versions.values()].sort((a, b) => a.entry.chunk - b.entry.chunk);
@@ -259,22 +264,6 @@ class Checking {
       return null;
     }
   }
-}
-
-function addVersion(
-  versions: Map<string, Version>,
-  { point, trees }: PointView,
-  entry: LeafEntry,
-): void {
-  const length = chunkLength(entry.chunk, point.sizeBytes);
-  if (length <= 0) return; // the disk was longer once
-  const pieces = entry.pieces.map(
-    ({ mask, zero, place }) => `${mask}.${zero}.${place === null ? '-' : recordId(place)}`,
-  );
-  const id = `${entry.chunk} ${length} ${hex(entry.digest)} ${pieces.join(' ')}`;
-  const known = versions.get(id);
-  if (known !== undefined) known.points.push(point.to.number);
-  else versions.set(id, { entry, length, trees, points: [point.to.number] });
 }
 
 interface Reference {

@@ -3,11 +3,11 @@
 // it is stored: rounds of scattered writes have frames that span many regions, and each would be
 // fetched for every one of them. Two who want the same frame at the same time share one request.
 // Memory: BATCH_BYTES_MAX for each caller, KEPT_BYTES_MAX for all. Lengths are bytes.
+import { isDamage } from '../archive/damage.js';
 import { rangesOf } from '../archive/frame-ranges.js';
 import { recordId, type SizedFrame } from '../archive/laying.js';
 import { openRecord } from '../archive/records.js';
 import type { NameOf } from '../archive/tree.js';
-import { codeOf } from '../base/errors.js';
 import { Semaphore } from '../base/sync.js';
 import { type ChunkIndex, MIB } from '../base/units.js';
 import type { RecordPlace } from '../format/archive-leaf.js';
@@ -36,12 +36,6 @@ export interface BadRecord {
   readonly place: string;
   readonly error: unknown;
 }
-
-/** What says that a record is not as it was written; all else may pass. */
-const DAMAGE: ReadonlySet<string | null> = new Set([
-  ...['FORMAT_BAD', 'FORMAT_VERSION', 'STORE_MISSING', 'STORE_SHORT', 'STORE_TOO_LARGE'],
-]);
-export const isDamage = (error: unknown): boolean => DAMAGE.has(codeOf(error));
 
 export class Frames {
   readonly #store: ObjectStore;

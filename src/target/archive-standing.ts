@@ -3,11 +3,12 @@
 // next round (H28), so that the newest point is whole again; older points keep what they had.
 import type { Archive } from '../archive/archive.js';
 import { ChunkReader } from '../archive/chunk-reader.js';
+import { numbersIn } from '../archive/needed-packs.js';
 import { PointTrees } from '../archive/tree.js';
 import { digestOf } from '../base/digest.js';
 import { codeOf } from '../base/errors.js';
 import { type ChunkIndex, chunkCount, chunkLength, DIGEST_BYTES } from '../base/units.js';
-import { LEAF_CHUNKS, regionOf } from '../format/archive-leaf.js';
+import { LEAF_CHUNKS, type LeafEntry, regionOf } from '../format/archive-leaf.js';
 import type { ArchivePoint } from '../format/archive-objects.js';
 import { zeroDigest } from '../format/digest-table.js';
 
@@ -57,19 +58,44 @@ export class Standing {
     for (let at = first; at < end; ) {
       const next = Math.min(end, (regionOf(at) + 1) * LEAF_CHUNKS);
       const chunks = Array.from({ length: next - at }, (_, i) => at + i);
-      const failed: unknown[] = [];
-      await reader.read(chunks, {
-        put: (chunk, bytes) => digests.set(digestOf(bytes), (chunk - first) * DIGEST_BYTES),
-        fail: (chunk, error) => {
-          if (!DAMAGE.has(codeOf(error) ?? '')) failed.push(error);
-          else if (this.#damaged.size < DAMAGED_MAX) this.#damaged.add(chunk);
-        },
-        wants: () => false,
-      });
-      if (failed.length > 0) throw failed[0];
+      await this.#readNoting(reader, chunks, (chunk, bytes) =>
+        digests.set(digestOf(bytes), (chunk - first) * DIGEST_BYTES),
+      );
       at = next;
     }
     return digests;
+  }
+
+  /** Reads the chunks that stand in these packs, named in hex, and notes those that are damaged;
+   * returns these. `turn` is waited for before each region. Regions whose index is damaged are left
+   * out: sending their chunks would not mend it. */
+  async recheck(
+    packs: ReadonlySet<string>,
+    turn: () => Promise<void>,
+  ): Promise<{ readonly chunks: number; readonly regionsLeftOut: number }> {
+    const trees = new PointTrees(this.#archive, this.point.trees);
+    const reader = new ChunkReader(this.#archive, trees, this.point.sizeBytes);
+    const numbers = new Set<number>();
+    for (const tree of trees.trees) {
+      for (const number of await numbersIn(tree, packs)) numbers.add(number);
+    }
+    const isMeant = ({ chunk, pieces }: LeafEntry): boolean =>
+      chunkLength(chunk, this.point.sizeBytes) > 0 &&
+      pieces.some(({ place }) => place !== null && numbers.has(place.pack));
+    let [chunks, regionsLeftOut] = [0, 0];
+    for await (const region of trees.regions()) {
+      await turn();
+      try {
+        const entries = [...(await reader.entries(region)).values()].filter(isMeant);
+        if (entries.length === 0) continue;
+        const meant = entries.map(({ chunk }) => chunk);
+        chunks += await this.#readNoting(reader, meant, () => {});
+      } catch (error) {
+        if (!DAMAGE.has(codeOf(error) ?? '')) throw error;
+        regionsLeftOut += 1;
+      }
+    }
+    return { chunks, regionsLeftOut };
   }
 
   /** Null: it is not there, or damaged. */
@@ -77,6 +103,30 @@ export class Standing {
     const length = chunkLength(chunk, this.point.sizeBytes);
     if (length <= 0) return null;
     return (await this.#chunks.chunk(chunk)) ?? new Uint8Array(length);
+  }
+
+  /** Chunks of one region; returns how many are damaged. */
+  async #readNoting(
+    reader: ChunkReader,
+    chunks: readonly ChunkIndex[],
+    put: (chunk: ChunkIndex, bytes: Uint8Array) => void,
+  ): Promise<number> {
+    const failed: unknown[] = [];
+    let damaged = 0;
+    await reader.read(chunks, {
+      put,
+      fail: (chunk, error) => {
+        if (!DAMAGE.has(codeOf(error) ?? '')) {
+          failed.push(error);
+          return;
+        }
+        damaged += 1;
+        if (this.#damaged.size < DAMAGED_MAX) this.#damaged.add(chunk);
+      },
+      wants: () => false,
+    });
+    if (failed.length > 0) throw failed[0];
+    return damaged;
   }
 
   #newReader(): ChunkReader {

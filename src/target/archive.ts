@@ -12,6 +12,8 @@
 // The file is longer than 300 lines because all that a target is asked stands here.
 import type { Archive } from '../archive/archive.js';
 import { HeldPieces } from '../archive/held-pieces.js';
+import type { LookResult } from '../archive/look-pass.js';
+import type { Looks } from '../archive/looks.js';
 import { PACK_BYTES, PackWriter, type PutPack } from '../archive/pack-writer.js';
 import type { PruneResult } from '../archive/prune.js';
 import { writeIndex } from '../archive/round-index.js';
@@ -29,6 +31,7 @@ import type { Pack } from '../format/pack.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
 import type { ObjectStore } from '../store/store.js';
 import { claimEpoch, nextPlace } from './archive-epoch.js';
+import { ArchiveLooking } from './archive-looking.js';
 import { ArchivePruning, type PruningParts } from './archive-pruning.js';
 import { ArchiveRound, orLost, refused } from './archive-round.js';
 import { Standing } from './archive-standing.js';
@@ -38,6 +41,7 @@ import {
   type CommitAnswer,
   type DigestsAnswer,
   type DoubtsAnswer,
+  type LookOrder,
   type Outcome,
   type Pruned,
   type RefusalReason,
@@ -81,6 +85,7 @@ export class ArchiveTarget implements Target {
   #held: HeldPieces;
   #running: ArchiveRound | null = null;
   readonly #pruning: ArchivePruning;
+  readonly #looking: ArchiveLooking;
   #pruned: Promise<unknown> = Promise.resolve();
   /** Rounds that wait to begin. */
   #begins = 0;
@@ -96,6 +101,7 @@ export class ArchiveTarget implements Target {
     this.#archive = archive;
     this.#standing = archive && last && new Standing(archive, last);
     this.#pruning = new ArchivePruning(parts);
+    this.#looking = new ArchiveLooking(parts.name, parts.log);
     this.#held = new HeldPieces(journal, sameId(journal.from, last?.to.id ?? null));
     this.#facts = {
       resource: archive?.identity.resource ?? null,
@@ -255,12 +261,13 @@ export class ArchiveTarget implements Target {
 
   async close(): Promise<void> {
     this.#pruning.stop();
+    const looked = this.#looking.stop();
     const text = 'it was closed here';
     this.#closed.resolve(new TargetError({ code: 'TARGET_LOST', target: this.name, text }));
     // First: whoever closes waits for no answer. Any request may be missing (see above).
     await this.#parts.store.close();
     await this.#end();
-    await this.#pruned;
+    await Promise.all([this.#pruned, looked]);
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#parts.journal.close();
@@ -364,6 +371,10 @@ export class ArchiveTarget implements Target {
       if (archive === null || last === null) return null;
       return this.#orLost(this.#pruning.run(archive, last, dryRun, yields));
     });
+  }
+
+  look(looks: Looks, order: LookOrder): Promise<LookResult | null> {
+    return this.#orLost(this.#looking.run(this.#archive, () => this.#standing, looks, order));
   }
 
   #overtaken(): CommitAnswer {

@@ -1,6 +1,8 @@
 // Target: where a round goes. One interface for a replica across a session, the replica's own
 // receiver in the same process, and later an archive; one contract suite for all of them.
 // Words: DESIGN.md §2. Order: RULES.md §1. Chunk ranges are chunk indices; ids are 16 bytes.
+import type { LookResult } from '../archive/look-pass.js';
+import type { Looks } from '../archive/looks.js';
 import type { PruneResult } from '../archive/prune.js';
 import { errorClass } from '../base/errors.js';
 import type { ChunkIndex } from '../base/units.js';
@@ -66,6 +68,15 @@ export interface RequestCounts {
 export interface Pruned {
   readonly result: PruneResult;
   readonly kept: readonly (KeptPoint & { readonly keptBy: readonly string[] })[];
+}
+
+/** How packs of an archive are looked at; see LookOptions of archive/look-pass.ts. */
+export interface LookOrder {
+  readonly budgetBytes: number;
+  readonly restMs: number;
+  readonly nowMs: () => number;
+  /** Waited for before requests; it ends when its signal is aborted. */
+  readonly turn: (signal: AbortSignal) => Promise<void>;
 }
 
 const NO_REQUESTS: RequestCounts = { put: 0, get: 0, head: 0, list: 0, remove: 0 };
@@ -187,6 +198,9 @@ export interface Target {
   commit(commit: Commit): Promise<CommitAnswer>;
   /** Of an archive: removes what is kept no more; null: it has no point. Error TARGET_LOST. */
   prune?(dryRun: boolean): Promise<Pruned | null>;
+  /** Of an archive: reads packs that were looked at longest ago, beside rounds; null: it has no
+   * point. Errors TARGET_LOST, and of the file. */
+  look?(looks: Looks, order: LookOrder): Promise<LookResult | null>;
   /** Resolves when `point` is in the target's disk; rejects when it cannot be applied. */
   applied(point: PointRef): Promise<void>;
   /** Drops what is staged of a round that will not be committed. */

@@ -48,6 +48,8 @@ export class Sender {
   stormy = 0;
   rule = retainLast(1000);
   nowMs = 1000;
+  /** Sent whatever the archive says that it has. */
+  resend: ReadonlySet<number> = new Set();
 
   constructor(random: Random, objects: MemoryObjects, secret: Secret | null, sizeBytes: number) {
     this.random = random;
@@ -161,7 +163,8 @@ export class Sender {
         );
         const digest = digestOf(bytes).slice();
         const { digests } = await target.digests(chunk, 1);
-        if (isUnchanged(digest, digests) && begin.kind === 'round') continue;
+        const isWanted = this.resend.has(chunk);
+        if (!isWanted && isUnchanged(digest, digests) && begin.kind === 'round') continue;
         if (begin.kind === 'pass' && isUnchanged(digest, digests)) continue;
         const [held] = begin.from === null ? [] : await target.held(chunk, 1);
         if (held && equalBytes(held.digest, digest)) await outflow.reuse(held);

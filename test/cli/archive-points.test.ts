@@ -42,6 +42,42 @@ test('verify finds a flipped byte, names it, goes on, and is 7', async (t) => {
   assert.equal(found, 2);
 });
 
+test('verify --budget goes on with its memory, finds what is damaged, and is 7', async (t) => {
+  const { folder, url } = await plugged(t);
+  const memory = join(folder, 'vm1.memory');
+  const order = ['verify', url, '--budget', '64M', '--memory', memory];
+  const whole = await hastctl(order);
+  assert.equal(whole.status, 0, whole.err);
+  assert.match(whole.out, /4 points: \d+ packs read, .* of \d+ packs of .* that they need/);
+  assert.match(whole.out, /within 30 days 100 %, within 90 days 100 %; never 0 B; the oldest/);
+  const facts = parsed(await hastctl([...order, '--json']));
+  assert.equal(facts['checked'], 'age');
+  assert.match(String((facts['looked'] as { oldest: string }).oldest), /^\d{4}-.*Z$/);
+  const [name = ''] = readdirSync(join(folder, 'vm1/packs'), { recursive: true, encoding: 'utf8' })
+    .filter((each) => each.includes('/'))
+    .filter((each) => readFileSync(join(folder, 'vm1/packs', each)).length > 3 * 1024 * 1024);
+  const pack = join(folder, 'vm1/packs', name);
+  const bad = readFileSync(pack);
+  bad[200] = (bad[200] ?? 0) ^ 1;
+  writeFileSync(pack, bad);
+  const rotten = await hastctl(order);
+  assert.equal(rotten.status, 7, rotten.err);
+  assert.match(rotten.out, /another digest than its name; needed by points 4, 3, 2, 1/);
+  assert.match(rotten.out, /chunk \d+ at byte \d+ is damaged in points? /);
+  assert.match(rotten.err, /1 pack damaged or missing: \d+ chunks, in points /);
+  const wrong = async (...flags: string[]) => (await hastctl(['verify', ...flags])).status;
+  assert.equal(await wrong(url, '--budget', '64M'), 64);
+  assert.equal(await wrong(url, '--memory', memory), 64);
+  assert.equal(await wrong(...order.slice(1), '--quick'), 64);
+  assert.equal(await wrong(...order.slice(1), '--sample', '5%'), 64);
+  assert.equal(await wrong(`${url}@2`, ...order.slice(2)), 64);
+  assert.equal(await wrong(url, '--budget', '1M', '--memory', memory), 65);
+  assert.equal(await wrong(url, '--budget', '1G', '--memory', join(folder, 'no/memory')), 74);
+  writeFileSync(memory, 'root:x:0:0\n');
+  assert.equal(await wrong(...order.slice(1)), 73);
+  assert.equal(readFileSync(memory, 'utf8'), 'root:x:0:0\n');
+});
+
 test('points are listed; pinned, found by their name, and let go', async (t) => {
   const { url, path, images } = await plugged(t);
   const listed = parsed(await hastctl(['points', url, '--json']))['points'] as { number: number }[];

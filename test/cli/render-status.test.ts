@@ -148,3 +148,23 @@ test('status: a bar where there is room for one', () => {
   assert.equal(progressBar(progress({ doneBytes: 200 }), 4), '[####]');
   assert.equal(progressBar(progress({ totalBytes: 0 }), 4), '[----]');
 });
+
+test('status: how much of an archive was looked at lately, and what was found', () => {
+  const gib = 2 ** 30;
+  const packs = {
+    packs: 400,
+    bytes: 10 * gib,
+    in30DaysBytes: 6.5 * gib,
+    in90DaysBytes: 9 * gib,
+    neverBytes: gib,
+    oldest: '2026-09-20T05:05:00.000Z',
+    damaged: 1,
+  };
+  const line = (of: typeof packs) =>
+    renderStatus(answer(resource({ targets: [target({ packs: of })] })), NOW).split('\n')[3];
+  assert.equal(
+    line(packs),
+    '  b: 65 % of 10.0 GiB looked at within 30 days; the oldest look 61d 0h ago; ' +
+      'never 1.0 GiB; 1 pack damaged',
+  );
+});

@@ -19,7 +19,7 @@ test('an archive is a target at the url of its resource, with settings of its ow
     'timezone UTC rate 20mbit',
     `archive offsite {
        url s3://bucket/prefix/ endpoint https://s3.example.org:9000 region r1 class STANDARD_IA
-       key /etc/hast.archive.key checksums required retain ${RULE} schedule "0 2 * * *"
+       key /etc/hast.archive.key checksums required verify 2G retain ${RULE} schedule "0 2 * * *"
      }`,
   );
   for (const node of ['a', 'b']) {
@@ -45,6 +45,7 @@ test('an archive is a target at the url of its resource, with settings of its ow
       storageClass: 'STANDARD_IA',
       keyPath: '/etc/hast.archive.key',
       timezone: 'UTC',
+      verifyBytes: 2 ** 31,
     });
   }
 });
@@ -60,6 +61,7 @@ test('a resource may have an archive alone, and needs then no peer and no secret
   assert.equal(others.length, 0);
   assert.equal(usb?.archive?.url, 'file:///mnt/usb disk/vm1');
   assert.equal(usb?.archive?.keyPath, null);
+  assert.equal(usb?.archive?.verifyBytes, 0, 'a store may charge for what is read');
 });
 
 test('what one node says of an archive inside its on block is its own', () => {

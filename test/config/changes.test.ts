@@ -58,6 +58,7 @@ const EXPECTED: Readonly<Record<string, readonly [Place, string, string, ChangeN
   class: ['archive', 'STANDARD', 'STANDARD_IA', 'now'],
   checksums: ['archive', 'supported', 'required', 'now'],
   key: ['archive', '/etc/1', '/etc/2', 'now'],
+  verify: ['archive', '2G', 'off', 'now'],
 };
 
 test('every keyword of the language has its answer', () => {

@@ -46,6 +46,7 @@ const EDGES: readonly [string, readonly string[], Readonly<Record<string, RegExp
   ['checksums', ['supported', 'required'], { none: /supported/ }],
   ['data-threads', ['1', '16'], { '0': /1\.\.16/, '17': /1\.\.16/ }],
   ['spill', ['64k', '65536', '4G', '256T'], { '63k': /outside 64k\.\.256T/, '257T': /outside/ }],
+  ['verify', ['off', '64M', '2G'], { '63M': /outside/, on: /not a size/, '1%': /not a size/ }],
   ['spill', [], { '4GB': /not a size; write a number with k, M, G or T/, G: /not a size/ }],
   ['compression', ['none', 'hole', 'lzf', 'zstd', 'zstd:1', 'zstd:19'], { 'zstd:0': /1\.\.19/ }],
   ['compression', [], { 'zstd:': /1\.\.19/, 'zstd:20': /1\.\.19/, zst: /did you mean zstd\?/ }],

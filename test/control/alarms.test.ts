@@ -62,6 +62,15 @@ function limits(cell: string, maxLag: number | null): { at: number; below: numbe
   return { at, below: at - 1 };
 }
 
+const PACKS = {
+  packs: 9,
+  bytes: 4096,
+  in30DaysBytes: 0,
+  in90DaysBytes: 0,
+  neverBytes: 0,
+  oldest: null,
+};
+
 /** For each code: a resource in which the quantity of its row has this value, all else is well. */
 const CASES: {
   readonly [C in Alarm['code']]: (value: number, maxLag: number | null) => AlarmFacts;
@@ -80,6 +89,7 @@ const CASES: {
   spill: (percent) => facts(well(), { spillBytes: percent * 10 }),
   paused: (yes) => facts(well({ paused: yes === 1 })),
   damaged: (damagedChunks) => facts(well({ damagedChunks })),
+  packs: (damaged) => facts(well({ packs: { ...PACKS, damaged } })),
   disk: (writeErrors) => facts(well(), { counters: counters({ writeErrors }) }),
   'no-role': (seconds) =>
     facts(well(), { role: seconds > 0 ? 'init' : 'primary', sinceMs: NOW - seconds * 1000 }),

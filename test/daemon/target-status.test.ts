@@ -39,6 +39,7 @@ const facts = (fields: Partial<TargetFacts> = {}): TargetFacts => ({
   skippedFirings: 0,
   lastError: null,
   nowMs: NOW,
+  packs: null,
   ...fields,
 });
 
@@ -53,6 +54,20 @@ const round = {
   etaSeconds: null,
   resentBytes: 0,
 };
+
+test('packs of an archive are shown where they are verified, with the oldest look', () => {
+  assert.equal('packs' in targetStatus(facts()), false);
+  const sums = {
+    packs: 2,
+    bytes: 9,
+    in30DaysBytes: 4,
+    in90DaysBytes: 5,
+    neverBytes: 1,
+    damaged: 0,
+  };
+  const { packs } = targetStatus(facts({ packs: { ...sums, oldestMs: NOW - HOUR_MS } }));
+  assert.deepEqual(packs, { ...sums, oldest: '2026-11-20T11:00:00.000Z' });
+});
 
 test('a dirty target that is idle lags by the age of its point', () => {
   const status = targetStatus(facts());

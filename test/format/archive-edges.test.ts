@@ -10,6 +10,7 @@ import {
   JOURNAL_ROW_BYTES,
   takeJournalRow,
 } from '../../src/format/archive-journal.js';
+import { decodeLooks } from '../../src/format/archive-looks.js';
 import { decodePage, decodeRoot, encodePage, encodeRoot } from '../../src/format/archive-node.js';
 import {
   decodeEpoch,
@@ -109,6 +110,7 @@ test('another version is refused as one', () => {
     ['archive-pin-v0.bin', 7, (bytes) => decodePin(bytes, 'here')],
     ['archive-record-open-v0.bin', 3, (bytes) => decodeRecord(bytes, 'here', none)],
     ['archive-journal-v0.bin', 7, (bytes) => decodeJournalHeader(bytes, 'here')],
+    ['archive-looks-v0.bin', 7, (bytes) => decodeLooks(bytes, 'here')],
   ] as const satisfies readonly (readonly [
     keyof typeof FILES,
     number,

@@ -11,6 +11,7 @@ import {
   takeJournalRow,
 } from '../../src/format/archive-journal.js';
 import { decodeLeaf } from '../../src/format/archive-leaf.js';
+import { decodeLooks } from '../../src/format/archive-looks.js';
 import {
   decodeNode,
   decodePackPage,
@@ -35,6 +36,7 @@ import {
   KEY,
   LEAF,
   LEAF_REGION,
+  LOOKS,
   NODE_RECORD,
   nodeBody,
   OPEN,
@@ -127,4 +129,8 @@ test('reads and writes a version 0 journal', () => {
     return { header: decodeJournalHeader(bytes, 'golden'), rows };
   };
   both('archive-journal-v0.bin', read, { header: JOURNAL, rows: [...ROWS] });
+});
+
+test('reads and writes a version 0 memory of what was verified', () => {
+  both('archive-looks-v0.bin', (bytes) => decodeLooks(bytes, 'golden'), LOOKS);
 });

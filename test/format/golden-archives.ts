@@ -18,6 +18,7 @@ import {
   putJournalRow,
 } from '../../src/format/archive-journal.js';
 import { encodeLeaf, type Leaf } from '../../src/format/archive-leaf.js';
+import { encodeLooks, type LooksFile } from '../../src/format/archive-looks.js';
 import {
   encodeNode,
   encodePackPage,
@@ -217,6 +218,19 @@ function journalFile(): Uint8Array {
   return bytes;
 }
 
+/** Ascending. */
+const lookedAt = (first: number): Uint8Array => Uint8Array.from([first, ...some(31, first)]);
+export const LOOKS: LooksFile = {
+  archive: rising(0xa0),
+  pass: { begunMs: 1_795_000_000_123, spentBytes: 0x0102_0304_0506, ended: true, badTables: 3 },
+  rows: [
+    { name: lookedAt(0x40), bytes: 0x0102_0304, lookedMs: 0, fault: null },
+    { name: lookedAt(0x41), bytes: 0x0102_0305, lookedMs: 1_795_000_000_124, fault: 'missing' },
+    { name: lookedAt(0x42), bytes: 0x0102_0306, lookedMs: 1_795_000_000_125, fault: 'length' },
+    { name: lookedAt(0x43), bytes: 0x0102_0307, lookedMs: 1_795_000_000_126, fault: 'content' },
+  ],
+};
+
 /** What today's encoders make, by name of the file. The one with zstd may differ by its version. */
 export function archiveFiles() {
   return {
@@ -228,6 +242,7 @@ export function archiveFiles() {
     'archive-identity-passphrase-v0.bin': encodeIdentity(BY_PASSPHRASE.identity),
     'archive-journal-v0.bin': journalFile(),
     'archive-leaf-v0.bin': encodeLeaf(LEAF),
+    'archive-looks-v0.bin': encodeLooks(LOOKS),
     'archive-node-raw-v0.bin': encodeNode(encodeLeaf(LEAF), packRaw).body,
     'archive-node-zstd-v0.bin': encodeNode(new Uint8Array(4096).fill(0x55), zstd).body,
     'archive-pack-page-v0.bin': encodePackPage(PACK_PAGE),

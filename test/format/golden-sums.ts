@@ -22,6 +22,7 @@ export const FROZEN_SUMS: readonly (readonly [name: string, sha256: string])[] =
   ],
   ['archive-journal-v0.bin', '003c7d8c32a54fbda9b5055b0070458ab07c7b27b6cc1df4b6d59f0d0cc711d2'],
   ['archive-leaf-v0.bin', '1d3131fd61b6f006dc58063a568a14c10f58dd6d7a011d9eeb759a2e13d6537f'],
+  ['archive-looks-v0.bin', 'a6a383f725b9663cb4fccdfe7e474b77f55c1f51494fe252652cd692287849d0'],
   ['archive-node-raw-v0.bin', '9cb475956e109574a2edccc78a5a5f13ae2c75779b2ffa0c48b3d8b50dc01707'],
   ['archive-node-zstd-v0.bin', 'b7ac320346e4e827f8887ce3b9a356a6027515ecce293a0db9f05aa263a29ad5'],
   ['archive-pack-page-v0.bin', '1c77b79b46dedd22b33276dcf8b9ee3e123a196f70442acfe0d132b73213691e'],

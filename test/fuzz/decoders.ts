@@ -94,6 +94,7 @@ export const DECODERS: readonly Decoder[] = [
   row('archive-node', 'format/archive-node.ts', 'decodeNode'),
   row('archive-journal', 'format/archive-journal.ts', 'decodeJournalHeader', 'takeJournalRow'),
   row('archive-journal', 'archive/journal.ts', 'open', 'run'),
+  row('archive-looks', 'format/archive-looks.ts', 'decodeLooks'),
   row('archive-secret', 'archive/secret.ts', 'parseArchiveSecret'),
   row('restore-mark', 'restore/unfinished.ts', 'readUnfinished'),
 ];
@@ -118,6 +119,7 @@ export const EXEMPT: Readonly<Record<string, string>> = {
   'archive/archive.ts': 'reads whole objects, which format/archive-*.ts decode',
   'store/patient-store.ts': 'reads whole objects for those who decode them',
   'restore/chunk-caches.ts': 'a nameless file of its own, each chunk with its check',
+  'archive/looks.ts': 'reads a whole file, which format/archive-looks.ts decodes',
   'archive/pins.ts': 'reads whole objects, which format/archive-pin.ts decodes',
   'base/errors.ts': 'the message of an error of Node',
   'base/files.ts': 'declares readWhole',

@@ -8,6 +8,7 @@ import { CONTROL_TARGETS } from './targets/control.js';
 import { EVENT_TARGETS } from './targets/events.js';
 import { FOLDER_TARGETS } from './targets/folders.js';
 import { FRAME_TARGETS } from './targets/frames.js';
+import { LOOKS_TARGETS } from './targets/looks.js';
 import { NBD_TARGETS } from './targets/nbd.js';
 import { NODE_TARGETS } from './targets/nodes.js';
 import { PEER_TARGETS } from './targets/peer.js';
@@ -31,4 +32,5 @@ export const TARGETS: readonly Target[] = [
   ...SESSION_TARGETS,
   ...ARCHIVE_TARGETS,
   ...INDEX_TARGETS,
+  ...LOOKS_TARGETS,
 ];

@@ -173,6 +173,7 @@ function archiveOf(setup: Setup, generation: number): TargetSettings {
       storageClass: null,
       keyPath: sealed ? '/key' : null,
       timezone: 'UTC',
+      verifyBytes: 0,
     },
     schedule: { kind: 'interval', seconds: 3600 },
     retain: { ...retainLast(last), daily },
