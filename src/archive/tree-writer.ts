@@ -26,7 +26,7 @@ import type { NameOf, Tree } from './tree.js';
 
 /** Bytes of a node's record above its raw rows, at most. */
 const NODE_OVERHEAD_BYTES = 128;
-const PACK_ROW_BYTES = 44;
+const PACK_ROW_BYTES = 48;
 const ROOT_ROW_BYTES = 24;
 const ROOT_PACK_ROW_BYTES = 60;
 
@@ -37,6 +37,8 @@ export class TreeWriter {
   readonly #packs: PackWriter;
   readonly #pack: Pack;
   readonly #under: Tree | null;
+  /** Trees that are merged into it. */
+  #newer: readonly Tree[] = [];
   readonly #pages = new Map<number, NodeRef>();
   /** Blocks and nodes of packs that this tree needs, less what `under` needed: by pack. */
   readonly #needs = new Map<number, number>();
@@ -48,6 +50,11 @@ export class TreeWriter {
     this.#pack = pack;
     this.#under = under;
     this.#leaves = under?.ref.leaves ?? 0;
+  }
+
+  /** These are put into it: what their tables know of packs goes on here. */
+  merges(newer: readonly Tree[]): void {
+    this.#newer = newer;
   }
 
   /** The next leaf, new; `replaces`: one of `under`. */
@@ -125,9 +132,20 @@ export class TreeWriter {
       // The pack that the root will be in has no name yet.
       if (liveParts <= 0 || number >= this.#packs.packNumber) continue;
       const { name, bytes }: PackName = row ?? closed.get(number) ?? (await nameOf(number));
-      rows.set(number % PACKS_IN_PAGE, { name, bytes, liveParts });
+      const parts = Math.max(liveParts, await this.#partsSoFar(number));
+      rows.set(number % PACKS_IN_PAGE, { name, bytes, liveParts, parts });
     }
     return sorted(rows);
+  }
+
+  /** The most that any of the trees, which this one takes the place of, knows to have been needed of
+   * a pack. */
+  async #partsSoFar(pack: number): Promise<number> {
+    let most = 0;
+    for (const tree of [...this.#newer, ...(this.#under === null ? [] : [this.#under])]) {
+      most = Math.max(most, (await tree.partsOf(pack))?.parts ?? 0);
+    }
+    return most;
   }
 
   async #root(packPages: Map<number, PackPageRef>): Promise<UnnamedTree> {
@@ -207,6 +225,7 @@ const sorted = <T>(rows: ReadonlyMap<number, T>): Map<number, T> =>
 export async function mergeTrees(writer: TreeWriter, trees: readonly Tree[]): Promise<void> {
   const under = present(trees.at(-1), 'there is a tree');
   const newer = trees.slice(0, -1);
+  writer.merges(newer);
   const roots = await Promise.all(trees.map((tree) => tree.root()));
   const numbers = new Set(roots.flatMap(({ pages }) => [...pages.keys()]));
   for (const number of [...numbers].sort((one, other) => one - other)) {

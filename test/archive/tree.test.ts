@@ -31,6 +31,8 @@ interface World {
   readonly store: MemoryStore;
   readonly sealed: boolean;
   readonly model: Model;
+  /** The most parts that a table has said of a pack. */
+  readonly parts: Map<number, number>;
   trees: TreeRef[];
   nextPack: number;
   readonly random: Random;
@@ -142,7 +144,20 @@ async function check(world: World): Promise<void> {
   for (const pack of needs.keys()) {
     const { name, bytes } = await point.nameOf(pack);
     assert.equal(world.store.objects.get(packKey(name))?.bytes.length, bytes);
+    await checkParts(world, point, pack);
   }
+}
+
+/** Whatever is merged, what was once needed of a pack is not forgotten. */
+async function checkParts(world: World, { trees }: PointTrees, pack: number): Promise<void> {
+  let most = 0;
+  for (const tree of trees) {
+    const found = await tree.partsOf(pack);
+    assert.ok(found === null || found.liveParts <= found.parts);
+    most = Math.max(most, found?.parts ?? 0);
+  }
+  assert.ok(most > 0 && most >= (world.parts.get(pack) ?? 0), `parts of pack ${pack}`);
+  world.parts.set(pack, most);
 }
 
 /** Of one tree that has everything: what its table says is needed is what it needs. */
@@ -184,6 +199,7 @@ for (const sealed of [false, true]) {
         store: new MemoryStore(),
         sealed,
         model: new Map(),
+        parts: new Map(),
         trees: [],
         nextPack: 0,
         random,
@@ -214,6 +230,7 @@ test('a sealed archive shows nothing of what it holds, and only its key opens it
     store: new MemoryStore(),
     sealed: true,
     model: new Map(),
+    parts: new Map(),
     trees: [],
     nextPack: 0,
     random: seededRandom(9),
@@ -238,6 +255,7 @@ test('every flipped byte of an index is found', async () => {
     store: new MemoryStore(),
     sealed: false,
     model: new Map(),
+    parts: new Map(),
     trees: [],
     nextPack: 0,
     random: seededRandom(10),
