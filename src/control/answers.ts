@@ -7,6 +7,7 @@ import type {
   NotesAnswer,
   PointRecord,
   PruneAnswer,
+  RepackAnswer,
   RoleAnswer,
   RoundRecord,
   StatusAnswer,
@@ -178,6 +179,20 @@ const pruned = z.object({
   heldBytes: count,
 });
 
+const repacked = z.object({
+  target: text,
+  url: text,
+  dryRun: flag,
+  packs: count,
+  packBytes: count,
+  neededBytes: count,
+  sendBytes: count,
+  puts: count,
+  holders: rowOf(point),
+  heldPacks: count,
+  heldBytes: count,
+});
+
 type Synced = SyncAnswer['outcomes'][number];
 const synced = z.object({
   target: text,
@@ -208,6 +223,7 @@ export const ANSWERS = {
     results: rowOf(compared),
   }),
   prune: z.object({ archives: rowOf(pruned) }),
+  repack: z.object({ archives: rowOf(repacked) }),
   estimate: z.object({ targets: rowOf(estimate) }),
 } satisfies {
   readonly status: z.ZodType<StatusAnswer>;
@@ -218,6 +234,7 @@ export const ANSWERS = {
   readonly sync: z.ZodType<SyncAnswer>;
   readonly verify: z.ZodType<VerifyAnswer>;
   readonly prune: z.ZodType<PruneAnswer>;
+  readonly repack: z.ZodType<RepackAnswer>;
   readonly estimate: z.ZodType<EstimateAnswer>;
 };
 

@@ -2,8 +2,10 @@
 // same. Field names are relied on by scripts: they change only with a CHANGELOG entry.
 // Sizes are bytes, times ISO 8601 UTC, durations seconds. Absent facts are null.
 import { errorClass } from '../base/errors.js';
+import type { PruneAnswer, RepackAnswer } from './archive-answers.js';
 import type { Role, StatusAnswer } from './status.js';
 
+export type { PruneAnswer, PrunedPoint, RepackAnswer } from './archive-answers.js';
 export type {
   Alarm,
   DataState,
@@ -178,32 +180,15 @@ export interface EstimateAnswer {
   }[];
 }
 
-/** What a prune of archives has removed, or would. */
-export interface PruneAnswer {
-  readonly archives: readonly {
-    readonly target: string;
-    readonly url: string;
-    readonly dryRun: boolean;
-    readonly removed: readonly PrunedPoint[];
-    /** Not kept by the rule, and pinned. */
-    readonly pinned: readonly PrunedPoint[];
-    /** All that stay, newest first, and which parts of `retain` keep each. */
-    readonly kept: readonly (PrunedPoint & { readonly keptBy: readonly string[] })[];
-    readonly packs: number;
-    readonly packBytes: number;
-    /** Packs that nobody needs, until their storage class's minimum of days is over. */
-    readonly heldPacks: number;
-    readonly heldBytes: number;
-  }[];
-}
-
-export interface PrunedPoint {
-  readonly number: number;
-  readonly time: string;
-}
-
 export interface PruneRequest extends TargetRequest {
   /** Says what would go, and removes nothing. */
+  readonly dryRun: boolean;
+}
+
+export interface RepackRequest extends TargetRequest {
+  /** Packs are left of which kept points need less, 1 to 100. */
+  readonly belowPercent: number;
+  /** Says what would be done, and does nothing. */
   readonly dryRun: boolean;
 }
 
@@ -248,6 +233,7 @@ export interface ControlApi {
   /** Ends the running round, which fails and loses nothing; the schedule goes on. */
   cancel(name: string, request: TargetRequest): Promise<NotesAnswer>;
   prune(name: string, request: PruneRequest): Promise<PruneAnswer>;
+  repack(name: string, request: RepackRequest): Promise<RepackAnswer>;
   estimate(name: string): Promise<EstimateAnswer>;
   set(name: string, request: SetRequest): Promise<NotesAnswer>;
   resize(name: string, request: ResizeRequest): Promise<NotesAnswer>;

@@ -84,6 +84,8 @@ export function controlClient(
     cancel: (name, body) => noted(at(name, 'cancel'), body),
     prune: async (name, request) =>
       expected(ANSWERS.prune, await ask('POST', at(name, 'prune'), request)),
+    repack: async (name, request) =>
+      expected(ANSWERS.repack, await ask('POST', at(name, 'repack'), request)),
     estimate: async (name) => expected(ANSWERS.estimate, await ask('GET', at(name, 'estimate'))),
     set: (name, body) => noted(at(name, 'set'), body),
     resize: (name, body) => noted(at(name, 'resize'), body),

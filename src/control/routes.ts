@@ -7,6 +7,7 @@ import type {
   CreateRequest,
   PointRequest,
   PruneRequest,
+  RepackRequest,
   ResizeRequest,
   RoleRequest,
   SetRequest,
@@ -31,6 +32,7 @@ export type Call =
       readonly body: TargetRequest;
     }
   | { readonly kind: 'prune'; readonly name: string; readonly body: PruneRequest }
+  | { readonly kind: 'repack'; readonly name: string; readonly body: RepackRequest }
   | { readonly kind: 'set'; readonly name: string; readonly body: SetRequest }
   | { readonly kind: 'resize'; readonly name: string; readonly body: ResizeRequest }
   | { readonly kind: 'config' }
@@ -81,6 +83,11 @@ const pointBody = z.strictObject({
 const target = z.string().min(1).max(NAME_LENGTH_MAX).nullable().default(null);
 const targetBody = z.strictObject({ target });
 const pruneBody = z.strictObject({ target, dryRun: z.boolean().default(false) });
+const repackBody = z.strictObject({
+  target,
+  belowPercent: z.number().int().min(1).max(100).default(50),
+  dryRun: z.boolean().default(false),
+});
 const setBody = z
   .strictObject({
     target,
@@ -109,6 +116,7 @@ const METHODS: Readonly<Record<string, 'GET' | 'POST'>> = {
   resume: 'POST',
   cancel: 'POST',
   prune: 'POST',
+  repack: 'POST',
   set: 'POST',
   resize: 'POST',
 };
@@ -163,6 +171,8 @@ function withBody(
       return checked(targetBody, bodyText, (body) => ({ kind: verb, name, body }));
     case 'prune':
       return checked(pruneBody, bodyText, (body) => ({ kind: 'prune', name, body }));
+    case 'repack':
+      return checked(repackBody, bodyText, (body) => ({ kind: 'repack', name, body }));
     case 'set':
       return checked(setBody, bodyText, (body) => ({ kind: 'set', name, body }));
     case 'resize':

@@ -198,6 +198,8 @@ function dispatch(
       return api.points(call.name);
     case 'prune':
       return api.prune(call.name, call.body);
+    case 'repack':
+      return api.repack(call.name, call.body);
     case 'estimate':
       return api.estimate(call.name);
     case 'pause':

@@ -13,6 +13,7 @@ import {
   type PointEvent,
   type PointRequest,
   type PruneRequest,
+  type RepackRequest,
   type ResizeRequest,
   type ResourceStatus,
   type Role,
@@ -157,6 +158,11 @@ export class Daemon implements ControlApi {
   async prune(name: string, request: PruneRequest) {
     this.#want(this.#find(name), ['primary'], 'the primary role');
     return this.#parts.rounds.call('prune', name, request);
+  }
+
+  async repack(name: string, request: RepackRequest) {
+    this.#want(this.#find(name), ['primary'], 'the primary role');
+    return this.#parts.rounds.call('repack', name, request);
   }
 
   async estimate(name: string) {

@@ -8,6 +8,8 @@ import {
   ControlError,
   type PruneAnswer,
   type PruneRequest,
+  type RepackAnswer,
+  type RepackRequest,
   type Role,
   type RoleAnswer,
   type RoleRequest,
@@ -22,6 +24,7 @@ import type { Machinery } from './machinery.js';
 import { PeerDoor } from './peer-door.js';
 import type { PrimaryResource } from './primary-resource.js';
 import { prunePrimary } from './prune-archives.js';
+import { repackPrimary } from './repack-archives.js';
 import { repairChunk } from './repair.js';
 import { newNode, type ResourceNode } from './resource-node.js';
 import { primaryOf, replicaOf } from './resource-parts.js';
@@ -224,6 +227,10 @@ export class Replication {
 
   async prune(name: string, request: PruneRequest): Promise<PruneAnswer> {
     return prunePrimary(this.primary(name, 'prune'), request);
+  }
+
+  async repack(name: string, request: RepackRequest): Promise<RepackAnswer> {
+    return repackPrimary(this.primary(name, 'repack'), request);
   }
 
   /** The resource in the primary role, or CONTROL_WRONG_ROLE. */

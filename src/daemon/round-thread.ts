@@ -88,6 +88,7 @@ const methods: RoundThread = {
   cancel: async (name, target) => it().primary(name, 'cancel').cancel(target),
   setRate: async (name, target, rate) => it().primary(name, 'set').setRate(target, rate),
   prune: (name, request) => it().prune(name, request),
+  repack: (name, request) => it().repack(name, request),
   estimate: async (name) => it().primary(name, 'sync').estimate(),
   known: (name) => knownState(name),
   remembered: (name) => it().remembered(name),

@@ -8,6 +8,8 @@ import type {
   PointRecord,
   PruneAnswer,
   PruneRequest,
+  RepackAnswer,
+  RepackRequest,
   ResourceCounters,
   Role,
   RoleAnswer,
@@ -152,6 +154,7 @@ export interface RoundThread extends PointCalls {
   /** Bits a second; 0: no limit; null: what the configuration says. Durable. */
   setRate(name: string, target: string | null, rate: number | null): Promise<readonly string[]>;
   prune(name: string, request: PruneRequest): Promise<PruneAnswer>;
+  repack(name: string, request: RepackRequest): Promise<RepackAnswer>;
   estimate(name: string): Promise<EstimateAnswer>;
   /** What the state on disk says, at once; null: there is none. Error STATE_UNREADABLE. */
   known(name: string): Promise<KnownState | null>;

@@ -12,8 +12,8 @@
 // The file is longer than 300 lines because all that a target is asked stands here.
 import type { Archive } from '../archive/archive.js';
 import { HeldPieces } from '../archive/held-pieces.js';
-import { PACK_BYTES, PackWriter, type PutPack } from '../archive/pack-writer.js';
-import type { PruneResult } from '../archive/prune.js';
+import { PACK_BYTES } from '../archive/pack-writer.js';
+import type { Moves, RepackPlan } from '../archive/repack.js';
 import { writeIndex } from '../archive/round-index.js';
 import { newestRuns } from '../archive/runs.js';
 import { settleJournal } from '../archive/settle.js';
@@ -30,7 +30,8 @@ import { type PointRef, sameId } from '../lineage/lineage.js';
 import type { ObjectStore } from '../store/store.js';
 import { claimEpoch, nextPlace } from './archive-epoch.js';
 import { ArchivePruning, type PruningParts } from './archive-pruning.js';
-import { ArchiveRound, orLost, refused } from './archive-round.js';
+import { ArchiveRepacking } from './archive-repacking.js';
+import { ArchiveRound, orLost, packsOf, refused } from './archive-round.js';
 import { Standing } from './archive-standing.js';
 import {
   type Begin,
@@ -41,6 +42,7 @@ import {
   type Outcome,
   type Pruned,
   type RefusalReason,
+  type RepackOrder,
   type ReuseItem,
   type Target,
   TargetError,
@@ -81,6 +83,7 @@ export class ArchiveTarget implements Target {
   #held: HeldPieces;
   #running: ArchiveRound | null = null;
   readonly #pruning: ArchivePruning;
+  readonly #repacking: ArchiveRepacking;
   #pruned: Promise<unknown> = Promise.resolve();
   /** Rounds that wait to begin. */
   #begins = 0;
@@ -96,6 +99,7 @@ export class ArchiveTarget implements Target {
     this.#archive = archive;
     this.#standing = archive && last && new Standing(archive, last);
     this.#pruning = new ArchivePruning(parts);
+    this.#repacking = new ArchiveRepacking(parts);
     this.#held = new HeldPieces(journal, sameId(journal.from, last?.to.id ?? null));
     this.#facts = {
       resource: archive?.identity.resource ?? null,
@@ -112,7 +116,8 @@ export class ArchiveTarget implements Target {
 
   /** As at contact; suspect are chunks that were found damaged since. */
   get state(): TargetState {
-    return { ...this.#facts, suspect: (this.#standing?.damaged.length ?? 0) > 0 };
+    const suspect = (this.#standing?.damaged.length ?? 0) > 0;
+    return { ...this.#facts, suspect, moves: this.#repacking.leaving.size > 0 };
   }
 
   get #last(): ArchivePoint | null {
@@ -171,7 +176,7 @@ export class ArchiveTarget implements Target {
       if (journal.isLong) await journal.compact(newestRuns(journal, journal.runs));
       this.#held = new HeldPieces(journal, true);
       const firstRun = this.#firstRunOf(begin);
-      const packs = this.#packsOf(archive);
+      const packs = packsOf(archive, this.#last, this.#parts);
       this.#running = new ArchiveRound(this.name, begin, packs, journal, firstRun);
       if (pass !== null) this.#running.follow(pass);
     });
@@ -240,6 +245,7 @@ export class ArchiveTarget implements Target {
   }
 
   async abandon(): Promise<void> {
+    this.#repacking.done();
     await this.#one.run(() => this.#end());
   }
 
@@ -264,21 +270,6 @@ export class ArchiveTarget implements Target {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#parts.journal.close();
-  }
-
-  #packsOf(archive: Archive): PackWriter {
-    const { journal, storageClass, packBytes, random } = this.#parts;
-    const salt = random.bytes(ID_BYTES);
-    return new PackWriter({
-      store: archive.store,
-      salt,
-      key: archive.keyOf(salt),
-      firstPack: Math.max(this.#last?.nextPack ?? 0, journal.nextPack),
-      storageClass,
-      ...(packBytes === undefined ? {} : { packBytes }),
-      journal: (pack: PutPack) => journal.pack(pack),
-      put: (pack) => journal.put(pack.number),
-    });
   }
 
   /** The passes of a first copy, and what an interrupted one has left, are one with its round. What
@@ -319,7 +310,8 @@ export class ArchiveTarget implements Target {
   #index(archive: Archive, { packs, firstRun }: ArchiveRound): Promise<readonly TreeRef[]> {
     const { journal, pack } = this.#parts;
     const older = this.#last?.trees ?? [];
-    return writeIndex({ archive, packs, journal, firstRun, pack, older });
+    const { leaving } = this.#repacking;
+    return writeIndex({ archive, packs, journal, firstRun, pack, older, leaving });
   }
 
   #claim(archive: Archive, begin: Begin): Promise<boolean> {
@@ -331,6 +323,7 @@ export class ArchiveTarget implements Target {
     const { log, journal } = this.#parts;
     await this.#end('committed');
     this.#fill = null;
+    this.#repacking.done();
     this.#standing = new Standing(archive, point);
     try {
       await archive.putHead(point.place);
@@ -345,24 +338,33 @@ export class ArchiveTarget implements Target {
     this.#held = new HeldPieces(journal, sameId(journal.from, point.to.id));
     this.#parts.keep.committed(point);
     if (!this.#pruning.isDue(point)) return;
-    this.#pruned = this.#prune(false, () => this.#begins > 0).catch((error: unknown) => {
-      log.warn('the archive could not be pruned; later again', { error });
-    });
+    const yields = (): boolean => this.#begins > 0;
+    this.#pruned = this.#withLast((...last) => this.#pruning.run(...last, false, yields)).catch(
+      (error: unknown) => log.warn('the archive could not be pruned; later again', { error }),
+    );
   }
 
   /** What goes, and what would go: `dryRun` removes nothing. Errors TARGET_LOST. */
-  async prune(dryRun: boolean): Promise<Pruned | null> {
-    const result = await this.#prune(dryRun, () => false);
-    const [archive, last] = [this.#archive, this.#last];
-    if (result === null || archive === null || last === null) return null;
-    return { result, kept: await this.#orLost(this.#parts.keep.explained(archive, last)) };
+  prune(dryRun: boolean): Promise<Pruned | null> {
+    return this.#withLast(async (archive, last) => {
+      const result = await this.#pruning.run(archive, last, dryRun, () => false);
+      return { result, kept: await this.#parts.keep.explained(archive, last) };
+    });
   }
 
-  #prune(dryRun: boolean, yields: () => boolean): Promise<PruneResult | null> {
+  repack(order: RepackOrder): Promise<RepackPlan | null> {
+    return this.#withLast((archive, last) => this.#repacking.plan(archive, last, order));
+  }
+
+  moves(first: ChunkIndex): Promise<Moves> {
+    return this.#orLost(this.#repacking.moves(first));
+  }
+
+  /** Null: there is no point. */
+  #withLast<T>(work: (archive: Archive, last: ArchivePoint) => Promise<T>): Promise<T | null> {
     return this.#one.run(async () => {
       const [archive, last] = [this.#archive, this.#last];
-      if (archive === null || last === null) return null;
-      return this.#orLost(this.#pruning.run(archive, last, dryRun, yields));
+      return archive === null || last === null ? null : this.#orLost(work(archive, last));
     });
   }
 

@@ -2,6 +2,7 @@
 // receiver in the same process, and later an archive; one contract suite for all of them.
 // Words: DESIGN.md §2. Order: RULES.md §1. Chunk ranges are chunk indices; ids are 16 bytes.
 import type { PruneResult } from '../archive/prune.js';
+import type { Moves, RepackPlan } from '../archive/repack.js';
 import { errorClass } from '../base/errors.js';
 import type { ChunkIndex } from '../base/units.js';
 import type { KeptPoint } from '../format/archive-objects.js';
@@ -44,6 +45,8 @@ export interface TargetState {
   readonly node: string;
   /** An archive: what it had stays, whoever goes on. */
   readonly keepsPoints?: boolean;
+  /** A round has something to move though nothing is dirty. */
+  readonly moves?: boolean;
   /** Raw bytes of the blocks of a frame, at most; default FRAME_BLOCK_BYTES_MAX. */
   readonly frameBytes?: number;
 }
@@ -66,6 +69,13 @@ export interface RequestCounts {
 export interface Pruned {
   readonly result: PruneResult;
   readonly kept: readonly (KeptPoint & { readonly keptBy: readonly string[] })[];
+}
+
+export interface RepackOrder {
+  /** Packs are left of which kept points need less, 1 to 100. */
+  readonly belowPercent: number;
+  /** Only finds what would be done. */
+  readonly dryRun: boolean;
 }
 
 const NO_REQUESTS: RequestCounts = { put: 0, get: 0, head: 0, list: 0, remove: 0 };
@@ -187,6 +197,11 @@ export interface Target {
   commit(commit: Commit): Promise<CommitAnswer>;
   /** Of an archive: removes what is kept no more; null: it has no point. Error TARGET_LOST. */
   prune?(dryRun: boolean): Promise<Pruned | null>;
+  /** Of an archive: packs that are mostly dead, and but for a dry run the next round moves out of
+   * them what it needs; null: it has no point. Error TARGET_LOST. */
+  repack?(order: RepackOrder): Promise<RepackPlan | null>;
+  /** Blocks that the next round sends though they did not change, from `first` on, ascending. */
+  moves?(first: ChunkIndex): Promise<Moves>;
   /** Resolves when `point` is in the target's disk; rejects when it cannot be applied. */
   applied(point: PointRef): Promise<void>;
   /** Drops what is staged of a round that will not be committed. */

@@ -2,9 +2,10 @@
 // in any way; always the newest place of every block, and a table that knows every pack.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { mergeTrees } from '../../src/archive/merge-trees.js';
 import { PackWriter } from '../../src/archive/pack-writer.js';
-import { PointTrees } from '../../src/archive/tree.js';
-import { mergeTrees, TreeWriter } from '../../src/archive/tree-writer.js';
+import { PointTrees, type Tree } from '../../src/archive/tree.js';
+import { TreeWriter } from '../../src/archive/tree-writer.js';
 import { equalBytes } from '../../src/base/digest.js';
 import { hex, type Random, seededRandom } from '../../src/base/random.js';
 import { bitCount, MASK_ALL } from '../../src/base/units.js';
@@ -110,6 +111,32 @@ async function merge(world: World, count: number): Promise<void> {
   const tree = new TreeWriter(writer, packer({ codec: 'zstd' }), some.at(-1));
   await mergeTrees(tree, some);
   world.trees = [await ended(world, writer, tree), ...world.trees.slice(count)];
+}
+
+/** All trees become one, of which no node stands in some of the packs that they name. */
+async function leave(world: World): Promise<void> {
+  const { trees } = reading(world);
+  const named = new Set<number>();
+  for (const tree of trees) for (const pack of await nodePacks(tree)) named.add(pack);
+  const leaving = new Set([...named].filter(() => world.random.below(2) === 0));
+  const writer = packs(world);
+  const tree = new TreeWriter(writer, packer({ codec: 'zstd' }), trees.at(-1));
+  await mergeTrees(tree, trees, leaving);
+  world.trees = [await ended(world, writer, tree)];
+  for (const merged of reading(world).trees) {
+    for (const pack of await nodePacks(merged)) assert.ok(!leaving.has(pack), `pack ${pack}`);
+  }
+}
+
+/** Packs that nodes of the tree, and its table, are in. */
+async function nodePacks(tree: Tree): Promise<readonly number[]> {
+  const { pages, packPages } = await tree.root();
+  const found = [tree.ref.place.pack, ...[...packPages.values()].map(({ ref }) => ref.place.pack)];
+  for (const [number, { place }] of pages) {
+    const leaves = [...((await tree.page(number))?.values() ?? [])];
+    found.push(place.pack, ...leaves.map((leaf) => leaf.place.pack));
+  }
+  return found;
 }
 
 async function check(world: World): Promise<void> {
@@ -221,6 +248,12 @@ for (const sealed of [false, true]) {
       await merge(world, 2);
       await check(world);
       await checkTable(world);
+      for (let step = 0; step < 3; step += 1) {
+        if (step > 0) await round(world, [1 + random.below(80_000)]);
+        await leave(world);
+        await check(world);
+        await checkTable(world);
+      }
     }
   });
 }
