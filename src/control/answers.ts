@@ -85,6 +85,7 @@ const targetStatus = z.object({
   state: text,
   dirtyBytes: count,
   lastPoint: z.object({ id: text, number: count, time: text }).nullable(),
+  archive: z.object({ points: count, lastStoredBytes: count }).exactOptional(),
   lagSeconds: count.nullable(),
   nextRun: text.nullable(),
   skippedFirings: count,

@@ -117,7 +117,11 @@ export class ArchiveTarget implements Target {
   /** As at contact; suspect are chunks that were found damaged since. */
   get state(): TargetState {
     const suspect = (this.#standing?.damaged.length ?? 0) > 0;
-    return { ...this.#facts, suspect, moves: this.#repacking.leaving.size > 0 };
+    const moves = this.#repacking.leaving.size > 0;
+    if (this.#last === null) return { ...this.#facts, suspect, moves };
+    const { kept, storedBytes: lastStoredBytes } = this.#last;
+    const holds = { points: kept.length + 1, lastStoredBytes };
+    return { ...this.#facts, suspect, moves, holds };
   }
 
   get #last(): ArchivePoint | null {

@@ -45,6 +45,9 @@ export interface TargetState {
   readonly node: string;
   /** An archive: what it had stays, whoever goes on. */
   readonly keepsPoints?: boolean;
+  /** Of an archive with a point: how many it keeps, the newest one included, and bytes that the
+   * round of that one has stored. */
+  readonly holds?: { readonly points: number; readonly lastStoredBytes: number };
   /** A round has something to move though nothing is dirty. */
   readonly moves?: boolean;
   /** Raw bytes of the blocks of a frame, at most; default FRAME_BLOCK_BYTES_MAX. */

@@ -1,5 +1,6 @@
 // Trees of an archive's index against a model: written in rounds, read laid over each other, merged
 // in any way; always the newest place of every block, and a table that knows every pack.
+// It is longer than 300 lines because all that is done to trees is done to one model.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { mergeTrees } from '../../src/archive/merge-trees.js';

@@ -77,6 +77,9 @@ test('a pack that is mostly dead goes with the last older point that needs it', 
   assert.deepEqual([outcome, sentBytes], ['committed', left]);
   assert.ok(requests !== undefined && requests.put <= plan.puts, `${requests?.put} PUTs`);
   assert.ok(packs().has(large), 'the older point needs it');
+  const { archive } = await scene.target();
+  assert.equal(archive?.points, 1);
+  assert.ok(archive.lastStoredBytes >= left && archive.lastStoredBytes < left + MIB);
   const points = await scene.points();
   assert.deepEqual(
     points.map(({ number }) => number),

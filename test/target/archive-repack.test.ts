@@ -160,7 +160,7 @@ test('a pack that an older kept point needs is not mostly dead', async () => {
   await sender.close();
 });
 
-test('a repack that fails is forgotten; asked for again it takes over what it has sent', async () => {
+test('a repack that fails is forgotten; asked for again it takes over what was sent', async () => {
   const { sender, objects, images, round } = await mostlyDead(44);
   const target = await sender.open();
   const plan = await target.repack(HALF);
