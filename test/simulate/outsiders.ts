@@ -1,6 +1,6 @@
 // Who comes to a run's archive beside its primary: the store's own troubles, operators who pin and
-// unpin points and order a prune or a repack, readers who restore. A reader gets what is right, or an error of
-// the store; that something is not there only of a point that is kept no more.
+// unpin points and order a prune or a repack, readers who restore. A reader gets what is right, or
+// an error of the store; that something is not there only of a point that is kept no more.
 import { Archive } from '../../src/archive/archive.js';
 import { pin, pinAt, unpin } from '../../src/archive/pins.js';
 import { codeOf, HastError } from '../../src/base/errors.js';
