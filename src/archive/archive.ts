@@ -267,9 +267,8 @@ export class Archive {
     if (header.kind === 'epoch') return this.#epochOf(body, place.epoch + 1, where);
     if (header.kind !== 'point') throw bad({ what: 'point', place: where }, 'it is something else');
     const point = decodePoint(body, where);
-    const isThere = point.place.epoch === place.epoch && point.place.sequence === place.sequence;
-    if (!isThere) throw bad({ what: 'point of an archive', place: where }, 'it is another one');
-    return point;
+    if (pointKey(point.place) === key) return point;
+    throw bad({ what: 'point of an archive', place: where }, 'it is another one');
   }
 
   /** It says itself which one it is: a copy under another number is none. */

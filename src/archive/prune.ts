@@ -91,7 +91,7 @@ export async function prune(
         minimumDays === 0 ? 0 : Math.ceil(point.timeMs / HOUR_MS) + 24 * minimumDays;
       const packs = await packsLeft(tables, stands);
       const garbage = packs.filter(({ name }) => !needed.has(hex(name)));
-      const rows = garbage.map((pack) => ({ ...pack, number: 0, keepUntilHour }));
+      const rows = garbage.map(({ name, bytes }) => ({ name, bytes, number: 0, keepUntilHour }));
       found.push(...rows);
       if (!dryRun) {
         await journal.addGarbage(rows);

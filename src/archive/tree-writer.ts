@@ -5,7 +5,7 @@
 // refers to the root. Memory: one page of references, and a few numbers for each pack.
 import { present } from '../base/assert.js';
 import { bitCount } from '../base/units.js';
-import { encodeLeaf, type Leaf, mergeLeaves, regionOf } from '../format/archive-leaf.js';
+import { encodeLeaf, type Leaf, regionOf } from '../format/archive-leaf.js';
 import {
   encodeNode,
   encodePackPage,
@@ -17,7 +17,6 @@ import {
   type PackName,
   type PackPageRef,
   type PackRow,
-  type Page,
 } from '../format/archive-node.js';
 import type { TreeRef } from '../format/archive-objects.js';
 import type { Pack } from '../format/pack.js';
@@ -26,9 +25,13 @@ import type { NameOf, Tree } from './tree.js';
 
 /** Bytes of a node's record above its raw rows, at most. */
 const NODE_OVERHEAD_BYTES = 128;
-const PACK_ROW_BYTES = 44;
+const PACK_ROW_BYTES = 48;
 const ROOT_ROW_BYTES = 24;
 const ROOT_PACK_ROW_BYTES = 60;
+
+/** Numbers of packs in which no node of a merged tree may be left. */
+export type Leaving = ReadonlySet<number>;
+export const NONE_LEAVES: Leaving = new Set();
 
 /** A tree without the name of the pack of its root, which is not closed yet. */
 export type UnnamedTree = Omit<TreeRef, 'pack'>;
@@ -37,6 +40,9 @@ export class TreeWriter {
   readonly #packs: PackWriter;
   readonly #pack: Pack;
   readonly #under: Tree | null;
+  /** Trees that are merged into it. */
+  #newer: readonly Tree[] = [];
+  #leaving: Leaving = NONE_LEAVES;
   readonly #pages = new Map<number, NodeRef>();
   /** Blocks and nodes of packs that this tree needs, less what `under` needed: by pack. */
   readonly #needs = new Map<number, number>();
@@ -48,6 +54,12 @@ export class TreeWriter {
     this.#pack = pack;
     this.#under = under;
     this.#leaves = under?.ref.leaves ?? 0;
+  }
+
+  /** These are put into it: what their tables know of packs goes on here. */
+  merges(newer: readonly Tree[], leaving: Leaving): void {
+    this.#newer = newer;
+    this.#leaving = leaving;
   }
 
   /** The next leaf, new; `replaces`: one of `under`. */
@@ -85,7 +97,7 @@ export class TreeWriter {
       // What is in the pack of its root has had no row so far.
       this.#need(this.#under.ref.place.pack, (await this.#under.root()).ownParts);
     }
-    const byPage = this.#byPage();
+    const byPage = this.#byPage(await this.#leavingPages());
     if ((await this.#tailBytes(byPage)) > this.#packs.room) await this.#packs.close();
     const packPages = await this.#underPackPages();
     for (const [page, numbers] of byPage) {
@@ -125,9 +137,20 @@ export class TreeWriter {
       // The pack that the root will be in has no name yet.
       if (liveParts <= 0 || number >= this.#packs.packNumber) continue;
       const { name, bytes }: PackName = row ?? closed.get(number) ?? (await nameOf(number));
-      rows.set(number % PACKS_IN_PAGE, { name, bytes, liveParts });
+      const parts = Math.max(liveParts, await this.#partsSoFar(number));
+      rows.set(number % PACKS_IN_PAGE, { name, bytes, liveParts, parts });
     }
     return sorted(rows);
+  }
+
+  /** The most that any of the trees in whose place this one stands knows to have been needed of a
+   * pack. */
+  async #partsSoFar(pack: number): Promise<number> {
+    let most = 0;
+    for (const tree of [...this.#newer, ...(this.#under === null ? [] : [this.#under])]) {
+      most = Math.max(most, (await tree.partsOf(pack))?.parts ?? 0);
+    }
+    return most;
   }
 
   async #root(packPages: Map<number, PackPageRef>): Promise<UnnamedTree> {
@@ -173,9 +196,17 @@ export class TreeWriter {
     this.#needs.set(pack, (this.#needs.get(pack) ?? 0) + parts);
   }
 
-  /** Packs whose need has changed, by page of the table, ascending. */
-  #byPage(): Map<number, number[]> {
-    const pages = new Map<number, number[]>();
+  /** Pages of the table of `under` that stand in packs which are left. */
+  async #leavingPages(): Promise<number[]> {
+    const pages = (await this.#under?.root())?.packPages ?? [];
+    return [...pages].flatMap(([page, { ref }]) =>
+      this.#leaving.has(ref.place.pack) ? [page] : [],
+    );
+  }
+
+  /** Packs whose need has changed, by page of the table; `anew`: pages that are written anyway. */
+  #byPage(anew: readonly number[]): Map<number, number[]> {
+    const pages = new Map<number, number[]>(anew.map((page) => [page, []]));
     for (const [number] of sorted(this.#needs)) {
       const page = Math.floor(number / PACKS_IN_PAGE);
       const numbers = pages.get(page);
@@ -202,47 +233,3 @@ export class TreeWriter {
 /** By number, ascending. */
 const sorted = <T>(rows: ReadonlyMap<number, T>): Map<number, T> =>
   new Map([...rows].sort(([one], [other]) => one - other));
-
-/** Puts all of `trees`, newest first, into `writer`, which was made over the last of them. */
-export async function mergeTrees(writer: TreeWriter, trees: readonly Tree[]): Promise<void> {
-  const under = present(trees.at(-1), 'there is a tree');
-  const newer = trees.slice(0, -1);
-  const roots = await Promise.all(trees.map((tree) => tree.root()));
-  const numbers = new Set(roots.flatMap(({ pages }) => [...pages.keys()]));
-  for (const number of [...numbers].sort((one, other) => one - other)) {
-    const below = roots.at(-1)?.pages.get(number);
-    const above = await Promise.all(newer.map((tree) => tree.page(number)));
-    if (below !== undefined && above.every((page) => page === null)) {
-      await writer.keepPage(number, below);
-      continue;
-    }
-    if (below !== undefined) writer.drop(below);
-    await mergePage(writer, number, { under, newer, above });
-  }
-}
-
-async function mergePage(
-  writer: TreeWriter,
-  number: number,
-  { under, newer, above }: { under: Tree; newer: readonly Tree[]; above: (Page | null)[] },
-): Promise<void> {
-  const below: Page = (await under.page(number)) ?? new Map();
-  const leaves = new Set([below, ...above].flatMap((page) => [...(page?.keys() ?? [])]));
-  for (const leaf of [...leaves].sort((one, other) => one - other)) {
-    const region = number * PAGE_LEAVES + leaf;
-    const ref = below.get(leaf);
-    const having = newer.filter((_, at) => above[at]?.has(leaf));
-    if (ref !== undefined && having.length === 0) {
-      await writer.keepLeaf(region, ref);
-      continue;
-    }
-    let all: Leaf = [];
-    for (const tree of having) all = mergeLeaves(all, (await tree.leaf(region)) ?? []);
-    if (ref !== undefined) {
-      const old = (await under.leaf(region)) ?? [];
-      writer.drop(ref, old);
-      all = mergeLeaves(all, old);
-    }
-    await writer.leaf(all, ref !== undefined);
-  }
-}

@@ -38,6 +38,9 @@ const NODES_KEPT_MIN = 16;
 const PACK_PAGES_KEPT_MAX = 64;
 export const REGION_BYTES = LEAF_CHUNKS * 65_536;
 
+/** Blocks and nodes of a pack: those that a tree needs, and the most that were ever needed. */
+export type PackParts = Pick<PackRow, 'liveParts' | 'parts'>;
+
 /** Name of a pack of the point; error FORMAT_BAD when it has none of that number. */
 export type NameOf = (pack: number) => Promise<PackName>;
 
@@ -95,6 +98,13 @@ export class Tree {
   async packRow(pack: number): Promise<PackRow | null> {
     const rows = await this.packPage(Math.floor(pack / PACKS_IN_PAGE));
     return rows?.get(pack % PACKS_IN_PAGE) ?? null;
+  }
+
+  /** What of a pack this tree needs, also of the one that its root is in; null: nothing. */
+  async partsOf(pack: number): Promise<PackParts | null> {
+    if (pack !== this.ref.place.pack) return this.packRow(pack);
+    const { ownParts } = await this.root();
+    return { liveParts: ownParts, parts: ownParts };
   }
 
   packPage(number: number): Promise<ReadonlyMap<number, PackRow> | null> {

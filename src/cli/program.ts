@@ -9,6 +9,7 @@ import { CliError } from './fault.js';
 import { addLocalCommands } from './local-commands.js';
 import { addPointCommands } from './point-commands.js';
 import { addPruneCommand } from './prune-command.js';
+import { addRepackCommand } from './repack-command.js';
 import { addResourceCommands } from './resource-commands.js';
 import { addRestoreCommands } from './restore-commands.js';
 import { addRoundCommands } from './round-commands.js';
@@ -50,6 +51,7 @@ export async function runHastctl(
   addPointCommands(program, run);
   addRestoreCommands(program, run);
   addPruneCommand(program, run);
+  addRepackCommand(program, run);
   addTargetCommands(program, run);
   addLocalCommands(program, run);
   addArchiveCommands(program, run);

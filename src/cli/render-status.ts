@@ -76,6 +76,7 @@ function targetLines(
     target.state,
     ...(target.paused && target.state !== 'paused' ? ['paused'] : []),
     pointText(resource, target, nowMs),
+    ...archiveText(target),
     ...(target.dirtyBytes > 0 ? [`${humanBytes(target.dirtyBytes)} dirty`] : []),
     ...(target.nextRun === null || target.paused ? [] : [nextRunText(target.nextRun, nowMs)]),
     ...(target.rateBitsPerSecond === null ? [] : [`at most ${bitRate(target.rateBitsPerSecond)}`]),
@@ -111,6 +112,12 @@ function pointText(resource: ResourceStatus, target: TargetStatus, nowMs: number
   if (target.lastPoint === null) return 'no point yet';
   const name = pointName(resource.name, target.lastPoint);
   return `last point ${name}, ${age(target.lastPoint.time, nowMs)} old`;
+}
+
+function archiveText({ archive }: TargetStatus): string[] {
+  if (archive === undefined) return [];
+  const stored = humanBytes(archive.lastStoredBytes);
+  return [`${plural(archive.points, 'point')} kept, the last one stored ${stored}`];
 }
 
 function nextRunText(nextRun: string, nowMs: number): string {

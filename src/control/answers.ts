@@ -12,7 +12,7 @@ import type {
   SyncAnswer,
   VerifyAnswer,
 } from './api.js';
-import type { PruneAnswer } from './retention-api.js';
+import type { PruneAnswer, RepackAnswer } from './retention-api.js';
 
 const text = z.string();
 const count = z.number();
@@ -85,6 +85,7 @@ const targetStatus = z.object({
   state: text,
   dirtyBytes: count,
   lastPoint: z.object({ id: text, number: count, time: text }).nullable(),
+  archive: z.object({ points: count, lastStoredBytes: count }).exactOptional(),
   lagSeconds: count.nullable(),
   nextRun: text.nullable(),
   skippedFirings: count,
@@ -192,6 +193,19 @@ const pruned = z.object({
 });
 
 const prunedReplica = z.object({ dryRun: flag, removed: rowOf(point), kept });
+const repacked = z.object({
+  target: text,
+  url: text,
+  dryRun: flag,
+  packs: count,
+  packBytes: count,
+  neededBytes: count,
+  sendBytes: count,
+  puts: count,
+  holders: rowOf(point),
+  heldPacks: count,
+  heldBytes: count,
+});
 
 type Synced = SyncAnswer['outcomes'][number];
 const synced = z.object({
@@ -224,6 +238,7 @@ export const ANSWERS = {
   }),
   prune: z.object({ archives: rowOf(pruned), replica: prunedReplica.nullable() }),
   pin: z.object({ point: pointRecord }),
+  repack: z.object({ archives: rowOf(repacked) }),
   estimate: z.object({ targets: rowOf(estimate) }),
 } satisfies {
   readonly status: z.ZodType<StatusAnswer>;
@@ -235,6 +250,7 @@ export const ANSWERS = {
   readonly verify: z.ZodType<VerifyAnswer>;
   readonly prune: z.ZodType<PruneAnswer>;
   readonly pin: z.ZodType<{ readonly point: PointRecord }>;
+  readonly repack: z.ZodType<RepackAnswer>;
   readonly estimate: z.ZodType<EstimateAnswer>;
 };
 

@@ -19,7 +19,14 @@ export type {
   WorkState,
 } from './status.js';
 
-import type { PinRequest, PruneAnswer, PruneRequest, TargetRequest } from './retention-api.js';
+import type {
+  PinRequest,
+  PruneAnswer,
+  PruneRequest,
+  RepackAnswer,
+  RepackRequest,
+  TargetRequest,
+} from './retention-api.js';
 
 export interface RoundRecord {
   readonly id: string;
@@ -220,6 +227,7 @@ export interface ControlApi {
   cancel(name: string, request: TargetRequest): Promise<NotesAnswer>;
   prune(name: string, request: PruneRequest): Promise<PruneAnswer>;
   pin(name: string, request: PinRequest): Promise<{ readonly point: PointRecord }>;
+  repack(name: string, request: RepackRequest): Promise<RepackAnswer>;
   estimate(name: string): Promise<EstimateAnswer>;
   set(name: string, request: SetRequest): Promise<NotesAnswer>;
   resize(name: string, request: ResizeRequest): Promise<NotesAnswer>;

@@ -85,6 +85,8 @@ export function controlClient(
     prune: async (name, request) =>
       expected(ANSWERS.prune, await ask('POST', at(name, 'prune'), request)),
     pin: async (name, body) => expected(ANSWERS.pin, await ask('POST', at(name, 'pin'), body)),
+    repack: async (name, request) =>
+      expected(ANSWERS.repack, await ask('POST', at(name, 'repack'), request)),
     estimate: async (name) => expected(ANSWERS.estimate, await ask('GET', at(name, 'estimate'))),
     set: (name, body) => noted(at(name, 'set'), body),
     resize: (name, body) => noted(at(name, 'resize'), body),

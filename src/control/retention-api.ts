@@ -1,5 +1,7 @@
-// What the daemon does about points that stay and go: prune and pin, a part of api.ts; and
-// the request that names a target.
+// What the daemon does about points that stay and go: prune, pin and repack, a part of api.ts; and
+// the request that names a target. Field names are relied on by scripts: they change only with a
+// CHANGELOG entry. Sizes are bytes, times ISO 8601 UTC.
+
 /** `target` null: every target of the resource. */
 export interface TargetRequest {
   readonly target: string | null;
@@ -46,5 +48,35 @@ export interface PrunedPoint {
 
 export interface PruneRequest extends TargetRequest {
   /** Says what would go, and removes nothing. */
+  readonly dryRun: boolean;
+}
+
+/** What a repack of archives does, or would. */
+export interface RepackAnswer {
+  readonly archives: readonly {
+    readonly target: string;
+    readonly url: string;
+    readonly dryRun: boolean;
+    /** Packs that the next point leaves, for kept points need little of them. */
+    readonly packs: number;
+    readonly packBytes: number;
+    /** Of these bytes, what kept points need; about. */
+    readonly neededBytes: number;
+    /** Of the disk, before compression, what the round sends for it, and its PUT requests; about.
+     * */
+    readonly sendBytes: number;
+    readonly puts: number;
+    /** Points that need any of the packs, newest first: these go with the last of them. */
+    readonly holders: readonly PrunedPoint[];
+    /** Left out: packs that are paid for until their storage class's minimum of days is over. */
+    readonly heldPacks: number;
+    readonly heldBytes: number;
+  }[];
+}
+
+export interface RepackRequest extends TargetRequest {
+  /** Packs are left of which kept points need less, 1 to 100. */
+  readonly belowPercent: number;
+  /** Says what would be done, and does nothing. */
   readonly dryRun: boolean;
 }

@@ -11,7 +11,7 @@ import type {
   SetRequest,
   SyncRequest,
 } from './api.js';
-import type { PinRequest, PruneRequest, TargetRequest } from './retention-api.js';
+import type { PinRequest, PruneRequest, RepackRequest, TargetRequest } from './retention-api.js';
 
 /** A request that makes sense, ready for `ControlApi`. */
 export type Call =
@@ -31,6 +31,7 @@ export type Call =
     }
   | { readonly kind: 'prune'; readonly name: string; readonly body: PruneRequest }
   | { readonly kind: 'pin'; readonly name: string; readonly body: PinRequest }
+  | { readonly kind: 'repack'; readonly name: string; readonly body: RepackRequest }
   | { readonly kind: 'set'; readonly name: string; readonly body: SetRequest }
   | { readonly kind: 'resize'; readonly name: string; readonly body: ResizeRequest }
   | { readonly kind: 'config' }
@@ -82,6 +83,11 @@ const target = z.string().min(1).max(NAME_LENGTH_MAX).nullable().default(null);
 const targetBody = z.strictObject({ target });
 const pruneBody = z.strictObject({ target, dryRun: z.boolean().default(false) });
 const pinBody = z.strictObject({ point: pointText, label: pointText.nullable() });
+const repackBody = z.strictObject({
+  target,
+  belowPercent: z.number().int().min(1).max(100).default(50),
+  dryRun: z.boolean().default(false),
+});
 const setBody = z
   .strictObject({
     target,
@@ -111,6 +117,7 @@ const METHODS: Readonly<Record<string, 'GET' | 'POST'>> = {
   cancel: 'POST',
   prune: 'POST',
   pin: 'POST',
+  repack: 'POST',
   set: 'POST',
   resize: 'POST',
 };
@@ -167,6 +174,8 @@ function withBody(
       return checked(pruneBody, bodyText, (body) => ({ kind: 'prune', name, body }));
     case 'pin':
       return checked(pinBody, bodyText, (body) => ({ kind: 'pin', name, body }));
+    case 'repack':
+      return checked(repackBody, bodyText, (body) => ({ kind: 'repack', name, body }));
     case 'set':
       return checked(setBody, bodyText, (body) => ({ kind: 'set', name, body }));
     case 'resize':

@@ -200,6 +200,8 @@ function dispatch(
       return api.prune(call.name, call.body);
     case 'pin':
       return api.pin(call.name, call.body);
+    case 'repack':
+      return api.repack(call.name, call.body);
     case 'estimate':
       return api.estimate(call.name);
     case 'pause':

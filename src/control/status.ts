@@ -63,6 +63,9 @@ export interface TargetStatus {
   readonly state: string;
   readonly dirtyBytes: number;
   readonly lastPoint: PointStatus | null;
+  /** Of an archive that is connected and has a point: how many points it keeps, and bytes that the
+   * round of the last one has stored. */
+  readonly archive?: { readonly points: number; readonly lastStoredBytes: number };
   /** Age of the last point's cut if anything is dirty or the point is not known to be in the
    * target's disk, else 0; null without a point. */
   readonly lagSeconds: number | null;

@@ -22,7 +22,12 @@ import {
   type SyncAnswer,
   type SyncRequest,
 } from '../control/api.js';
-import type { PinRequest, PruneRequest, TargetRequest } from '../control/retention-api.js';
+import type {
+  PinRequest,
+  PruneRequest,
+  RepackRequest,
+  TargetRequest,
+} from '../control/retention-api.js';
 import { probeDisk } from '../disk/probe.js';
 import { PointStreams } from './point-streams.js';
 import { Reloading, type ReloadingParts } from './reloading.js';
@@ -161,6 +166,11 @@ export class Daemon implements ControlApi {
   async pin(name: string, request: PinRequest) {
     this.#want(this.#find(name), ['secondary'], 'the secondary role');
     return { point: await this.#parts.rounds.call('pin', name, request) };
+  }
+
+  async repack(name: string, request: RepackRequest) {
+    this.#want(this.#find(name), ['primary'], 'the primary role');
+    return this.#parts.rounds.call('repack', name, request);
   }
 
   async estimate(name: string) {

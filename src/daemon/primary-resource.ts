@@ -253,6 +253,7 @@ export class PrimaryResource {
       link,
       running: progress === null ? null : { work: progress.work, round: progress.shown() },
       applying: driver.applying,
+      archive: link.current?.state.holds,
       skippedFirings: driver.skippedFirings,
       lastError: driver.lastError,
       nowMs: clock.wallMs(),

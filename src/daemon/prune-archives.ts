@@ -15,24 +15,27 @@ export interface PrunedResource {
 
 /** Errors CONTROL_NO_TARGET when no archive is meant, TARGET_LOST. */
 export async function prunePrimary(
-  { settings, parts: { drivers } }: PrunedResource,
+  resource: PrunedResource,
   { target, dryRun }: PruneRequest,
 ): Promise<PruneAnswer> {
-  const all = drivers.filter((driver) => driver.settings.archive !== null);
-  const chosen = all.filter(({ name }) => target === null || name === target);
-  if (chosen.length === 0) {
-    const known = all.map(({ name }) => name).join(', ') || 'no archive';
-    const wanted = target ?? 'that is an archive';
-    throw new ControlError({
-      code: 'CONTROL_NO_TARGET',
-      name: settings.name,
-      target: wanted,
-      known,
-    });
-  }
   const archives: PruneAnswer['archives'][number][] = [];
-  for (const driver of chosen) archives.push(await pruneOne(driver, dryRun));
+  for (const driver of chosenArchives(resource, target)) {
+    archives.push(await pruneOne(driver, dryRun));
+  }
   return { archives, replica: null };
+}
+
+/** Targets that are archives, or the one of that name. Error CONTROL_NO_TARGET: there is none. */
+export function chosenArchives(
+  { settings: { name }, parts: { drivers } }: PrunedResource,
+  target: string | null,
+): readonly TargetDriver[] {
+  const all = drivers.filter((driver) => driver.settings.archive !== null);
+  const chosen = all.filter((driver) => target === null || driver.name === target);
+  if (chosen.length > 0) return chosen;
+  const known = all.map((driver) => driver.name).join(', ') || 'no archive';
+  const wanted = target ?? 'that is an archive';
+  throw new ControlError({ code: 'CONTROL_NO_TARGET', name, target: wanted, known });
 }
 
 async function pruneOne(
@@ -60,7 +63,7 @@ async function pruneOne(
   };
 }
 
-const shown = ({ number, timeMs }: { number: number; timeMs: number }): PrunedPoint => ({
+export const shown = ({ number, timeMs }: { number: number; timeMs: number }): PrunedPoint => ({
   number,
   time: isoTime(timeMs),
 });

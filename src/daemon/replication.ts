@@ -11,7 +11,12 @@ import {
   type RoleRequest,
   type VerifyAnswer,
 } from '../control/api.js';
-import type { PruneAnswer, PruneRequest } from '../control/retention-api.js';
+import type {
+  PruneAnswer,
+  PruneRequest,
+  RepackAnswer,
+  RepackRequest,
+} from '../control/retention-api.js';
 import type { Replica } from '../receive/replica.js';
 import { ResourceFile } from '../tracking/resource-file.js';
 import { takeEpoch } from './becoming-primary.js';
@@ -21,6 +26,7 @@ import type { Machinery } from './machinery.js';
 import { PeerDoor } from './peer-door.js';
 import type { PrimaryResource } from './primary-resource.js';
 import { prunePrimary } from './prune-archives.js';
+import { repackPrimary } from './repack-archives.js';
 import { repairChunk } from './repair.js';
 import { pruneReplica } from './replica-points.js';
 import { newNode, type ResourceNode } from './resource-node.js';
@@ -226,6 +232,10 @@ export class Replication {
     const { role } = this.node(name);
     if (role.kind === 'secondary') return pruneReplica(name, role.resource.parts.replica, request);
     return prunePrimary(this.primary(name, 'prune'), request);
+  }
+
+  async repack(name: string, request: RepackRequest): Promise<RepackAnswer> {
+    return repackPrimary(this.primary(name, 'repack'), request);
   }
 
   /** The resource in the primary role, or CONTROL_WRONG_ROLE. */

@@ -90,6 +90,7 @@ const methods: RoundThread = {
   setRate: async (name, target, rate) => it().primary(name, 'set').setRate(target, rate),
   prune: (name, request) => it().prune(name, request),
   pin: (name, request) => pinPoint(it().node(name), request),
+  repack: (name, request) => it().repack(name, request),
   estimate: async (name) => it().primary(name, 'sync').estimate(),
   known: (name) => knownState(name),
   remembered: (name) => it().remembered(name),

@@ -207,9 +207,11 @@ export class TargetDriver {
     const target = await this.#linked(signal);
     if (this.#doubt) await this.#settle(signal);
     if (signal.aborted) throw this.#stopped();
-    // A target in doubt gets what it doubts in a round, be anything dirty here or not (H28).
+    // A target in doubt gets what it doubts in a round, be anything dirty here or not (H28), an
+    // archive that is repacked what it moves.
+    const { suspect, moves = false } = target.state;
     const idle = this.record.point !== null && round.volume.dirtyBytes(round.slot) === 0;
-    if (idle && !target.state.suspect) {
+    if (idle && !suspect && !moves) {
       const { point } = this.record;
       // Not clean, whatever is dirty here: its disk has not the point (H25).
       if (this.#applies.failed && point !== null) await this.#applies.watch(point);

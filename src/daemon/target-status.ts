@@ -31,6 +31,8 @@ export interface TargetFacts {
   readonly running: { readonly work: WorkState; readonly round: RoundProgress } | null;
   /** The last point is committed and not known to be in the target's disk. */
   readonly applying: boolean;
+  /** Of an archive; absent: it is not known. */
+  readonly archive?: TargetStatus['archive'] | undefined;
   readonly skippedFirings: number;
   /** Of the last run. */
   readonly lastError: {
@@ -74,6 +76,7 @@ export function targetStatus(facts: TargetFacts): TargetStatus {
     state: stateWord(axes),
     dirtyBytes,
     lastPoint: pointStatus(record.point),
+    ...(facts.archive === undefined ? {} : { archive: facts.archive }),
     lagSeconds: lagOf(facts),
     nextRun: null,
     skippedFirings: facts.skippedFirings,

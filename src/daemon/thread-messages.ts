@@ -16,7 +16,13 @@ import type {
   TargetStatus,
   VerifyAnswer,
 } from '../control/api.js';
-import type { PinRequest, PruneAnswer, PruneRequest } from '../control/retention-api.js';
+import type {
+  PinRequest,
+  PruneAnswer,
+  PruneRequest,
+  RepackAnswer,
+  RepackRequest,
+} from '../control/retention-api.js';
 import type { DiskKind } from '../disk/probe.js';
 import type { Range } from '../history/point-diff.js';
 import type { Agreement } from '../nbd/protocol.js';
@@ -153,6 +159,7 @@ export interface RoundThread extends PointCalls {
   prune(name: string, request: PruneRequest): Promise<PruneAnswer>;
   /** Errors POINT_…, CONTROL_WRONG_ROLE. */
   pin(name: string, request: PinRequest): Promise<PointRecord>;
+  repack(name: string, request: RepackRequest): Promise<RepackAnswer>;
   estimate(name: string): Promise<EstimateAnswer>;
   /** What the state on disk says, at once; null: there is none. Error STATE_UNREADABLE. */
   known(name: string): Promise<KnownState | null>;

@@ -4,7 +4,7 @@
 //   leaf  256 chunks, 16 MiB          (archive-leaf.ts)
 //   page  256 leaves, 4 GiB           region in the page 1, reference 20
 //   root  up to 65,536 pages, 256 TiB  page 4, reference 20; and the pages of the pack table
-//   pack page  1,024 packs            number in the page 4, name 32, bytes 4, live parts 4
+//   pack page  1,024 packs            number in the page 4, name 32, bytes 4, live parts 4, parts 4
 // The root names the packs of its pack pages, since the table of names is what they are; zeroes
 // stand for the pack that the root itself is in. A node stands in a pack as a record; its
 // body is a codec byte, 4 bytes of raw length, and the bytes. A reference is the place of that
@@ -21,7 +21,7 @@ export const PAGE_LEAVES = 256;
 export const ROOT_PAGES_MAX = 65_536;
 export const PACKS_IN_PAGE = 1024;
 export const PACK_NAME_BYTES = 32;
-const PACK_ROW_BYTES = PACK_NAME_BYTES + 8;
+const PACK_ROW_BYTES = PACK_NAME_BYTES + 12;
 /** 512 TiB of packs that are needed. */
 const PACK_PAGES_MAX = 16_384;
 export const REF_BYTES = 12 + CHECK_BYTES;
@@ -57,6 +57,8 @@ export interface PackPageRef {
 export interface PackRow extends PackName {
   /** Blocks and nodes in it that this tree needs. */
   readonly liveParts: number;
+  /** The most of them that were ever needed: what is less by now is dead. */
+  readonly parts: number;
 }
 
 export interface Root {
@@ -135,12 +137,14 @@ export function encodePackPage(rows: ReadonlyMap<number, PackRow>): Uint8Array {
   const bytes = new Uint8Array(rows.size * row);
   const view = dataView(bytes);
   let at = 0;
-  for (const [number, { name, bytes: stored, liveParts }] of rows) {
+  for (const [number, { name, bytes: stored, liveParts, parts }] of rows) {
     assert(name.length === PACK_NAME_BYTES && number < PACKS_IN_PAGE, 'a row of a pack page');
+    assert(liveParts <= parts, 'no more is needed than ever was');
     view.setUint32(at, number);
     bytes.set(name, at + 4);
     view.setUint32(at + 36, stored);
     view.setUint32(at + 40, liveParts);
+    view.setUint32(at + 44, parts);
     at += row;
   }
   return bytes;
@@ -159,8 +163,10 @@ export function decodePackPage(bytes: Uint8Array, place: string): ReadonlyMap<nu
     const stored = view.getUint32(at + 36);
     expect(number > before && number < PACKS_IN_PAGE, where, `pack ${number} is out of order`);
     expect(stored > 0 && stored <= PACK_BYTES_MAX, where, `a pack of ${stored} bytes`);
+    const [liveParts, parts] = [view.getUint32(at + 40), view.getUint32(at + 44)];
+    expect(liveParts <= parts, where, `${liveParts} of ${parts} parts`);
     const name = copyOf(bytes, at + 4, at + 4 + PACK_NAME_BYTES);
-    rows.set(number, { name, bytes: stored, liveParts: view.getUint32(at + 40) });
+    rows.set(number, { name, bytes: stored, liveParts, parts });
     before = number;
   }
   return rows;

@@ -1,6 +1,7 @@
 // One round of one target: the sender's ladder of RULES.md §1, step by step. Each numbered comment
 // is a step and a crash point; any error leaves the bits set (D1), an unknown answer leaves
 // `proposed` set for the next contact (H23). What a guest waits for is never in here (W4).
+import type { Moves } from '../archive/repack.js';
 import { assert, present } from '../base/assert.js';
 import { codeOf, describeError } from '../base/errors.js';
 import { BLOCK_BYTES, CHUNK_BYTES, chunkCount, chunkMask, ID_BYTES } from '../base/units.js';
@@ -43,6 +44,7 @@ export async function runRound(
   const done = stepTimes(parts);
   // What a suspect target doubts is dirty for it, before the cut (H28).
   const forced = await takeDoubts(parts, target, from, counts);
+  const moved = await takeMoves(parts, target, from);
   // 1. Reserve.
   const reserved = await reserve(parts, from);
   // 2. Cut.
@@ -57,7 +59,7 @@ export async function runRound(
     const hardened = harden(parts);
     const to: PointRef = { ...reserved, timeMs: Math.floor(frozen.endedMs) };
     // 5. Send.
-    const sending = new Sending(parts, target, { frozen, from, forced, counts, signal });
+    const sending = new Sending(parts, target, { frozen, from, forced, moved, counts, signal });
     await begin(parts, target, frozen, { from, to, fill }, counts);
     let sent = await sending.all();
     counts.staged = true;
@@ -206,6 +208,29 @@ async function takeDoubts(
   counts.driftChunks += forced.count;
   parts.log.warn('the target is suspect; what it doubts is sent whole', { chunks: forced.count });
   return forced;
+}
+
+/** Marks what a target wants elsewhere though it did not change (a repack of an archive). */
+async function takeMoves(
+  parts: RoundParts,
+  target: Target,
+  from: PointRef | null,
+): Promise<ChunkSet> {
+  const { sizeBytes } = parts.resourceFile.state;
+  const moved = new ChunkSet(sizeBytes);
+  if (target.state.moves !== true || target.moves === undefined || from === null) return moved;
+  const chunks = chunkCount(sizeBytes);
+  for (let first: number | null = 0; first !== null; ) {
+    const answer: Moves = await target.moves(first);
+    for (const { chunk, mask } of answer.moves) {
+      if (chunk >= chunks) continue;
+      markBlocks(parts, chunk, mask);
+      moved.add(chunk);
+    }
+    first = answer.next;
+  }
+  parts.log.info('blocks of a repack are sent again', { chunks: moved.count });
+  return moved;
 }
 
 const refused = (parts: RoundParts, answer: { reason: string; text: string }) =>

@@ -45,6 +45,8 @@ export interface SendPlan {
   readonly from: PointRef | null;
   /** Chunks that go whole, whatever the table says (H28). */
   readonly forced: ChunkSet;
+  /** Chunks whose marked blocks go though they did not change: they are wanted elsewhere. */
+  readonly moved: ChunkSet;
   readonly counts: RoundCounts;
   readonly signal: AbortSignal;
 }
@@ -125,7 +127,7 @@ export class Sending {
   }
 
   async #chunk(group: ReadGroup, at: number): Promise<void> {
-    const { frozen, forced, counts } = this.#plan;
+    const { frozen, forced, moved, counts } = this.#plan;
     const chunk = group.chunks[at] ?? 0;
     const length = chunkLength(chunk, this.#sizeBytes);
     const bytes = group.bytes.subarray(at * CHUNK_BYTES, at * CHUNK_BYTES + length);
@@ -135,8 +137,11 @@ export class Sending {
     counts.doneBytes += length;
     const known = await this.#known.of(chunk);
     if (unreadable !== 0) digest = await this.#mend(chunk, unreadable, bytes, known);
-    const whole = forced.has(chunk);
-    if (!whole && isUnchanged(digest, known)) {
+    const isSame = isUnchanged(digest, known);
+    const isMoved = moved.has(chunk);
+    // Of a moved chunk only some blocks are marked: when it is not what the target has, all go.
+    const whole = forced.has(chunk) || (isMoved && !isSame);
+    if (!whole && !isMoved && isSame) {
       frozen.release(chunk);
       counts.skippedBytes += length;
       if (!this.#known.fromTable) this.#parts.entries.add(chunk, digest);
@@ -145,14 +150,15 @@ export class Sending {
     this.#parts.entries.add(chunk, digest);
     const all = chunkMask(chunk, this.#sizeBytes);
     const held = await this.#held.of(chunk);
-    if (held !== null && isUnchanged(digest, held.digest) && (!whole || held.mask === all)) {
+    // Of a chunk that could not be read whole, all goes: what was mended is not in its dirty
+    // blocks.
+    const mask = whole || unreadable !== 0 ? all : frozen.map.chunkMask(chunk);
+    const wanted = whole ? all : isMoved ? mask : 0;
+    if (held !== null && isUnchanged(digest, held.digest) && (wanted & ~held.mask) === 0) {
       await this.#outflow.reuse(held);
       counts.reusedBytes = this.#outflow.reusedBytes;
       return;
     }
-    // Of a chunk that could not be read whole, all goes: what was mended is not in its dirty
-    // blocks.
-    const mask = whole || unreadable !== 0 ? all : frozen.map.chunkMask(chunk);
     await this.#outflow.add(chunk, mask, digest, bytes);
     counts.sentBytes = this.#outflow.blockBytes;
   }

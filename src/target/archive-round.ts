@@ -1,14 +1,16 @@
 // A round that goes to an archive: frames into packs, pieces into the journal, and what of it is
 // handed over. 'staged' means that a frame is in a pack that will be durable before the point is
 // made; a put that fails fails the round. Who waits for more is told when the round ends.
+import type { Archive } from '../archive/archive.js';
 import type { HeldPieces } from '../archive/held-pieces.js';
 import type { Journal } from '../archive/journal.js';
-import type { PackWriter } from '../archive/pack-writer.js';
+import { PackWriter, type PutPack } from '../archive/pack-writer.js';
 import { assert } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
 import { HastError } from '../base/errors.js';
+import type { Random } from '../base/random.js';
 import { type Deferred, deferred } from '../base/sync.js';
-import { BLOCK_BYTES, bitCount } from '../base/units.js';
+import { BLOCK_BYTES, bitCount, ID_BYTES } from '../base/units.js';
 import type { Piece } from '../format/archive-leaf.js';
 import type { ArchivePoint, PointPlace, TreeRef } from '../format/archive-objects.js';
 import type { FrameEntry } from '../format/changeset.js';
@@ -141,6 +143,32 @@ export class ArchiveRound {
     this.#changed = deferred();
     changed.resolve();
   }
+}
+
+export interface PacksParts {
+  readonly journal: Journal;
+  readonly storageClass: string | null;
+  readonly random: Random;
+  readonly packBytes?: number;
+}
+
+/** Packs of a round that goes on from `last`: their numbers were never used. */
+export function packsOf(
+  archive: Archive,
+  last: ArchivePoint | null,
+  { journal, storageClass, packBytes, random }: PacksParts,
+): PackWriter {
+  const salt = random.bytes(ID_BYTES);
+  return new PackWriter({
+    store: archive.store,
+    salt,
+    key: archive.keyOf(salt),
+    firstPack: Math.max(last?.nextPack ?? 0, journal.nextPack),
+    storageClass,
+    ...(packBytes === undefined ? {} : { packBytes }),
+    journal: (pack: PutPack) => journal.pack(pack),
+    put: (pack) => journal.put(pack.number),
+  });
 }
 
 /** What the store does not do leaves the outcome open (H23). */

@@ -14,8 +14,8 @@ import type { Archive } from '../archive/archive.js';
 import { HeldPieces } from '../archive/held-pieces.js';
 import type { LookResult } from '../archive/look-pass.js';
 import type { Looks } from '../archive/looks.js';
-import { PACK_BYTES, PackWriter, type PutPack } from '../archive/pack-writer.js';
-import type { PruneResult } from '../archive/prune.js';
+import { PACK_BYTES } from '../archive/pack-writer.js';
+import type { Moves, RepackPlan } from '../archive/repack.js';
 import { writeIndex } from '../archive/round-index.js';
 import { newestRuns } from '../archive/runs.js';
 import { settleJournal } from '../archive/settle.js';
@@ -33,7 +33,8 @@ import type { ObjectStore } from '../store/store.js';
 import { claimEpoch, nextPlace } from './archive-epoch.js';
 import { ArchiveLooking } from './archive-looking.js';
 import { ArchivePruning, type PruningParts } from './archive-pruning.js';
-import { ArchiveRound, orLost, refused } from './archive-round.js';
+import { ArchiveRepacking } from './archive-repacking.js';
+import { ArchiveRound, orLost, packsOf, refused } from './archive-round.js';
 import { Standing } from './archive-standing.js';
 import {
   type Begin,
@@ -45,6 +46,7 @@ import {
   type Outcome,
   type Pruned,
   type RefusalReason,
+  type RepackOrder,
   type ReuseItem,
   type Target,
   TargetError,
@@ -72,7 +74,8 @@ export interface ArchiveTargetParts extends PruningParts {
 const FRAME_BYTES = 256 * 1024;
 const frameBytesOf = (packBytes = PACK_BYTES): number =>
   packBytes < 4 * FRAME_BYTES ? CHUNK_BYTES : FRAME_BYTES;
-const OVERTAKEN = 'another node has written this archive meanwhile';
+const OVERTAKEN_TEXT = 'another node has written this archive meanwhile';
+const OVERTAKEN = { outcome: 'refused', reason: 'wrong-from', text: OVERTAKEN_TEXT } as const;
 
 export class ArchiveTarget implements Target {
   readonly name: string;
@@ -86,6 +89,7 @@ export class ArchiveTarget implements Target {
   #running: ArchiveRound | null = null;
   readonly #pruning: ArchivePruning;
   readonly #looking: ArchiveLooking;
+  readonly #repacking: ArchiveRepacking;
   #pruned: Promise<unknown> = Promise.resolve();
   /** Rounds that wait to begin. */
   #begins = 0;
@@ -102,6 +106,7 @@ export class ArchiveTarget implements Target {
     this.#standing = archive && last && new Standing(archive, last);
     this.#pruning = new ArchivePruning(parts);
     this.#looking = new ArchiveLooking(parts.name, parts.log);
+    this.#repacking = new ArchiveRepacking(parts);
     this.#held = new HeldPieces(journal, sameId(journal.from, last?.to.id ?? null));
     this.#facts = {
       resource: archive?.identity.resource ?? null,
@@ -118,7 +123,12 @@ export class ArchiveTarget implements Target {
 
   /** As at contact; suspect are chunks that were found damaged since. */
   get state(): TargetState {
-    return { ...this.#facts, suspect: (this.#standing?.damaged.length ?? 0) > 0 };
+    const suspect = (this.#standing?.damaged.length ?? 0) > 0;
+    const moves = this.#repacking.leaving.size > 0;
+    if (this.#last === null) return { ...this.#facts, suspect, moves };
+    const { kept, storedBytes: lastStoredBytes } = this.#last;
+    const holds = { points: kept.length + 1, lastStoredBytes };
+    return { ...this.#facts, suspect, moves, holds };
   }
 
   get #last(): ArchivePoint | null {
@@ -172,12 +182,12 @@ export class ArchiveTarget implements Target {
         await this.#orLost(settleJournal(journal, archive, this.#last));
       }
       if (begin.from !== null && !(await this.#claim(archive, begin))) {
-        throw this.#no('wrong-from', OVERTAKEN);
+        throw this.#no('wrong-from', OVERTAKEN_TEXT);
       }
       if (journal.isLong) await journal.compact(newestRuns(journal, journal.runs));
       this.#held = new HeldPieces(journal, true);
       const firstRun = this.#firstRunOf(begin);
-      const packs = this.#packsOf(archive);
+      const packs = packsOf(archive, this.#last, this.#parts);
       this.#running = new ArchiveRound(this.name, begin, packs, journal, firstRun);
       if (pass !== null) this.#running.follow(pass);
     });
@@ -200,9 +210,7 @@ export class ArchiveTarget implements Target {
     return { chunks: damaged.filter((chunk) => chunk >= first), complete: true };
   }
 
-  takeWanted(): readonly ChunkIndex[] {
-    return [];
-  }
+  takeWanted = (): readonly ChunkIndex[] => [];
 
   async chunk(chunk: ChunkIndex, at: PointRef): Promise<Uint8Array | null> {
     const standing = this.#standing;
@@ -226,7 +234,7 @@ export class ArchiveTarget implements Target {
       }
       const archive = present(this.#archive, 'a round has begun');
       const trees = await this.#orLost(this.#index(archive, running));
-      if (!(await this.#claim(archive, begin))) return this.#overtaken();
+      if (!(await this.#claim(archive, begin))) return OVERTAKEN;
       const place = nextPlace(archive, this.#last);
       const next = { place, number: commit.to.number, timeMs: commit.to.timeMs };
       const named = await this.#orLost(this.#parts.keep.beside(archive, this.#last, next));
@@ -234,18 +242,18 @@ export class ArchiveTarget implements Target {
       const made = await this.#orLost(archive.putPoint(point, this.#parts.random.bytes(ID_BYTES)));
       // Of an attempt before this one, of the same round, the packs may be others.
       const stands = made === 'stored' ? point : await this.#orLost(archive.point(point.place));
-      if (stands === null || !sameId(stands.to.id, point.to.id)) return this.#overtaken();
+      if (stands === null || !sameId(stands.to.id, point.to.id)) return OVERTAKEN;
       await this.#committed(archive, stands);
       return { outcome: 'committed' };
     });
   }
 
-  async applied(point: PointRef): Promise<void> {
-    if (sameId(this.#last?.to.id, point.id)) return;
-    throw this.#no('apply-failed', 'it does not stand at that point');
+  async applied({ id }: PointRef): Promise<void> {
+    if (!sameId(this.#last?.to.id, id)) throw this.#no('apply-failed', 'it is not at that point');
   }
 
   async abandon(): Promise<void> {
+    this.#repacking.done();
     await this.#one.run(() => this.#end());
   }
 
@@ -271,21 +279,6 @@ export class ArchiveTarget implements Target {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#parts.journal.close();
-  }
-
-  #packsOf(archive: Archive): PackWriter {
-    const { journal, storageClass, packBytes, random } = this.#parts;
-    const salt = random.bytes(ID_BYTES);
-    return new PackWriter({
-      store: archive.store,
-      salt,
-      key: archive.keyOf(salt),
-      firstPack: Math.max(this.#last?.nextPack ?? 0, journal.nextPack),
-      storageClass,
-      ...(packBytes === undefined ? {} : { packBytes }),
-      journal: (pack: PutPack) => journal.pack(pack),
-      put: (pack) => journal.put(pack.number),
-    });
   }
 
   /** The passes of a first copy, and what an interrupted one has left, are one with its round. What
@@ -326,7 +319,8 @@ export class ArchiveTarget implements Target {
   #index(archive: Archive, { packs, firstRun }: ArchiveRound): Promise<readonly TreeRef[]> {
     const { journal, pack } = this.#parts;
     const older = this.#last?.trees ?? [];
-    return writeIndex({ archive, packs, journal, firstRun, pack, older });
+    const { leaving } = this.#repacking;
+    return writeIndex({ archive, packs, journal, firstRun, pack, older, leaving });
   }
 
   #claim(archive: Archive, begin: Begin): Promise<boolean> {
@@ -338,6 +332,7 @@ export class ArchiveTarget implements Target {
     const { log, journal } = this.#parts;
     await this.#end('committed');
     this.#fill = null;
+    this.#repacking.done();
     this.#standing = new Standing(archive, point);
     try {
       await archive.putHead(point.place);
@@ -352,33 +347,38 @@ export class ArchiveTarget implements Target {
     this.#held = new HeldPieces(journal, sameId(journal.from, point.to.id));
     this.#parts.keep.committed(point);
     if (!this.#pruning.isDue(point)) return;
-    this.#pruned = this.#prune(false, () => this.#begins > 0).catch((error: unknown) => {
-      log.warn('the archive could not be pruned; later again', { error });
-    });
+    const yields = (): boolean => this.#begins > 0;
+    this.#pruned = this.#withLast((...last) => this.#pruning.run(...last, false, yields)).catch(
+      (error: unknown) => log.warn('the archive could not be pruned; later again', { error }),
+    );
   }
 
   /** What goes, and what would go: `dryRun` removes nothing. Errors TARGET_LOST. */
-  async prune(dryRun: boolean): Promise<Pruned | null> {
-    const result = await this.#prune(dryRun, () => false);
-    const [archive, last] = [this.#archive, this.#last];
-    if (result === null || archive === null || last === null) return null;
-    return { result, kept: await this.#orLost(this.#parts.keep.explained(archive, last)) };
+  prune(dryRun: boolean): Promise<Pruned | null> {
+    return this.#withLast(async (archive, last) => {
+      const result = await this.#pruning.run(archive, last, dryRun, () => false);
+      return { result, kept: await this.#parts.keep.explained(archive, last) };
+    });
   }
 
-  #prune(dryRun: boolean, yields: () => boolean): Promise<PruneResult | null> {
+  repack(order: RepackOrder): Promise<RepackPlan | null> {
+    return this.#withLast((archive, last) => this.#repacking.plan(archive, last, order));
+  }
+
+  moves(first: ChunkIndex): Promise<Moves> {
+    return this.#orLost(this.#repacking.moves(first));
+  }
+
+  /** Null: there is no point. */
+  #withLast<T>(work: (archive: Archive, last: ArchivePoint) => Promise<T>): Promise<T | null> {
     return this.#one.run(async () => {
       const [archive, last] = [this.#archive, this.#last];
-      if (archive === null || last === null) return null;
-      return this.#orLost(this.#pruning.run(archive, last, dryRun, yields));
+      return archive === null || last === null ? null : this.#orLost(work(archive, last));
     });
   }
 
   look(looks: Looks, order: LookOrder): Promise<LookResult | null> {
     return this.#orLost(this.#looking.run(this.#archive, () => this.#standing, looks, order));
-  }
-
-  #overtaken(): CommitAnswer {
-    return { outcome: 'refused', reason: 'wrong-from', text: OVERTAKEN };
   }
 
   async #end(how: 'committed' | 'given up' = 'given up'): Promise<void> {

@@ -15,6 +15,7 @@
 // 5. A round without an answer ends as TARGET_LOST; a target's refusal is passed on as it is.
 // Files: line.ts replaces sessions, carrier.ts moves frames, kept.ts and resumed-round.ts hold the
 // round; here is what each call means when its session is lost.
+import type { Moves } from '../archive/repack.js';
 import { describeError } from '../base/errors.js';
 import type { ChunkIndex } from '../base/units.js';
 import type { FrameEntry } from '../format/changeset.js';
@@ -89,6 +90,12 @@ export class ResumingTarget implements Target {
 
   doubts(first: ChunkIndex): Promise<DoubtsAnswer> {
     return this.#through((target) => target.doubts(first));
+  }
+
+  moves(first: ChunkIndex): Promise<Moves> {
+    return this.#through(async (target) => {
+      return (await target.moves?.(first)) ?? { moves: [], next: null };
+    });
   }
 
   chunk(chunk: ChunkIndex, at: PointRef): Promise<Uint8Array | null> {

@@ -4,6 +4,7 @@
 import type { LookResult } from '../archive/look-pass.js';
 import type { Looks } from '../archive/looks.js';
 import type { PruneResult } from '../archive/prune.js';
+import type { Moves, RepackPlan } from '../archive/repack.js';
 import { errorClass } from '../base/errors.js';
 import type { ChunkIndex } from '../base/units.js';
 import type { KeptPoint } from '../format/archive-objects.js';
@@ -46,6 +47,11 @@ export interface TargetState {
   readonly node: string;
   /** An archive: what it had stays, whoever goes on. */
   readonly keepsPoints?: boolean;
+  /** Of an archive with a point: how many it keeps, the newest one included, and bytes that the
+   * round of that one has stored. */
+  readonly holds?: { readonly points: number; readonly lastStoredBytes: number };
+  /** A round has something to move though nothing is dirty. */
+  readonly moves?: boolean;
   /** Raw bytes of the blocks of a frame, at most; default FRAME_BLOCK_BYTES_MAX. */
   readonly frameBytes?: number;
 }
@@ -77,6 +83,13 @@ export interface LookOrder {
   readonly nowMs: () => number;
   /** Waited for before requests; it ends when its signal is aborted. */
   readonly turn: (signal: AbortSignal) => Promise<void>;
+}
+
+export interface RepackOrder {
+  /** Packs are left of which kept points need less, 1 to 100. */
+  readonly belowPercent: number;
+  /** Only finds what would be done. */
+  readonly dryRun: boolean;
 }
 
 const NO_REQUESTS: RequestCounts = { put: 0, get: 0, head: 0, list: 0, remove: 0 };
@@ -201,6 +214,11 @@ export interface Target {
   /** Of an archive: reads packs that were looked at longest ago, beside rounds; null: it has no
    * point. Errors TARGET_LOST, and of the file. */
   look?(looks: Looks, order: LookOrder): Promise<LookResult | null>;
+  /** Of an archive: packs that are mostly dead, and but for a dry run the next round moves out of
+   * them what it needs; null: it has no point. Error TARGET_LOST. */
+  repack?(order: RepackOrder): Promise<RepackPlan | null>;
+  /** Blocks that the next round sends though they did not change, from `first` on, ascending. */
+  moves?(first: ChunkIndex): Promise<Moves>;
   /** Resolves when `point` is in the target's disk; rejects when it cannot be applied. */
   applied(point: PointRef): Promise<void>;
   /** Drops what is staged of a round that will not be committed. */

@@ -154,7 +154,7 @@ export class PageReader {
       if (ref === null) continue;
       const own = ref.readUInt32BE(56) === 0 ? name : hex(ref.subarray(24, 56));
       const table = this.#node(ref.subarray(4), own, 12);
-      const found = find(table, 44, (row) => row.readUInt32BE(0) === pack % 1024);
+      const found = find(table, 48, (row) => row.readUInt32BE(0) === pack % 1024);
       if (found !== null) return hex(found.subarray(4, 36));
     }
     return assert.fail(`no table has pack ${pack}`);

@@ -1,6 +1,7 @@
 // A node that sends a disk of its own to an archive, as a round does, with a store in bad weather
 // and a state directory that may crash.
 import assert from 'node:assert/strict';
+import type { Moves } from '../../src/archive/repack.js';
 import { digestOf, equalBytes } from '../../src/base/digest.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
 import {
@@ -39,6 +40,8 @@ export class Sender {
   disk: Uint8Array;
   /** Masks by chunk. */
   dirty = new Map<number, number>();
+  /** Chunks of which marked blocks go though they did not change. */
+  moved = new Set<number>();
   epoch: Epoch;
   number = 0;
   packBytes = 128 * 1024;
@@ -116,6 +119,7 @@ export class Sender {
   async round(): Promise<PointRef> {
     const target = await this.open();
     const { point: from } = target.state;
+    await this.#takeMoves(target);
     this.number += 1;
     const to: PointRef = { id: this.random.bytes(16), number: this.number, timeMs: this.number };
     const fill = from === null ? this.random.bytes(16) : null;
@@ -129,6 +133,19 @@ export class Sender {
     this.dirty.clear();
     await this.close();
     return to;
+  }
+
+  async #takeMoves(target: ArchiveTarget): Promise<void> {
+    this.moved.clear();
+    if (target.state.moves !== true) return;
+    for (let first: number | null = 0; first !== null; ) {
+      const answer: Moves = await target.moves(first);
+      for (const { chunk, mask } of answer.moves) {
+        this.dirty.set(chunk, (this.dirty.get(chunk) ?? 0) | mask);
+        this.moved.add(chunk);
+      }
+      first = answer.next;
+    }
   }
 
   async close(): Promise<void> {
@@ -163,12 +180,15 @@ export class Sender {
         );
         const digest = digestOf(bytes).slice();
         const { digests } = await target.digests(chunk, 1);
-        const isWanted = this.resend.has(chunk);
-        if (!isWanted && isUnchanged(digest, digests) && begin.kind === 'round') continue;
-        if (begin.kind === 'pass' && isUnchanged(digest, digests)) continue;
+        const isSame = isUnchanged(digest, digests);
+        const isMoved = this.moved.has(chunk);
+        const isWanted = this.resend.has(chunk) && begin.kind === 'round';
+        if (isSame && !isMoved && !isWanted) continue;
+        const whole = isMoved && !isSame ? chunkMask(chunk, size) : mask;
         const [held] = begin.from === null ? [] : await target.held(chunk, 1);
-        if (held && equalBytes(held.digest, digest)) await outflow.reuse(held);
-        else await outflow.add(chunk, mask, digest, bytes);
+        const covers = held !== undefined && (!isMoved || (whole & ~held.mask) === 0);
+        if (held && covers && equalBytes(held.digest, digest)) await outflow.reuse(held);
+        else await outflow.add(chunk, whole, digest, bytes);
       }
       return await outflow.finish();
     } catch (error) {

@@ -1,10 +1,12 @@
 // Trees of an archive's index against a model: written in rounds, read laid over each other, merged
 // in any way; always the newest place of every block, and a table that knows every pack.
+// It is longer than 300 lines because all that is done to trees is done to one model.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { mergeTrees } from '../../src/archive/merge-trees.js';
 import { PackWriter } from '../../src/archive/pack-writer.js';
-import { PointTrees } from '../../src/archive/tree.js';
-import { mergeTrees, TreeWriter } from '../../src/archive/tree-writer.js';
+import { PointTrees, type Tree } from '../../src/archive/tree.js';
+import { TreeWriter } from '../../src/archive/tree-writer.js';
 import { equalBytes } from '../../src/base/digest.js';
 import { hex, type Random, seededRandom } from '../../src/base/random.js';
 import { bitCount, MASK_ALL } from '../../src/base/units.js';
@@ -31,6 +33,8 @@ interface World {
   readonly store: MemoryStore;
   readonly sealed: boolean;
   readonly model: Model;
+  /** The most parts that a table has said of a pack. */
+  readonly parts: Map<number, number>;
   trees: TreeRef[];
   nextPack: number;
   readonly random: Random;
@@ -110,6 +114,32 @@ async function merge(world: World, count: number): Promise<void> {
   world.trees = [await ended(world, writer, tree), ...world.trees.slice(count)];
 }
 
+/** All trees become one, of which no node stands in some of the packs that they name. */
+async function leave(world: World): Promise<void> {
+  const { trees } = reading(world);
+  const named = new Set<number>();
+  for (const tree of trees) for (const pack of await nodePacks(tree)) named.add(pack);
+  const leaving = new Set([...named].filter(() => world.random.below(2) === 0));
+  const writer = packs(world);
+  const tree = new TreeWriter(writer, packer({ codec: 'zstd' }), trees.at(-1));
+  await mergeTrees(tree, trees, leaving);
+  world.trees = [await ended(world, writer, tree)];
+  for (const merged of reading(world).trees) {
+    for (const pack of await nodePacks(merged)) assert.ok(!leaving.has(pack), `pack ${pack}`);
+  }
+}
+
+/** Packs that nodes of the tree, and its table, are in. */
+async function nodePacks(tree: Tree): Promise<readonly number[]> {
+  const { pages, packPages } = await tree.root();
+  const found = [tree.ref.place.pack, ...[...packPages.values()].map(({ ref }) => ref.place.pack)];
+  for (const [number, { place }] of pages) {
+    const leaves = [...((await tree.page(number))?.values() ?? [])];
+    found.push(place.pack, ...leaves.map((leaf) => leaf.place.pack));
+  }
+  return found;
+}
+
 async function check(world: World): Promise<void> {
   const point = reading(world);
   const seen: Model = new Map();
@@ -142,7 +172,20 @@ async function check(world: World): Promise<void> {
   for (const pack of needs.keys()) {
     const { name, bytes } = await point.nameOf(pack);
     assert.equal(world.store.objects.get(packKey(name))?.bytes.length, bytes);
+    await checkParts(world, point, pack);
   }
+}
+
+/** Whatever is merged, what was once needed of a pack is not forgotten. */
+async function checkParts(world: World, { trees }: PointTrees, pack: number): Promise<void> {
+  let most = 0;
+  for (const tree of trees) {
+    const found = await tree.partsOf(pack);
+    assert.ok(found === null || found.liveParts <= found.parts);
+    most = Math.max(most, found?.parts ?? 0);
+  }
+  assert.ok(most > 0 && most >= (world.parts.get(pack) ?? 0), `parts of pack ${pack}`);
+  world.parts.set(pack, most);
 }
 
 /** Of one tree that has everything: what its table says is needed is what it needs. */
@@ -184,6 +227,7 @@ for (const sealed of [false, true]) {
         store: new MemoryStore(),
         sealed,
         model: new Map(),
+        parts: new Map(),
         trees: [],
         nextPack: 0,
         random,
@@ -205,6 +249,12 @@ for (const sealed of [false, true]) {
       await merge(world, 2);
       await check(world);
       await checkTable(world);
+      for (let step = 0; step < 3; step += 1) {
+        if (step > 0) await round(world, [1 + random.below(80_000)]);
+        await leave(world);
+        await check(world);
+        await checkTable(world);
+      }
     }
   });
 }
@@ -214,6 +264,7 @@ test('a sealed archive shows nothing of what it holds, and only its key opens it
     store: new MemoryStore(),
     sealed: true,
     model: new Map(),
+    parts: new Map(),
     trees: [],
     nextPack: 0,
     random: seededRandom(9),
@@ -238,6 +289,7 @@ test('every flipped byte of an index is found', async () => {
     store: new MemoryStore(),
     sealed: false,
     model: new Map(),
+    parts: new Map(),
     trees: [],
     nextPack: 0,
     random: seededRandom(10),

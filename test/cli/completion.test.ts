@@ -51,7 +51,7 @@ async function prepared(t: TestContext, shell: string) {
 /** Typed line after the program (`@`: the configuration's options): what is offered. */
 const LINES: readonly [string, readonly string[]][] = [
   ['stat', ['status']],
-  ['re', ['recover', 'reload', 'resize', 'restore', 'resume']],
+  ['re', ['recover', 'reload', 'repack', 'resize', 'restore', 'resume']],
   ['role ', ['init', 'primary', 'secondary']],
   ['role sec', ['secondary']],
   ['completion ', ['bash', 'fish', 'zsh']],

@@ -49,6 +49,15 @@ test('status: one line per resource, the rest indented below it', () => {
   );
 });
 
+test('status: an archive says what it keeps', () => {
+  const archive = { points: 14, lastStoredBytes: 100_663_296 };
+  const text = renderStatus(answer(resource({ targets: [target({ archive })] })), NOW);
+  assert.match(
+    text,
+    /; last point vm1@42, 3h 5m old; 14 points kept, the last one stored 96.0 MiB;/,
+  );
+});
+
 test('status: clean never stands without when it was last verified', () => {
   const clean = target({
     data: 'clean',

@@ -2,6 +2,7 @@
 import type { ControlApi, EstimateAnswer, PointEvent } from '../../src/control/api.js';
 import { type FakeApi, point } from './fake-api.js';
 import { PRUNED } from './pruned.js';
+import { REPACKED } from './repacked.js';
 
 type RecordCall = (...call: unknown[]) => void;
 
@@ -32,7 +33,16 @@ export function orders(
   estimated: () => EstimateAnswer,
 ): Pick<
   ControlApi,
-  'pause' | 'resume' | 'cancel' | 'prune' | 'pin' | 'estimate' | 'set' | 'resize' | 'reload'
+  | 'pause'
+  | 'resume'
+  | 'cancel'
+  | 'prune'
+  | 'pin'
+  | 'repack'
+  | 'estimate'
+  | 'set'
+  | 'resize'
+  | 'reload'
 > {
   return {
     pause: async (name, request) => {
@@ -54,6 +64,10 @@ export function orders(
     prune: async (name, request) => {
       record('prune', name, request);
       return PRUNED;
+    },
+    repack: async (name, request) => {
+      record('repack', name, request);
+      return REPACKED;
     },
     estimate: async (name) => {
       record('estimate', name);

@@ -16,6 +16,7 @@ import { TargetError } from '../../src/target/target.js';
 import { scratch } from '../real.js';
 import { fakeApi, serveFake } from './fake-api.js';
 import { PRUNED } from './pruned.js';
+import { REPACKED } from './repacked.js';
 import { code, ROLE, served } from './served.js';
 
 const never = (): AbortSignal => new AbortController().signal;
@@ -37,6 +38,8 @@ test('every command arrives with its arguments and its answer comes back', async
   assert.deepEqual(await client.resume('vm1', { target: null }), { notes: [] });
   assert.deepEqual(await client.cancel('vm1', one), { notes: [] });
   assert.deepEqual(await client.prune('vm1', { target: null, dryRun: true }), PRUNED);
+  const repack = { target: 'offsite', belowPercent: 30, dryRun: false };
+  assert.deepEqual(await client.repack('vm1', repack), REPACKED);
   assert.deepEqual(await client.estimate('vm1'), api.estimateAnswer);
   assert.deepEqual(await client.set('vm1', { ...one, rateBitsPerSecond: 0 }), { notes: [] });
   const resize = { sizeBytes: null, disconnect: true };
@@ -56,6 +59,7 @@ test('every command arrives with its arguments and its answer comes back', async
     ['resume', 'vm1', { target: null }],
     ['cancel', 'vm1', one],
     ['prune', 'vm1', { target: null, dryRun: true }],
+    ['repack', 'vm1', repack],
     ['estimate', 'vm1'],
     ['set', 'vm1', { ...one, rateBitsPerSecond: 0 }],
     ['resize', 'vm1', resize],

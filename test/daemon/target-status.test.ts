@@ -69,6 +69,12 @@ test('packs of an archive are shown where they are verified, with the oldest loo
   assert.deepEqual(packs, { ...sums, oldest: '2026-11-20T11:00:00.000Z' });
 });
 
+test('of an archive: what it keeps, as far as it is known', () => {
+  const archive = { points: 14, lastStoredBytes: 4096 };
+  assert.deepEqual(targetStatus(facts({ kind: 'archive', archive })).archive, archive);
+  assert.ok(!('archive' in targetStatus(facts({ kind: 'archive' }))));
+});
+
 test('a dirty target that is idle lags by the age of its point', () => {
   const status = targetStatus(facts());
   assert.deepEqual([status.link, status.work, status.data], ['up', 'idle', 'dirty']);

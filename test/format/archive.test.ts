@@ -208,7 +208,9 @@ describe('archive', () => {
       RUNS,
     );
     const rows = numbered(
-      fc.tuple(named, fc.nat()).map(([pack_, liveParts]) => ({ ...pack_, liveParts })),
+      fc
+        .tuple(named, fc.nat(), fc.nat({ max: 1000 }))
+        .map(([pack_, liveParts, dead]) => ({ ...pack_, liveParts, parts: liveParts + dead })),
       1024,
     );
     fc.assert(
@@ -287,7 +289,7 @@ describe('archive', () => {
     const samples = [
       encodeLeaf([{ chunk: 300, digest: random.bytes(16), pieces: [PLAIN] }]),
       encodePage(new Map([[3, { place: PLACE, check: random.bytes(8) }]])),
-      encodePackPage(new Map([[3, { name: random.bytes(32), bytes: 5, liveParts: 1 }]])),
+      encodePackPage(new Map([[3, { name: random.bytes(32), bytes: 5, liveParts: 1, parts: 2 }]])),
       encodeRoot({ packs: 3, ownParts: 1, pages: new Map(), packPages: new Map() }),
       encodeHead({ epoch: 1, sequence: 2 }),
       encodeEpoch({

@@ -145,8 +145,8 @@ export const PAGE: Page = new Map([
   [255, ref(1, 7)],
 ]);
 export const PACK_PAGE: ReadonlyMap<number, PackRow> = new Map([
-  [0, { ...named(8, 0x0200_0000), liveParts: 0x0001_0203 }],
-  [1023, { ...named(9, 1), liveParts: 1 }],
+  [0, { ...named(8, 0x0200_0000), liveParts: 0x0001_0203, parts: 0x0405_0607 }],
+  [1023, { ...named(9, 1), liveParts: 1, parts: 1 }],
 ]);
 export const ROOT: Root = {
   packs: 0x0102_0304,

@@ -25,7 +25,7 @@ export const FROZEN_SUMS: readonly (readonly [name: string, sha256: string])[] =
   ['archive-looks-v0.bin', 'a6a383f725b9663cb4fccdfe7e474b77f55c1f51494fe252652cd692287849d0'],
   ['archive-node-raw-v0.bin', '9cb475956e109574a2edccc78a5a5f13ae2c75779b2ffa0c48b3d8b50dc01707'],
   ['archive-node-zstd-v0.bin', 'b7ac320346e4e827f8887ce3b9a356a6027515ecce293a0db9f05aa263a29ad5'],
-  ['archive-pack-page-v0.bin', '1c77b79b46dedd22b33276dcf8b9ee3e123a196f70442acfe0d132b73213691e'],
+  ['archive-pack-page-v0.bin', '380c1e50dd4fbefe24688f8a53aec4caf249c12429e548bc6cc9120cfc00b174'],
   ['archive-page-v0.bin', 'f69ab5aa9e7da782a9df15db3c151008dbdaac7d54e65e426071bc122e714b09'],
   ['archive-pin-v0.bin', '4da4d04773c8558b47651893115e9048d7b7f157831d853c81c82247f68c66f6'],
   [

@@ -35,7 +35,16 @@ if (replay > 0) {
 }
 const beganMs = performance.now();
 const cpuBefore = process.cpuUsage();
-const sum = { runs: 0, crashes: 0, probes: 0, faults: 0, events: 0, rounds: 0, points: 0 };
+const sum = {
+  runs: 0,
+  crashes: 0,
+  probes: 0,
+  faults: 0,
+  events: 0,
+  rounds: 0,
+  points: 0,
+  repacks: 0,
+};
 const cpuSeconds = (): number => {
   const { user, system } = process.cpuUsage(cpuBefore);
   return (user + system) / 1e6;
@@ -48,6 +57,7 @@ function report(): void {
     `${sum.runs} runs from seed ${seed}: ${crashes + probes} crashes ` +
       `(${crashes} of the run itself, ${probes} of copies), ${sum.faults} other faults, ` +
       `${sum.rounds} rounds committed, ${sum.points} points of archives read, ` +
+      `${sum.repacks} repacks, ` +
       `${sum.events} events; ` +
       `${perMinute} crashes per core-minute`,
   );
@@ -67,6 +77,7 @@ for (; sum.runs < runs && performance.now() - beganMs < minutes * 60_000; ) {
   sum.events += ended.counts.events;
   sum.rounds += ended.counts.rounds;
   sum.points += ended.counts.points;
+  sum.repacks += ended.counts.repacks;
   if (ended.broken === null) {
     if (trace) for (const line of ended.trace) console.log(line);
     continue;

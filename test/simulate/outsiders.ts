@@ -1,6 +1,6 @@
 // Who comes to a run's archive beside its primary: the store's own troubles, operators who pin and
-// unpin points and order a prune, readers who restore. A reader gets what is right, or an error of
-// the store; that something is not there only of a point that is kept no more.
+// unpin points and order a prune or a repack, readers who restore. A reader gets what is right, or
+// an error of the store; that something is not there only of a point that is kept no more.
 import { Archive } from '../../src/archive/archive.js';
 import { pin, pinAt, unpin } from '../../src/archive/pins.js';
 import { codeOf, HastError } from '../../src/base/errors.js';
@@ -54,6 +54,10 @@ async function pruneNow(run: Run, random: Random): Promise<void> {
   const target = targetOf(serving[random.below(serving.length || 1)]);
   const result = await target?.prune(random.below(4) === 0);
   if (result != null) run.archive?.look('after a prune', 'all');
+  // The next round does it, whatever it meets.
+  const belowPercent = 90 + random.below(11);
+  const plan = await target?.repack({ belowPercent, dryRun: random.below(4) === 0 });
+  if (plan != null && plan.leaving.size > 0) run.counts.repacks += 1;
 }
 
 /** One after another: two who unpin and pin the same name undo each other. */

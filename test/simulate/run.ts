@@ -33,6 +33,8 @@ export interface Counts {
   crashes: number;
   /** Crashes of copies: the run went on as if nothing had been. */
   probes: number;
+  /** Repacks of archives that had something to do. */
+  repacks: number;
   faults: number;
   events: number;
   rounds: number;
@@ -62,7 +64,15 @@ export class Run {
   readonly looks: Looks;
   readonly machines: readonly Machine[];
   readonly daemons = new Map<string, Daemon>();
-  readonly counts: Counts = { crashes: 0, probes: 0, faults: 0, events: 0, rounds: 0, points: 0 };
+  readonly counts: Counts = {
+    crashes: 0,
+    probes: 0,
+    repacks: 0,
+    faults: 0,
+    events: 0,
+    rounds: 0,
+    points: 0,
+  };
   readonly trace: string[] = [];
   readonly #stopping = new WeakSet<Daemon>();
   /** The first promise that did not hold. */
