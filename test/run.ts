@@ -11,9 +11,9 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 
-/** Files at once: the real ones keep two processors busy with daemons of their own. */
-const FILES_AT_ONCE = process.argv.includes('--unit') ? 3 : 2;
-const FILE_MS_MAX = 10 * 60 * 1000;
+/** Files at once: the real ones wait half of their time, for daemons and for time-outs. */
+const FILES_AT_ONCE = 3;
+const FILE_MS_MAX = 15 * 60 * 1000;
 const TOTAL = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/;
 
 const compiled = dirname(fileURLToPath(import.meta.url));
@@ -27,11 +27,22 @@ function chosen(words: readonly string[]): string[] {
     .filter((name) => name.endsWith('.test.ts'))
     .filter((name) => !(unit && name.startsWith('real/')))
     .filter((name) => wanted.length === 0 || wanted.some((word) => name.includes(word)))
-    .map((name) => join(compiled, name.replace(/\.ts$/, '.js')))
     .sort();
 }
 
-const files = chosen(process.argv.slice(2));
+/** The real ones spread evenly over the others, in order: what waits runs beside what computes. */
+function spread(names: readonly string[]): readonly string[] {
+  const real = names.filter((name) => name.startsWith('real/'));
+  const others = names.filter((name) => !name.startsWith('real/'));
+  const placed = [real, others].flatMap((some) =>
+    some.map((name, at) => ({ name, at: (at + 0.5) / some.length })),
+  );
+  return placed.sort((one, other) => one.at - other.at).map(({ name }) => name);
+}
+
+const files = spread(chosen(process.argv.slice(2))).map((name) =>
+  join(compiled, name.replace(/\.ts$/, '.js')),
+);
 const absent = files.filter((file) => !existsSync(file));
 if (files.length === 0 || absent.length > 0) {
   const names = absent.map((file) => relative(compiled, file)).join(', ');
