@@ -3,6 +3,7 @@
 import { HastError } from '../../src/base/errors.js';
 import { type Random, seededRandom } from '../../src/base/random.js';
 import { SECTOR_BYTES } from '../../src/base/units.js';
+import { setName } from '../../src/receive/pins.js';
 import { growDisk } from '../crash/nodes.js';
 import type { Act } from './acts.js';
 import { drift } from './behind.js';
@@ -19,6 +20,7 @@ const CRASH_WAIT_MS = 3000;
 
 export async function perform(run: Run, act: Act): Promise<void> {
   begin(run, act);
+  if (run.setup.named === true) nameOne(run, seededRandom(act.seed + 1));
   await run.loop.later(act.gapMs, null);
 }
 
@@ -26,6 +28,25 @@ export async function perform(run: Run, act: Act): Promise<void> {
 export function begin(run: Run, act: Act): void {
   run.say(`ACT ${JSON.stringify(act)}`);
   run.beside(refusable(run, doAct(run, act, seededRandom(act.seed))));
+}
+
+/** An operator gives a point of a replica a name, or takes it away. */
+function nameOne(run: Run, random: Random): void {
+  for (const machine of run.machines) {
+    const replica = run.daemonOf(machine)?.secondary?.parts.replica ?? null;
+    const chain = replica?.record.chain ?? [];
+    const entry = chain[random.below(chain.length || 1)];
+    if (replica === null || entry === undefined || random.below(2) === 0) continue;
+    const { number } = entry.point;
+    const name = entry.name === undefined ? `kept-${number}` : null;
+    run.say(`${machine.name}: point ${number} is named ${name ?? 'no more'}`);
+    run.beside(
+      refusable(
+        run,
+        setName(replica, entry, name).then(() => undefined),
+      ),
+    );
+  }
 }
 
 /** What an operator is told no to, and what a failing disk or network makes of an order. */

@@ -187,6 +187,7 @@ async function historiesTrue(run: Run, { machine }: Daemon): Promise<void> {
   await nothingStaged(machine.world, machine.name);
   const mayBeLost = run.rotten || run.troubled;
   for (const [other, replica] of replicas(run, machine)) {
+    await replica.pruning.idle();
     await historyTrue(run.truth, other.world, other.name, replica, mayBeLost, 'at rest');
   }
 }

@@ -15,8 +15,8 @@ export interface Setup {
   readonly keepdirty: number;
   readonly spillBytes: number;
   readonly retain: number;
-  /** Of a replica, and whether that has gaps; default: the last `retain`. */
-  readonly hourly?: number;
+  /** Points of replicas are named and lose their names: what is retained has gaps. */
+  readonly named?: boolean;
   readonly metaflush: boolean;
   /** By host; default: all plain. */
   readonly hardware?: readonly Hardware[];
@@ -79,11 +79,12 @@ export function drawSetup(seed: number, always = false): Setup {
     hardware: hosts.map(() => drawHardware(random)),
     acts: drawActs(random, profile, hosts.length, 10 + random.below(ACTS_MAX - 10)),
   };
-  // Of numbers of its own: the other runs stay what they are.
+  // Of numbers of their own: the other runs stay what they are.
+  const named = seededRandom(seed + 22).below(2) === 0;
   const own = seededRandom(seed + 21);
-  if (own.below(ARCHIVE_ONE_IN) > 0 && !always) return drawn;
+  if (own.below(ARCHIVE_ONE_IN) > 0 && !always) return { ...drawn, named };
   const archive = drawArchive(own);
-  return { ...drawn, archive, acts: withArchiveActs(own, drawn.acts, hosts.length) };
+  return { ...drawn, named, archive, acts: withArchiveActs(own, drawn.acts, hosts.length) };
 }
 
 function drawArchive(random: Random): ArchiveSetup {
@@ -143,7 +144,7 @@ export function settingsOf(
     compression,
     timeoutSeconds: TIMEOUT_SECONDS,
     metaflush: setup.metaflush,
-    retain: { ...retainLast(setup.retain), hourly: setup.hourly ?? 0 },
+    retain: retainLast(setup.retain),
     timezone: 'UTC',
     remember: true,
     startAlone: null,
