@@ -81,7 +81,6 @@ export class ArchiveTarget implements Target {
   #held: HeldPieces;
   #running: ArchiveRound | null = null;
   readonly #pruning: ArchivePruning;
-  #pruned: Promise<unknown> = Promise.resolve();
   /** Rounds that wait to begin. */
   #begins = 0;
   readonly #closed = deferred<unknown>();
@@ -147,7 +146,7 @@ export class ArchiveTarget implements Target {
 
   begin(begin: Begin): Promise<void> {
     this.#begins += 1;
-    return this.#one.run(async () => {
+    return this.#turn(async () => {
       this.#begins -= 1;
       const pass = await this.#endBefore(begin);
       this.#archive ??= await this.#orLost(this.#parts.make(begin.resource));
@@ -178,7 +177,7 @@ export class ArchiveTarget implements Target {
   }
 
   put(number: number, frame: Uint8Array): Promise<void> {
-    return this.#one.run(() => this.#current().put(number, frame));
+    return this.#turn(() => this.#current().put(number, frame));
   }
 
   async held(first: ChunkIndex, count: number): Promise<readonly FrameEntry[]> {
@@ -186,7 +185,7 @@ export class ArchiveTarget implements Target {
   }
 
   reuse(number: number, items: readonly ReuseItem[]): Promise<void> {
-    return this.#one.run(() => this.#current().reuse(number, items, this.#held));
+    return this.#turn(() => this.#current().reuse(number, items, this.#held));
   }
 
   async doubts(first: ChunkIndex): Promise<DoubtsAnswer> {
@@ -209,7 +208,7 @@ export class ArchiveTarget implements Target {
   }
 
   commit(commit: Commit): Promise<CommitAnswer> {
-    return this.#one.run(async () => {
+    return this.#turn(async () => {
       const running = this.#current();
       const { begin } = running;
       assert(sameId(begin.round, commit.round), 'what is committed has been begun');
@@ -255,15 +254,16 @@ export class ArchiveTarget implements Target {
 
   async close(): Promise<void> {
     this.#pruning.stop();
-    const text = 'it was closed here';
-    this.#closed.resolve(new TargetError({ code: 'TARGET_LOST', target: this.name, text }));
+    this.#closed.resolve(this.#lost());
     // First: whoever closes waits for no answer. Any request may be missing (see above).
     await this.#parts.store.close();
     await this.#end();
-    await this.#pruned;
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    await this.#parts.journal.close();
+    // Behind whatever has its turn: the journal's next owner may come as soon as this resolves.
+    await this.#one.run(async () => {
+      if (this.#isClosed) return;
+      this.#isClosed = true;
+      await this.#parts.journal.close();
+    });
   }
 
   #packsOf(archive: Archive): PackWriter {
@@ -345,7 +345,7 @@ export class ArchiveTarget implements Target {
     this.#held = new HeldPieces(journal, sameId(journal.from, point.to.id));
     this.#parts.keep.committed(point);
     if (!this.#pruning.isDue(point)) return;
-    this.#pruned = this.#prune(false, () => this.#begins > 0).catch((error: unknown) => {
+    this.#prune(false, () => this.#begins > 0).catch((error: unknown) => {
       log.warn('the archive could not be pruned; later again', { error });
     });
   }
@@ -359,7 +359,7 @@ export class ArchiveTarget implements Target {
   }
 
   #prune(dryRun: boolean, yields: () => boolean): Promise<PruneResult | null> {
-    return this.#one.run(async () => {
+    return this.#turn(async () => {
       const [archive, last] = [this.#archive, this.#last];
       if (archive === null || last === null) return null;
       return this.#orLost(this.#pruning.run(archive, last, dryRun, yields));
@@ -379,6 +379,16 @@ export class ArchiveTarget implements Target {
   #current(): ArchiveRound {
     if (this.#running !== null) return this.#running;
     throw this.#no('gone', 'no round has begun');
+  }
+
+  /** One after the other; whoever comes when it is closed finds the journal in other hands. */
+  #turn<T>(work: () => Promise<T>): Promise<T> {
+    return this.#one.run(() => (this.#isClosed ? Promise.reject(this.#lost()) : work()));
+  }
+
+  #lost() {
+    const text = 'it was closed here';
+    return new TargetError({ code: 'TARGET_LOST', target: this.name, text });
   }
 
   readonly #orLost = <T>(work: Promise<T>): Promise<T> => orLost(this.name, work);
