@@ -50,6 +50,7 @@ import {
 
 export interface ArchiveTargetParts extends PruningParts {
   readonly name: string;
+  readonly place: string;
   /** Opens the archive of this resource, making it where there is none. */
   readonly make: (resource: Uint8Array) => Promise<Archive>;
   readonly archive: Archive | null;
@@ -68,6 +69,8 @@ export interface ArchiveTargetParts extends PruningParts {
 const FRAME_BYTES = 256 * 1024;
 const frameBytesOf = (packBytes = PACK_BYTES): number =>
   packBytes < 4 * FRAME_BYTES ? CHUNK_BYTES : FRAME_BYTES;
+const closedHere = (target: string) =>
+  new TargetError({ code: 'TARGET_LOST', target, text: 'it was closed here' });
 const OVERTAKEN = 'another node has written this archive meanwhile';
 
 export class ArchiveTarget implements Target {
@@ -103,7 +106,7 @@ export class ArchiveTarget implements Target {
       epochs: archive?.epochs.map(({ epoch }) => epoch) ?? [],
       point: last?.to ?? null,
       lost: null,
-      node: parts.store.url,
+      node: parts.place,
       keepsPoints: true,
       frameBytes: frameBytesOf(parts.packBytes),
     };
@@ -254,7 +257,7 @@ export class ArchiveTarget implements Target {
 
   async close(): Promise<void> {
     this.#pruning.stop();
-    this.#closed.resolve(this.#lost());
+    this.#closed.resolve(closedHere(this.name));
     // First: whoever closes waits for no answer. Any request may be missing (see above).
     await this.#parts.store.close();
     await this.#end();
@@ -383,12 +386,7 @@ export class ArchiveTarget implements Target {
 
   /** One after the other; whoever comes when it is closed finds the journal in other hands. */
   #turn<T>(work: () => Promise<T>): Promise<T> {
-    return this.#one.run(() => (this.#isClosed ? Promise.reject(this.#lost()) : work()));
-  }
-
-  #lost() {
-    const text = 'it was closed here';
-    return new TargetError({ code: 'TARGET_LOST', target: this.name, text });
+    return this.#one.run(() => (this.#isClosed ? Promise.reject(closedHere(this.name)) : work()));
   }
 
   readonly #orLost = <T>(work: Promise<T>): Promise<T> => orLost(this.name, work);
