@@ -103,7 +103,7 @@ export interface CliMachinery {
   ) => Promise<RestoreCounts>;
   /** Makes a file with a new pre-shared key; error SECRET_EXISTS. */
   readonly createSecret: (path: string) => Promise<void>;
-  /** `of`: the setting that names it. Errors SECRET_UNREADABLE, SECRET_EXPOSED, SECRET_MALFORMED. */
+  /** `of`: the setting that names it. Errors SECRET_UNREADABLE, _EXPOSED, _MALFORMED. */
   readonly checkSecret: (path: string, of: KeyFile['setting']) => Promise<void>;
   /** Tries out what a store honours. Errors STORE_URL, and what keeps it from trying anything:
    * STORE_NO_BUCKET, STORE_DENIED, STORE_UNREACHABLE; all else is a finding. */

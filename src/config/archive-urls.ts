@@ -1,5 +1,5 @@
-// Where the archives of a resource are: each at a place of its own, or two targets of one node would
-// be in each other's way with every round. Pure.
+// Where the archives of a resource are: each at a place of its own, or two targets of one node
+// would be in each other's way with every round. Pure.
 import { posix } from 'node:path';
 import type { Findings } from './finding.js';
 import { pick } from './levels.js';

@@ -82,8 +82,8 @@ async function settled(parts: RoundParts, target: Target, running: boolean): Pro
       await notePlace(parts, target.state);
       throw diverged(parts, target, 'behind', GONE_ADVICE);
     }
-    // It was made anew (create --force), or is an archive elsewhere: what it once had is no point of
-    // its any more.
+    // It was made anew (create --force), or is an archive elsewhere: what it once had is no point
+    // of its any more.
     if (record.point !== null || record.proposed !== null) {
       const nothing = { point: null, proposed: null, verifiedMs: null };
       const place = keepsPoints ? { place: target.state.node } : {};

@@ -37,7 +37,7 @@ test('a missing key is an error, and another one is not the remedy', async (t) =
   assert.equal((await hastctl([...before, 'config'])).status, 0, 'only --check looks at files');
 });
 
-test('the key of an archive is looked at as one: a passphrase is good, a missing one is not', async (t) => {
+test('the key of an archive may be a passphrase; a missing or short one is no key', async (t) => {
   const { file, folder, before } = configured(t);
   const key = join(folder, 'archive.key');
   const text = readFileSync(file, 'utf8').replace(
