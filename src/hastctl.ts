@@ -75,6 +75,11 @@ async function restoreChunks(
   );
 }
 
+async function checkSecret(path: string, of: 'secret' | 'key'): Promise<void> {
+  if (of === 'secret') await readSecret(path);
+  else await (await import('./archive/secret.js')).readArchiveSecret(path);
+}
+
 async function probe({ storageClass, ...options }: StoreRequest) {
   const [{ openStore }, { probeStore }] = await Promise.all([
     import('./store/open-store.js'),
@@ -166,7 +171,7 @@ process.exitCode = await runHastctl(
     recoverOffline: recover,
     restoreChunks,
     createSecret: (path) => createSecretFile(path, systemRandom),
-    checkSecret: async (path) => void (await readSecret(path)),
+    checkSecret,
     probeStore: probe,
     openArchive,
     servePoint: serve,

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { codeOf, describeError, HastError } from '../base/errors.js';
 import { formatFinding } from '../config/finding.js';
 import { formatOrigins } from '../config/origins.js';
-import type { ConfigFinding, ConfigResult } from '../config/settings.js';
+import type { ConfigFinding, ConfigResult, KeyFile } from '../config/settings.js';
 import { EXIT } from '../control/exit-status.js';
 import { CliError } from './fault.js';
 import { renderDump } from './render-dump.js';
@@ -74,29 +74,39 @@ async function config(session: Session, checkOnly: boolean): Promise<number> {
   return settings === null ? EXIT.config : EXIT.ok;
 }
 
-/** What is wrong with the key files; hastd does not start, nor read its file again, with one. */
+/** What is wrong with the key files. hastd does not start, nor read its file again, with a bad
+ * `secret`; with a bad `key` no round of that archive succeeds. */
 async function keyFindings(session: Session, { keys }: ConfigResult): Promise<ConfigFinding[]> {
   const findings: ConfigFinding[] = [];
-  for (const { keyPath, line, column } of keys) {
+  for (const { setting, keyPath, line, column } of keys) {
     try {
-      await session.machinery.checkSecret(keyPath);
+      await session.machinery.checkSecret(keyPath, setting);
     } catch (error) {
-      const where = { path: session.options.config, line, column, setting: 'secret' };
-      findings.push({ ...where, ...keyFault(keyPath, error) });
+      const where = { path: session.options.config, line, column, setting };
+      findings.push({ ...where, ...keyFault(keyPath, WHENCE[setting], error) });
     }
   }
   return findings;
 }
 
-function keyFault(path: string, error: unknown): Pick<ConfigFinding, 'level' | 'text'> {
+/** Another key would be none. */
+const WHENCE: Readonly<Record<KeyFile['setting'], string>> = {
+  secret: 'copy the file of the other node, for all nodes have one key',
+  key: 'an archive that is there needs the file that it was sealed with',
+};
+
+function keyFault(
+  path: string,
+  whence: string,
+  error: unknown,
+): Pick<ConfigFinding, 'level' | 'text'> {
   const errno = errnoOf(error);
   if (errno === 'EACCES' || errno === 'EPERM') {
     return { level: 'note', text: `${path}: permission denied, so the key was not looked at` };
   }
   if (errno !== 'ENOENT') return { level: 'error', text: describeError(error) };
-  const copy = 'copy the file of the other node, for all nodes have one key';
   const first = `if none has one yet, make it once: hastctl keygen ${path}`;
-  return { level: 'error', text: `${path}: there is no key; ${copy} (${first})` };
+  return { level: 'error', text: `${path}: there is no key; ${whence} (${first})` };
 }
 
 const errnoOf = (error: unknown): string | null =>

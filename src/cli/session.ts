@@ -6,7 +6,7 @@ import { codeOf, describeError, HastError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { ResourceDump } from '../care/dump.js';
 import { formatFinding } from '../config/finding.js';
-import type { ConfigResult, NodeSettings, ResourceSettings } from '../config/settings.js';
+import type { ConfigResult, KeyFile, NodeSettings, ResourceSettings } from '../config/settings.js';
 import type { NotesAnswer, PointStatus, StatusAnswer } from '../control/api.js';
 import { type ControlClient, RemoteError } from '../control/client.js';
 import { errorBody, jsonText } from '../control/error-body.js';
@@ -103,8 +103,8 @@ export interface CliMachinery {
   ) => Promise<RestoreCounts>;
   /** Makes a file with a new pre-shared key; error SECRET_EXISTS. */
   readonly createSecret: (path: string) => Promise<void>;
-  /** Errors SECRET_UNREADABLE, SECRET_EXPOSED, SECRET_MALFORMED. */
-  readonly checkSecret: (path: string) => Promise<void>;
+  /** `of`: the setting that names it. Errors SECRET_UNREADABLE, _EXPOSED, _MALFORMED. */
+  readonly checkSecret: (path: string, of: KeyFile['setting']) => Promise<void>;
   /** Tries out what a store honours. Errors STORE_URL, and what keeps it from trying anything:
    * STORE_NO_BUCKET, STORE_DENIED, STORE_UNREACHABLE; all else is a finding. */
   readonly probeStore: (request: StoreRequest) => Promise<Probe>;

@@ -3,7 +3,7 @@
 // is an error. No file is opened and nothing is resolved here.
 import { assert } from '../base/assert.js';
 import { Findings } from './finding.js';
-import { pick } from './levels.js';
+import { type Levels, pick } from './levels.js';
 import { lex } from './lex.js';
 import { originsOf } from './origins.js';
 import { parse } from './parse.js';
@@ -52,10 +52,17 @@ export function loadConfig(
 
 function keysOf({ resources }: NodeDraft): readonly KeyFile[] {
   const keys = new Map<string, KeyFile>();
-  for (const { levels } of resources) {
-    const { text: keyPath, statement } = pick(levels, 'secret');
-    if (keyPath === null || statement === null || keys.has(keyPath)) continue;
-    keys.set(keyPath, { keyPath, ...statement.valuePlace });
+  const note = (levels: Levels, setting: KeyFile['setting']): void => {
+    const { text: keyPath, statement } = pick(levels, setting);
+    const name = `${setting} ${keyPath}`;
+    if (keyPath === null || statement === null || keys.has(name)) return;
+    keys.set(name, { setting, keyPath, ...statement.valuePlace });
+  };
+  for (const { levels, targets } of resources) {
+    note(levels, 'secret');
+    for (const { levels: inner, settings } of targets) {
+      if (settings.archive !== null) note(inner, 'key');
+    }
   }
   return [...keys.values()];
 }

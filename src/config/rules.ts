@@ -2,6 +2,7 @@
 // listens or sends on a network without a key. Each is a pure look at the tree or the draft.
 import { posix } from 'node:path';
 import { addressOf, formatAddress, isLoopback } from './address.js';
+import { checkArchiveUrls } from './archive-urls.js';
 import type { Findings, Place } from './finding.js';
 import { pick } from './levels.js';
 import type { NodeDraft, ResourceDraft } from './resolve.js';
@@ -128,6 +129,7 @@ export function checkNode(draft: NodeDraft, longestGap: LongestGap, findings: Fi
   refuseDoubles(draft.resources, 'name', (r) => r.settings.exportName, findings);
   checkSockets(draft, findings);
   checkRemotes(draft, findings);
+  checkArchiveUrls(draft, findings);
   checkListens(draft, findings);
   noteShortLags(draft, longestGap, findings);
 }

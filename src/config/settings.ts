@@ -117,8 +117,10 @@ export interface SettingOrigin {
   readonly origin: string;
 }
 
-/** A file with a pre-shared key, and where the configuration names it first for this node. */
+/** A file with a secret, and where the configuration names it first for this node. */
 export interface KeyFile {
+  /** A pre-shared key; or what an archive is sealed with. */
+  readonly setting: 'secret' | 'key';
   readonly keyPath: string;
   readonly line: number;
   readonly column: number;

@@ -40,6 +40,8 @@ export interface ArchiveParts {
   readonly resource: { readonly id: () => Uint8Array; readonly name: string };
   /** Asked each time: a reload may change it, and credentials and keys are read anew. */
   readonly settings: () => TargetSettings;
+  /** Where it was at the last contact; null: there was none. */
+  readonly place: () => string | null;
   readonly machinery: Machinery;
   /** Of the resource, where the journal is. */
   readonly directory: string;
@@ -51,6 +53,7 @@ export interface ArchiveParts {
 export function archiveOpener({
   resource,
   settings,
+  place: placeBefore,
   machinery,
   directory,
   pace,
@@ -70,19 +73,21 @@ export function archiveOpener({
   };
   return async ({ target }) => {
     const { archive } = settings();
-    const { base, endpoint, region, checksums, storageClass, keyPath } = present(
+    const { url, base, endpoint, region, checksums, storageClass, keyPath } = present(
       archive,
       'it is one',
     );
     const { stores } = machinery;
     const secret = keyPath === null ? null : await stores.secret(keyPath);
-    const options = { url: base, below: resource.name, endpoint, region, checksums, pace: paced };
-    const opened = await stores.open(options, clock);
+    const place = endpoint === null ? url : `${url} at ${endpoint}`;
+    const where = { url: base, below: resource.name, isMade: place === placeBefore() };
+    const opened = await stores.open({ ...where, endpoint, region, checksums, pace: paced }, clock);
     const keepMs = (): number => settings().timeoutSeconds * 1000;
     const store = patientStore(opened, { keepMs, clock, random });
     try {
       const end = await openArchiveTarget({
         name: target,
+        place,
         resource: { id: resource.id(), name: resource.name },
         store,
         secret,

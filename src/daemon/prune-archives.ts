@@ -42,11 +42,13 @@ async function pruneOne(
   driver: TargetDriver,
   dryRun: boolean,
 ): Promise<PruneAnswer['archives'][number]> {
-  const { link } = driver.parts;
-  const { target } = await link.get();
   const url = driver.settings.archive?.url ?? '';
   const nothing = { packs: 0, packBytes: 0, heldPacks: 0, heldBytes: 0 };
-  const pruned = await driver.exclusive(async () => (await target.prune?.(dryRun)) ?? null);
+  // Its session is that of its turn: the one before may be renewed meanwhile, and is closed then.
+  const pruned = await driver.exclusive(async () => {
+    const { target } = await driver.parts.link.get();
+    return (await target.prune?.(dryRun)) ?? null;
+  });
   if (pruned === null) {
     return { target: driver.name, url, dryRun, removed: [], pinned: [], kept: [], ...nothing };
   }

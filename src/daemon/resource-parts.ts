@@ -195,6 +195,7 @@ function driverOf(
   const toArchive = archiveOpener({
     resource: { ...resource, name: settings.name },
     settings: () => driver.settings,
+    place: () => driver.record.place ?? null,
     machinery,
     directory: resourceFile.directory,
     pace,

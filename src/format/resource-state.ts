@@ -65,6 +65,8 @@ const targetRecord = z.object({
   scrubChunk: whole,
   /** Chunks of the last point that could not be read (H21). */
   damagedChunks: whole,
+  /** Of an archive: where it was at the last contact. */
+  place: z.string().exactOptional(),
 });
 
 /** A point a replica can still read. `undo`: file that takes the next newer point back to this one;

@@ -31,6 +31,12 @@ export async function contact(
   target: Target,
   running = false,
 ): Promise<Contact> {
+  const found = await settled(parts, target, running);
+  await notePlace(parts, target.state);
+  return found;
+}
+
+async function settled(parts: RoundParts, target: Target, running: boolean): Promise<Contact> {
   const { resourceFile } = parts;
   const { state } = resourceFile;
   const record = recordOf(resourceFile, parts.target);
@@ -59,25 +65,29 @@ export async function contact(
     await goBack(parts, present(target.state.point, 'it stands at the point before'));
     return 'ready';
   }
-  if (relation === 'diverged' && mayTakeOver(mine.epochs, target.state)) {
-    await takeOver(parts, present(target.state.point, 'it keeps what it had'), 'earlier epoch');
+  const { keepsPoints = false, point: stands } = target.state;
+  const givenUp = keepsPoints ? mine.proposed : null;
+  const isOurs = relation === 'behind' && keepsPoints;
+  if (stands !== null && (isOurs || isOfEarlierEpoch(relation, mine.epochs, target.state))) {
+    await takeOver(parts, stands, givenUp);
     return 'ready';
   }
-  if (relation === 'behind' && isLate(mine, target.state)) {
-    await takeOver(parts, present(target.state.point, 'it has come'), 'late point');
-    return 'ready';
-  }
-  const givenUp = target.state.keepsPoints ? mine.proposed : null;
   // 'forgotten' cannot be meant of a round proposed after the point at which both stand.
   if (relation === 'same') {
     if (record.proposed) await updateTarget(parts, (old) => ({ ...old, proposed: null }), givenUp);
     return 'ready';
   }
-  if (relation === 'empty') {
-    // It was made anew (create --force): what it once had is no point of its any more.
+  if (relation === 'empty' || isOurs) {
+    if (isGone(record, target.state)) {
+      await notePlace(parts, target.state);
+      throw diverged(parts, target, 'behind', GONE_ADVICE);
+    }
+    // It was made anew (create --force), or is an archive elsewhere: what it once had is no point
+    // of its any more.
     if (record.point !== null || record.proposed !== null) {
       const nothing = { point: null, proposed: null, verifiedMs: null };
-      await updateTarget(parts, (old) => ({ ...old, ...nothing }), givenUp);
+      const place = keepsPoints ? { place: target.state.node } : {};
+      await updateTarget(parts, (old) => ({ ...old, ...nothing, ...place }), givenUp);
     }
     return 'fill';
   }
@@ -106,30 +116,44 @@ async function goBack(parts: RoundParts, point: PointRef): Promise<void> {
 
 /** An archive keeps what it had as points, so that a primary of a later epoch goes on from wherever
  * it stands: its newest point is of an epoch that this one descends from, and not of this one. */
-function mayTakeOver(epochs: readonly Epoch[], state: Target['state']): boolean {
-  const last = state.epochs.at(-1);
-  if (!state.keepsPoints || last === undefined || state.point === null) return false;
+function isOfEarlierEpoch(
+  relation: Relation,
+  epochs: readonly Epoch[],
+  { keepsPoints, epochs: theirs }: Target['state'],
+): boolean {
+  const last = theirs.at(-1);
+  if (relation !== 'diverged' || !keepsPoints || last === undefined) return false;
   return epochs.slice(0, -1).some(({ id }) => sameId(id, last.id));
 }
 
-/** A store may do what was asked of it after it was given up: the point of a round that a contact
- * did not find there has come since. Ids of such rounds were noted behind our last point. */
-function isLate(
-  { point, knownPoints }: { point: PointRef | null; knownPoints: readonly Uint8Array[] },
-  state: Target['state'],
-): boolean {
-  const at = (id: Uint8Array | undefined): number =>
-    knownPoints.findLastIndex((known) => sameId(known, id));
-  return state.keepsPoints === true && at(state.point?.id) > at(point?.id);
+/** Where this node knows an archive to have points there is none: its disk is not mounted, or it
+ * was removed. At another place there may be none. A state that says no place is of an earlier
+ * release. */
+const isGone = ({ point, place }: TargetRecord, { keepsPoints, node }: Target['state']): boolean =>
+  keepsPoints === true && point !== null && (place === undefined || place === node);
+
+/** What is said of an archive is true of one place. */
+async function notePlace(parts: RoundParts, { keepsPoints, node }: Target['state']): Promise<void> {
+  if (!keepsPoints || recordOf(parts.resourceFile, parts.target).place === node) return;
+  await updateTarget(parts, (record) => ({ ...record, place: node, verifiedMs: null }));
 }
 
-/** Everything is compared with where the archive stands; what it has of this lineage is not sent.
- * Its numbers go on, too, so that no two of its points have one. */
+/**
+ * Everything is compared with where the archive stands; what it has of this lineage is not sent.
+ * Its numbers go on, too, so that no two of its points have one. It stands at a point of an earlier
+ * epoch, or at one that was made here: by a round that had been given up, for a store may do late
+ * what was asked of it; before it was left for another url; or it was set back itself. Nothing is
+ * mixed by that: what it holds is asked for, not believed, its point is an ancestor of ours, and
+ * the place behind that is taken once. Two nodes with one state (a clone) cannot both go on: the
+ * point of the one is unknown to the other.
+ * `givenUp`: a round whose point may come late, here or where the archive was.
+ */
 async function takeOver(
   parts: RoundParts,
   point: PointRef,
-  what: 'earlier epoch' | 'late point',
+  givenUp: Uint8Array | null,
 ): Promise<void> {
+  if (givenUp !== null) await updateTarget(parts, (record) => record, givenUp);
   await parts.table.beginChange();
   parts.volume.pending(parts.slot).markAll();
   await parts.dirty.publishAll();
@@ -138,11 +162,9 @@ async function takeOver(
     nextPoint: Math.max(state.nextPoint, point.number + 1),
   }));
   await updateTarget(parts, (record) => ({ ...record, point, proposed: null }), point.id);
-  const sentence =
-    what === 'late point'
-      ? 'the archive has made a point late; everything is compared'
-      : 'the archive is of an earlier epoch; everything is compared';
-  parts.log.warn(sentence, { point: point.number });
+  parts.log.warn('the archive stands at another point of this lineage; everything is compared', {
+    point: point.number,
+  });
 }
 
 async function outcomeOf(parts: RoundParts, target: Target): Promise<Outcome> {
@@ -193,18 +215,22 @@ export function updateTarget(
   });
 }
 
-function diverged(parts: RoundParts, target: Target, relation: Relation) {
+function diverged(
+  parts: RoundParts,
+  target: Target,
+  relation: Relation,
+  advice = (target.state.keepsPoints ? ARCHIVE_ADVICE : ADVICE)[relation],
+) {
   const theirs = target.state.point ? `point ${target.state.point.number}` : 'no point';
   const record = recordOf(parts.resourceFile, parts.target);
   const ours = record.point ? `point ${record.point.number}` : 'no point';
-  const advice = target.state.keepsPoints ? ARCHIVE_ADVICE : ADVICE[relation];
   const text = `it stands at ${theirs}, this node knows it at ${ours}; ${advice}`;
   return new RoundError({ code: 'TARGET_DIVERGED', target: parts.target, relation, text });
 }
 
-const ARCHIVE_ADVICE =
-  'it was written by another primary, or this node was set back; no data moves ' +
-  '(stop writing on the other one, or give this one another url)';
+const GONE_ADVICE =
+  'its disk is not mounted, or what was there is gone; no data moves ' +
+  '(mount it, or give this one another url, where a first copy begins)';
 
 const ADVICE: Readonly<Record<Relation, string>> = {
   same: '',
@@ -221,4 +247,15 @@ const ADVICE: Readonly<Record<Relation, string>> = {
     'both have gone on from a common point, or this node was set back; no data moves ' +
     '(choose which version to keep; on the other node: hastctl create --force)',
   foreign: 'it holds another resource under this name; no data moves',
+};
+
+const WRITTEN_ADVICE =
+  'it was written by another primary, or this node was set back; no data moves ' +
+  '(stop writing on the other one, or give this one another url)';
+
+const ARCHIVE_ADVICE: typeof ADVICE = {
+  ...ADVICE,
+  ahead: WRITTEN_ADVICE,
+  diverged: WRITTEN_ADVICE,
+  foreign: 'it is the archive of another resource; no data moves (give this one another url)',
 };

@@ -11,6 +11,8 @@ export interface StoreOptions {
   readonly url: string;
   /** A part below it that is made where it is not there, though the rest never is; null: none. */
   readonly below: string | null;
+  /** That part was made before: where it is not, it is not made again. */
+  readonly isMade?: boolean;
   /** S3 only; null: AWS. */
   readonly endpoint: string | null;
   /** S3 only; null: of the usual AWS places. */
@@ -29,7 +31,7 @@ export async function openStore(options: StoreOptions, clock: Clock): Promise<Ob
   );
   if (url.kind === 'directory') {
     const base = below === null ? null : storeUrl(options.url);
-    if (base?.kind === 'directory') await makeBelow(base.path, url.path);
+    if (base?.kind === 'directory' && options.isMade !== true) await makeBelow(base.path, url.path);
     return openDirectoryStore(url.path, clock.wallMs());
   }
   return openS3Store({ ...options, url }, clock);

@@ -22,17 +22,15 @@ import { settleJournal } from '../archive/settle.js';
 import { assert, present } from '../base/assert.js';
 import { equalBytes } from '../base/digest.js';
 import { describeError } from '../base/errors.js';
-import type { Random } from '../base/random.js';
 import { deferred, Mutex } from '../base/sync.js';
 import { CHUNK_BYTES, type ChunkIndex, ID_BYTES } from '../base/units.js';
 import type { ArchivePoint, TreeRef } from '../format/archive-objects.js';
 import type { FrameEntry } from '../format/changeset.js';
-import type { Pack } from '../format/pack.js';
 import { type PointRef, sameId } from '../lineage/lineage.js';
-import type { ObjectStore } from '../store/store.js';
 import { claimEpoch, nextPlace } from './archive-epoch.js';
 import { ArchiveLooking } from './archive-looking.js';
-import { ArchivePruning, type PruningParts } from './archive-pruning.js';
+import type { ArchiveTargetParts } from './archive-parts.js';
+import { ArchivePruning } from './archive-pruning.js';
 import { ArchiveRepacking } from './archive-repacking.js';
 import { ArchiveRound, orLost, packsOf, refused } from './archive-round.js';
 import { Standing } from './archive-standing.js';
@@ -54,28 +52,14 @@ import {
   type WireCounts,
 } from './target.js';
 
-export interface ArchiveTargetParts extends PruningParts {
-  readonly name: string;
-  /** Opens the archive of this resource, making it where there is none. */
-  readonly make: (resource: Uint8Array) => Promise<Archive>;
-  readonly archive: Archive | null;
-  /** Its newest point, as was just found. */
-  readonly last: ArchivePoint | null;
-  /** Others have made points, or an answer was lost, since this node was here last. */
-  readonly moved: boolean;
-  /** Of nodes of the index. */
-  readonly pack: Pack;
-  readonly store: ObjectStore;
-  readonly random: Random;
-  readonly packBytes?: number;
-}
-
 /** Of blocks: what a read of one block fetches at most (H34); a chunk where packs are small. */
 const FRAME_BYTES = 256 * 1024;
 const frameBytesOf = (packBytes = PACK_BYTES): number =>
   packBytes < 4 * FRAME_BYTES ? CHUNK_BYTES : FRAME_BYTES;
 const OVERTAKEN_TEXT = 'another node has written this archive meanwhile';
 const OVERTAKEN = { outcome: 'refused', reason: 'wrong-from', text: OVERTAKEN_TEXT } as const;
+const closedHere = (target: string) =>
+  new TargetError({ code: 'TARGET_LOST', target, text: 'it was closed here' });
 
 export class ArchiveTarget implements Target {
   readonly name: string;
@@ -90,7 +74,6 @@ export class ArchiveTarget implements Target {
   readonly #pruning: ArchivePruning;
   readonly #looking: ArchiveLooking;
   readonly #repacking: ArchiveRepacking;
-  #pruned: Promise<unknown> = Promise.resolve();
   /** Rounds that wait to begin. */
   #begins = 0;
   readonly #closed = deferred<unknown>();
@@ -115,7 +98,7 @@ export class ArchiveTarget implements Target {
       epochs: archive?.epochs.map(({ epoch }) => epoch) ?? [],
       point: last?.to ?? null,
       lost: null,
-      node: parts.store.url,
+      node: parts.place,
       keepsPoints: true,
       frameBytes: frameBytesOf(parts.packBytes),
     };
@@ -163,7 +146,7 @@ export class ArchiveTarget implements Target {
 
   begin(begin: Begin): Promise<void> {
     this.#begins += 1;
-    return this.#one.run(async () => {
+    return this.#turn(async () => {
       this.#begins -= 1;
       const pass = await this.#endBefore(begin);
       this.#archive ??= await this.#orLost(this.#parts.make(begin.resource));
@@ -194,7 +177,7 @@ export class ArchiveTarget implements Target {
   }
 
   put(number: number, frame: Uint8Array): Promise<void> {
-    return this.#one.run(() => this.#current().put(number, frame));
+    return this.#turn(() => this.#current().put(number, frame));
   }
 
   async held(first: ChunkIndex, count: number): Promise<readonly FrameEntry[]> {
@@ -202,7 +185,7 @@ export class ArchiveTarget implements Target {
   }
 
   reuse(number: number, items: readonly ReuseItem[]): Promise<void> {
-    return this.#one.run(() => this.#current().reuse(number, items, this.#held));
+    return this.#turn(() => this.#current().reuse(number, items, this.#held));
   }
 
   async doubts(first: ChunkIndex): Promise<DoubtsAnswer> {
@@ -223,7 +206,7 @@ export class ArchiveTarget implements Target {
   }
 
   commit(commit: Commit): Promise<CommitAnswer> {
-    return this.#one.run(async () => {
+    return this.#turn(async () => {
       const running = this.#current();
       const { begin } = running;
       assert(sameId(begin.round, commit.round), 'what is committed has been begun');
@@ -270,15 +253,17 @@ export class ArchiveTarget implements Target {
   async close(): Promise<void> {
     this.#pruning.stop();
     const looked = this.#looking.stop();
-    const text = 'it was closed here';
-    this.#closed.resolve(new TargetError({ code: 'TARGET_LOST', target: this.name, text }));
+    this.#closed.resolve(closedHere(this.name));
     // First: whoever closes waits for no answer. Any request may be missing (see above).
     await this.#parts.store.close();
     await this.#end();
-    await Promise.all([this.#pruned, looked]);
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    await this.#parts.journal.close();
+    await looked;
+    // Behind whatever has its turn: the journal's next owner may come as soon as this resolves.
+    await this.#one.run(async () => {
+      if (this.#isClosed) return;
+      this.#isClosed = true;
+      await this.#parts.journal.close();
+    });
   }
 
   /** The passes of a first copy, and what an interrupted one has left, are one with its round. What
@@ -348,8 +333,8 @@ export class ArchiveTarget implements Target {
     this.#parts.keep.committed(point);
     if (!this.#pruning.isDue(point)) return;
     const yields = (): boolean => this.#begins > 0;
-    this.#pruned = this.#withLast((...last) => this.#pruning.run(...last, false, yields)).catch(
-      (error: unknown) => log.warn('the archive could not be pruned; later again', { error }),
+    this.#withLast((...last) => this.#pruning.run(...last, false, yields)).catch((error: unknown) =>
+      log.warn('the archive could not be pruned; later again', { error }),
     );
   }
 
@@ -371,7 +356,7 @@ export class ArchiveTarget implements Target {
 
   /** Null: there is no point. */
   #withLast<T>(work: (archive: Archive, last: ArchivePoint) => Promise<T>): Promise<T | null> {
-    return this.#one.run(async () => {
+    return this.#turn(async () => {
       const [archive, last] = [this.#archive, this.#last];
       return archive === null || last === null ? null : this.#orLost(work(archive, last));
     });
@@ -390,6 +375,11 @@ export class ArchiveTarget implements Target {
   #current(): ArchiveRound {
     if (this.#running !== null) return this.#running;
     throw this.#no('gone', 'no round has begun');
+  }
+
+  /** One after the other; whoever comes when it is closed finds the journal in other hands. */
+  #turn<T>(work: () => Promise<T>): Promise<T> {
+    return this.#one.run(() => (this.#isClosed ? Promise.reject(closedHere(this.name)) : work()));
   }
 
   readonly #orLost = <T>(work: Promise<T>): Promise<T> => orLost(this.name, work);

@@ -16,6 +16,8 @@ import type { ArchiveKeep } from './archive-keep.js';
 export interface ArchiveOrder {
   /** Of the target. */
   readonly name: string;
+  /** Url, and endpoint: what tells it from another one. */
+  readonly place: string;
   /** Of the resource. */
   readonly resource: { readonly id: Uint8Array; readonly name: string };
   readonly store: ObjectStore;
@@ -55,6 +57,7 @@ export async function openArchiveTarget(order: ArchiveOrder): Promise<ArchiveTar
   const { packBytes } = order;
   return new ArchiveTarget({
     name: order.name,
+    place: order.place,
     make,
     archive,
     last,

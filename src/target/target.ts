@@ -44,6 +44,7 @@ export interface TargetState {
   readonly suspect: boolean;
   /** Id of a point it had committed and lost; it went back to `point`. */
   readonly lost: Uint8Array | null;
+  /** Its name; of an archive the place where it is. */
   readonly node: string;
   /** An archive: what it had stays, whoever goes on. */
   readonly keepsPoints?: boolean;

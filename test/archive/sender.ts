@@ -96,6 +96,7 @@ export class Sender {
     if (this.target === null) this.store = store;
     this.target ??= await openArchiveTarget({
       name: 'offsite',
+      place: store.url,
       resource: { id: RESOURCE, name: 'vm1' },
       store,
       secret: this.secret,

@@ -37,6 +37,29 @@ test('a missing key is an error, and another one is not the remedy', async (t) =
   assert.equal((await hastctl([...before, 'config'])).status, 0, 'only --check looks at files');
 });
 
+test('the key of an archive may be a passphrase; a missing or short one is no key', async (t) => {
+  const { file, folder, before } = configured(t);
+  const key = join(folder, 'archive.key');
+  const text = readFileSync(file, 'utf8').replace(
+    'replication periodic',
+    `archive usb { url file://${folder}\n key ${key} }`,
+  );
+  writeFileSync(file, text);
+  const line = text.slice(0, text.indexOf(' key ')).split('\n').length;
+  const check = () => hastctl([...before, 'config', '--check']);
+  const missing = await check();
+  assert.equal(missing.status, 78);
+  const why = 'there is no key; an archive that is there needs the file that it was sealed with';
+  assert.ok(missing.err.startsWith(`${file}:${line}:6: key: ${key}: ${why} `), missing.err);
+  writeFileSync(key, 'passphrase correct horse battery\n', { mode: 0o600 });
+  const { status, err } = await check();
+  assert.deepEqual([status, err], [0, '']);
+  writeFileSync(key, 'passphrase short\n');
+  const short = await check();
+  assert.equal(short.status, 78);
+  assert.match(short.err, /: key: .*a passphrase of 5 characters; 12 are the least/);
+});
+
 test('a key that others may read, or that is none, is an error', async (t) => {
   const { check, key, where } = await keyed(t);
   chmodSync(key, 0o644);

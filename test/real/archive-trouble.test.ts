@@ -2,7 +2,7 @@
 // bucket, wrong credentials, no store. The guest is served all the same (W4), status says what is
 // wrong, and rounds go on as soon as it is mended.
 import assert from 'node:assert/strict';
-import { readFileSync, renameSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { seededRandom } from '../../src/base/random.js';
@@ -15,10 +15,16 @@ import { freePort } from './nodes.js';
 import { takeRole, until } from './steps.js';
 
 const SIZE = 4 * MIB;
-const scene = (t: TestContext, placeIn: (folder: string) => Place, sealed?: 'key') =>
+const scene = (
+  t: TestContext,
+  placeIn: (folder: string) => Place,
+  sealed?: 'key',
+  ofArchive = '',
+) =>
   ArchiveScene.make(t, placeIn, {
     sizeBytes: SIZE,
     random: seededRandom(1),
+    ofArchive,
     ...(sealed === undefined ? {} : { sealed }),
   });
 
@@ -57,6 +63,35 @@ test('the directory is not there: nothing is made in its place; then it is mount
   await it.begin();
   await servedAllTheSame(it, 'STORE_NO_BUCKET', /no such|not there|ENOENT/);
   renameSync(join(it.folder, 'unmounted'), join(it.folder, 'store'));
+  await goesOn(it);
+});
+
+test('a disk that is not mounted any more: its mount point stays empty', async (t) => {
+  const it = await scene(t, directoryPlace, undefined, 'timeout 1s');
+  const { node } = it;
+  const [store, away] = [join(it.folder, 'store'), join(it.folder, 'unmounted')];
+  await it.begin();
+  await qemuIo(node.nbdUri, 'write -P 1 0 1M', 'flush');
+  const first = await it.point();
+  renameSync(store, away);
+  mkdirSync(store);
+  const refused = async (code: string, text: RegExp): Promise<void> => {
+    await qemuIo(node.nbdUri, 'write -P 2 1M 1M', 'flush', 'read -P 2 1M 1M');
+    // The session that is there finds out first.
+    await it.sync();
+    assert.equal((await it.sync()).outcome, 'failed');
+    const { lastError, lastPoint } = await it.target();
+    assert.deepEqual([lastError?.code, lastPoint?.number], [code, first]);
+    assert.match(lastError?.text ?? '', text);
+  };
+  await refused('STORE_NO_BUCKET', /create it, or mount it/);
+  assert.deepEqual(readdirSync(store), []);
+  // Not even where the folder is there, of an earlier time.
+  mkdirSync(join(store, 'vm1'));
+  await refused('TARGET_DIVERGED', /not mounted, or what was there is gone/);
+  assert.deepEqual(readdirSync(join(store, 'vm1')), []);
+  rmSync(store, { recursive: true });
+  renameSync(away, store);
   await goesOn(it);
 });
 

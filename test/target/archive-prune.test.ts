@@ -10,7 +10,9 @@ import { PackTables } from '../../src/archive/pack-tables.js';
 import { pin, unpin } from '../../src/archive/pins.js';
 import { PointTrees } from '../../src/archive/tree.js';
 import { equalBytes } from '../../src/base/digest.js';
+import { codeOf } from '../../src/base/errors.js';
 import { seededRandom } from '../../src/base/random.js';
+import { deferred } from '../../src/base/sync.js';
 import { CHUNK_BYTES, chunkCount } from '../../src/base/units.js';
 import { retainLast } from '../../src/config/retain.js';
 import type { ArchivePoint, KeptPoint } from '../../src/format/archive-objects.js';
@@ -226,4 +228,37 @@ test('a node that dies when it has removed a point knows the packs that nobody n
   const { journal } = await Journal.open(died, '/state/offsite.journal', wanted);
   assert.ok(journal.garbage.length > 0, 'they are noted');
   await journal.close();
+});
+
+test('a target that is closed under a prune has left the journal: it has one owner', async () => {
+  const objects: MemoryObjects = new Map();
+  const sender = new Sender(seededRandom(10), objects, null, 12 * CHUNK_BYTES);
+  sender.rule = retainLast(1);
+  for (let round = 0; round < 3; round += 1) {
+    sender.write();
+    await sender.round();
+  }
+  sender.nowMs += 3 * 24 * 3_600_000;
+  const target = await sender.open();
+  const store = sender.store ?? assert.fail('it is open');
+  const remove = store.remove.bind(store);
+  const [reached, goOn] = [deferred<void>(), deferred<void>()];
+  store.remove = async (keys) => {
+    reached.resolve();
+    await goOn.promise;
+    await remove(keys);
+  };
+  const order: string[] = [];
+  const pruning = target.prune(false).finally(() => order.push('pruned'));
+  await reached.promise;
+  // As a reload does: the next session opens the journal when this one is closed.
+  const closing = sender.close().then(() => order.push('closed'));
+  for (let turn = 0; turn < 100; turn += 1) await Promise.resolve();
+  assert.deepEqual(order, []);
+  goOn.resolve();
+  await Promise.allSettled([pruning, closing]);
+  assert.equal(order.at(-1), 'closed');
+  await assert.rejects(target.prune(false), (error) => codeOf(error) === 'TARGET_LOST');
+  sender.write();
+  await sender.round();
 });
