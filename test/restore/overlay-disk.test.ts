@@ -6,6 +6,7 @@ import {
   copyFileSync,
   existsSync,
   readdirSync,
+  readFileSync,
   statSync,
   truncateSync,
   writeFileSync,
@@ -19,8 +20,9 @@ import { BASE_ALLOCATION, READ_CONTEXT } from '../../src/nbd/meta-context.js';
 import { BlockBits } from '../../src/restore/block-bits.js';
 import { OverlayDisk } from '../../src/restore/overlay-disk.js';
 import { OverlayFile, type OverlayOf } from '../../src/restore/overlay-file.js';
+import { loopDevice } from '../disk/processes.js';
 import { MemoryDisk } from '../nbd/memory-disk.js';
-import { scratch } from '../real.js';
+import { needRoot, needTool, scratch } from '../real.js';
 
 const SIZE_BYTES = 2 * MIB + 3 * BLOCK_BYTES + 512;
 const OF: OverlayOf = {
@@ -213,6 +215,21 @@ test('a file of something else, or in use, is refused and left alone', async (t)
   truncateSync(path, BLOCK_BYTES);
   await (await OverlayFile.named(path, OF)).close();
   assert.ok(statSync(path).size > SIZE_BYTES);
+});
+
+test('a device is no file of changes, and not one byte of it is written', async (t) => {
+  const code = (path: string): Promise<string | null> =>
+    OverlayFile.named(path, OF).then(
+      () => null,
+      (error: unknown) => codeOf(error),
+    );
+  assert.equal(await code('/dev/null'), 'OVERLAY_OTHER');
+  if (!needRoot(t) || !needTool(t, 'losetup')) return;
+  const image = join(scratch(t), 'image');
+  const content = seeded(t).bytes(MIB);
+  writeFileSync(image, content);
+  assert.equal(await code(loopDevice(t, image)), 'OVERLAY_OTHER');
+  assert.ok(readFileSync(image).equals(content));
 });
 
 test('block bits: as a set says it, in runs, and what has changed', () => {
