@@ -92,12 +92,16 @@ export class OverlayFile {
   }
 
   /** Made where there is none; what is no file is left alone. Errors OVERLAY_OTHER,
-   * OVERLAY_IN_USE, OVERLAY_UNUSABLE. */
+   * OVERLAY_IN_USE, OVERLAY_UNUSABLE; DISK_FAILED also where something that was written before
+   * could not be kept: it is gone then, and the next time opens what is left. */
   static async named(path: string, of: OverlayOf): Promise<OverlayFile> {
     const { fd, size } = lockedFile(path);
     const { totalBytes } = placesOf(of.sizeBytes);
     const file = new OverlayFile(fd, path, of.sizeBytes, true);
     try {
+      // What a failed flush gave up looks written until its pages go (H18).
+      await file.#device.sync();
+      file.#device.dropCached(0, Math.min(size, totalBytes));
       if (size === 0) await file.#begin(path, of);
       else if (size >= PAGE_BYTES && size <= totalBytes) await file.#check(path, of);
       else throw other(path, `it has ${size} bytes`);
