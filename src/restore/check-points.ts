@@ -153,7 +153,8 @@ class Checking {
   async #pages(number: number): Promise<Pages> {
     const pages = new Map<Tree, Page>();
     for (const tree of this.#trees) {
-      const page = await this.#readIndex(tree, () => tree.page(number));
+      const users = this.#views.filter(({ trees }) => trees.trees.includes(tree));
+      const page = await this.#readIndex(users, () => tree.page(number));
       if (page !== null) pages.set(tree, page);
     }
     return pages;
@@ -161,15 +162,17 @@ class Checking {
 
   /** All there is of a region, each content of each chunk once, by chunk. */
   async #versions(pages: Pages, region: number): Promise<readonly Version[]> {
-    const leaves = new Map<string, Promise<LeafEntry[] | null>>();
+    const leaves = new Map<string, LeafEntry[]>();
     const versions = new Map<string, Version>();
     const wanted = this.#sample(region);
     for (const [refs, views] of this.#byReferences(pages, region % PAGE_LEAVES)) {
       let all: LeafEntry[] | null = [];
       for (const { tree, ref, id } of refs) {
-        const reading = leaves.get(id) ?? this.#readIndex(tree, () => tree.leafOf(ref, region));
-        leaves.set(id, reading);
-        const leaf = await reading;
+        // What cannot be read is asked for by all who need it: through the tree of another point it
+        // may still be found, and else each of them is named.
+        const leaf =
+          leaves.get(id) ?? (await this.#readIndex(views, () => tree.leafOf(ref, region)));
+        if (leaf !== null) leaves.set(id, leaf);
         all = leaf === null || all === null ? null : mergeLeaves(all, leaf);
       }
       for (const view of all === null ? [] : views) {
@@ -248,12 +251,11 @@ class Checking {
   }
 
   /** Null: that part of the index is damaged, which is noted for the points that need it. */
-  async #readIndex<T>(tree: Tree, read: () => Promise<T>): Promise<T | null> {
+  async #readIndex<T>(users: readonly PointView[], read: () => Promise<T>): Promise<T | null> {
     try {
       return await read();
     } catch (error) {
       if (!isDamage(error)) throw error;
-      const users = this.#views.filter(({ trees }) => trees.trees.includes(tree));
       const points = users.map(({ point }) => point.to.number);
       this.#index.push({ place: this.#archive.store.url, why: describeError(error), points });
       return null;

@@ -7,11 +7,15 @@ import { ChunkReader } from '../../src/archive/chunk-reader.js';
 import { PointTrees } from '../../src/archive/tree.js';
 import { equalBytes } from '../../src/base/digest.js';
 import { seededRandom } from '../../src/base/random.js';
-import { CHUNK_BYTES, chunkCount } from '../../src/base/units.js';
+import { BLOCK_BYTES, CHUNK_BYTES, chunkCount } from '../../src/base/units.js';
+import { LEAF_CHUNKS } from '../../src/format/archive-leaf.js';
+import { packKey } from '../../src/format/archive-objects.js';
+import { REGION_BYTES } from '../../src/restore/archive-region.js';
 import { checkPacks } from '../../src/restore/check-packs.js';
 import { checkPoints } from '../../src/restore/check-points.js';
 import { pointTable } from '../../src/restore/point-table.js';
 import { makeArchive } from '../archive/directory-archive.js';
+import { Sender } from '../archive/sender.js';
 import { type MemoryObjects, MemoryStore } from '../store/memory-store.js';
 
 const MIB = 1024 * 1024;
@@ -49,6 +53,15 @@ async function unreadable(objects: MemoryObjects): Promise<string[]> {
   return found.sort();
 }
 
+const numbersOf = (texts: readonly string[]): number[] =>
+  [...new Set(texts.map((text) => Number(text.split(' ')[0])))].sort((a, b) => a - b);
+
+/** Numbers of the points that a check names, for whatever. */
+function named({ damaged, index }: Awaited<ReturnType<typeof checked>>): number[] {
+  const all = [...damaged, ...index].flatMap(({ points }) => points);
+  return [...new Set(all)].sort((a, b) => a - b);
+}
+
 const packsOf = (objects: MemoryObjects): string[] =>
   [...objects.keys()].filter((key) => key.startsWith('packs/'));
 
@@ -82,9 +95,10 @@ test('a flipped byte: exactly the chunks that nobody could read, of all points',
   for (const key of packsOf(objects)) {
     const size = objects.get(key)?.bytes.length ?? 0;
     const damaged = flipped(objects, key, random.below(size));
-    const wanted = await unreadable(damaged).catch(() => null);
+    const wanted = await unreadable(damaged);
     const result = await checked(damaged);
-    if (wanted === null || result.index.length > 0) continue; // a node of the index
+    assert.deepEqual(named(result), numbersOf(wanted), key);
+    if (result.index.length > 0) continue; // a node of the index: nobody knows what is below it
     const found = result.damaged.flatMap(({ chunk, points }) =>
       points.map((point) => `${point} ${chunk}`),
     );
@@ -123,8 +137,46 @@ test('a node of the index: the points that need it are named, the others are che
   assert.equal(result.damagedChunks, 0);
 });
 
+test('a leaf that trees of several points have: each of these points is named', async () => {
+  const objects: MemoryObjects = new Map();
+  const random = seededRandom(17);
+  const sender = new Sender(random, objects, null, 5 * REGION_BYTES + 512);
+  sender.dirty.clear();
+  for (let region = 0; region < 5; region += 1) {
+    // Each round has a region of its own, and its tree the leaves of the rounds before it.
+    const chunk = region * LEAF_CHUNKS + random.below(LEAF_CHUNKS);
+    sender.disk.set(random.bytes(BLOCK_BYTES), chunk * CHUNK_BYTES);
+    sender.dirty.set(chunk, 1);
+    await sender.round();
+  }
+  const { archive, points } = await opened(objects);
+  const seen = new Map<string, Set<string>>();
+  const places = new Map<string, { readonly key: string; readonly at: number }>();
+  for (const { trees } of points) {
+    const all = new PointTrees(archive, trees);
+    for (const tree of all.trees) {
+      for (const { place } of (await tree.page(0))?.values() ?? []) {
+        const key = packKey((await all.nameOf(place.pack)).name);
+        const id = `${key} ${place.offset}`;
+        const root = `${packKey(tree.ref.pack.name)} ${tree.ref.place.offset}`;
+        seen.set(id, (seen.get(id) ?? new Set()).add(root));
+        places.set(id, { key, at: place.offset + place.bytes - 1 });
+      }
+    }
+  }
+  const shared = [...seen].filter(([, roots]) => roots.size > 1);
+  assert.ok(shared.length >= 2, `${shared.length} of ${seen.size} leaves are in several trees`);
+  for (const [id] of seen) {
+    const { key, at } = places.get(id) ?? { key: '', at: 0 };
+    const damaged = flipped(objects, key, at);
+    const result = await checked(damaged);
+    assert.deepEqual(named(result), numbersOf(await unreadable(damaged)), id);
+    assert.equal(result.index.length, 1, id);
+  }
+});
+
 test('a pack that is gone, or short: found by a look at the packs alone', async () => {
-  const { objects } = await makeArchive(15, SHAPE);
+  const { objects } = await makeArchive(15, { ...SHAPE, sizeBytes: 18 * MIB });
   const look = async (of: MemoryObjects) => {
     const { store, archive, points } = await opened(of);
     const before = store.counts.downBytes;
@@ -154,6 +206,7 @@ test('a pack that is gone, or short: found by a look at the packs alone', async 
     );
     // And by reading: its chunks, each with what is missing.
     const read = await checked(gone);
+    assert.deepEqual(named(read), numbersOf(await unreadable(gone)), key);
     if (read.index.length > 0) continue;
     const chunks = read.damaged.flatMap(({ chunk, points }) => points.map((p) => `${p} ${chunk}`));
     assert.deepEqual(chunks.sort(), await unreadable(gone));
