@@ -23,6 +23,7 @@ import { layChunks } from './laying.js';
 /** Checked together: 16 MiB. */
 const WINDOW_CHUNKS = 256;
 const WINDOWS_AHEAD = 2;
+const TREES_AHEAD = 8;
 /** A sample takes or leaves so many chunks together: 1 MiB, some four records. */
 const SAMPLE_CHUNKS = 16;
 /** Named one by one; the others are only counted. */
@@ -122,6 +123,7 @@ class Checking {
 
   async run(): Promise<void> {
     const { signal, onProgress } = this.#options;
+    await this.#checkTables();
     const sizeBytes = Math.max(...this.#views.map(({ point }) => point.sizeBytes));
     const check = async (window: readonly Version[]): Promise<readonly Version[]> => {
       signal.throwIfAborted();
@@ -134,6 +136,24 @@ class Checking {
       onProgress(Math.min(sizeBytes, (last + 1) * CHUNK_BYTES), sizeBytes);
     }
     onProgress(sizeBytes, sizeBytes);
+  }
+
+  /** The names of packs: a point is read by those of its own trees, and what it has in common with
+   * others is looked at once, by those of one. */
+  async #checkTables(): Promise<void> {
+    const check = async (tree: Tree): Promise<void> => {
+      this.#options.signal.throwIfAborted();
+      const users = this.#usersOf(tree);
+      const root = await this.#readIndex(users, () => tree.root());
+      for (const number of root?.packPages.keys() ?? []) {
+        await this.#readIndex(users, () => tree.packPage(number));
+      }
+    };
+    for await (const _ of mapAhead(this.#trees, TREES_AHEAD, check));
+  }
+
+  #usersOf(tree: Tree): readonly PointView[] {
+    return this.#views.filter(({ trees }) => trees.trees.includes(tree));
   }
 
   async *#windows(sizeBytes: number): AsyncGenerator<readonly Version[]> {
@@ -153,8 +173,7 @@ class Checking {
   async #pages(number: number): Promise<Pages> {
     const pages = new Map<Tree, Page>();
     for (const tree of this.#trees) {
-      const users = this.#views.filter(({ trees }) => trees.trees.includes(tree));
-      const page = await this.#readIndex(users, () => tree.page(number));
+      const page = await this.#readIndex(this.#usersOf(tree), () => tree.page(number));
       if (page !== null) pages.set(tree, page);
     }
     return pages;
@@ -237,15 +256,17 @@ class Checking {
     records: readonly BadRecord[],
     nameOf: NameOf,
   ): Promise<DamagedChunk> {
-    const why = new Map(
-      records.map(({ record, error }) => [recordId(record), describeError(error)]),
-    );
+    const bad = new Map(records.map((one) => [recordId(one.record), one]));
     const places: { place: string; why: string | null }[] = [];
     for (const { place } of entry.pieces) {
       if (place === null) continue;
+      const found = bad.get(recordId(place));
+      if (found !== undefined) {
+        places.push({ place: found.place, why: describeError(found.error) });
+        continue;
+      }
       const key = packKey((await nameOf(place.pack)).name);
-      const text = `${this.#archive.store.url}/${key} at ${place.offset}`;
-      places.push({ place: text, why: why.get(recordId(place)) ?? null });
+      places.push({ place: `${this.#archive.store.url}/${key} at ${place.offset}`, why: null });
     }
     return { chunk: entry.chunk, offset: entry.chunk * CHUNK_BYTES, length, points, places };
   }

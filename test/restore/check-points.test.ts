@@ -175,6 +175,35 @@ test('a leaf that trees of several points have: each of these points is named', 
   }
 });
 
+test('a table of packs: its points are named, with their chunks, and the check goes on', async () => {
+  const { objects } = await makeArchive(18, { ...SHAPE, sizeBytes: 6 * MIB });
+  const { archive, points } = await opened(objects);
+  const tables = new Map<string, { readonly key: string; readonly at: number }>();
+  for (const { trees } of points) {
+    for (const tree of new PointTrees(archive, trees).trees) {
+      for (const { ref, pack } of (await tree.root()).packPages.values()) {
+        const key = packKey((pack ?? tree.ref.pack).name);
+        const { offset, bytes } = ref.place;
+        tables.set(`${key} ${offset}`, { key, at: offset + bytes - 1 });
+      }
+    }
+  }
+  let chunks = 0;
+  for (const [id, { key, at }] of tables) {
+    const damaged = flipped(objects, key, at);
+    const result = await checked(damaged);
+    assert.ok(result.index.length > 0, id);
+    const found = named(result);
+    for (const number of numbersOf(await unreadable(damaged)))
+      assert.ok(found.includes(number), id);
+    for (const { places } of result.damaged) {
+      assert.ok(places.some(({ place, why }) => why !== null && / pack \d+ at /.test(place)));
+    }
+    chunks += result.damagedChunks;
+  }
+  assert.ok(tables.size >= 4 && chunks > 0, `${tables.size} tables, ${chunks} chunks`);
+});
+
 test('a pack that is gone, or short: found by a look at the packs alone', async () => {
   const { objects } = await makeArchive(15, { ...SHAPE, sizeBytes: 18 * MIB });
   const look = async (of: MemoryObjects) => {
