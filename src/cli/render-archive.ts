@@ -96,7 +96,7 @@ export function renderChecked(checked: Checked): string {
     return `${of}: ${there}; nothing was read\n${damaged.map(partText).join('')}`;
   }
   const { chunks, chunkBytes, share, damaged, damagedChunks, index } = checked;
-  const part = share < 1 ? `, a sample of ${100 * share} %` : '';
+  const part = share < 1 ? `, a sample of ${percentOf(share)} %` : '';
   const more = damagedChunks - damaged.length;
   return [
     `${of}: ${plural(chunks, 'chunk')} read and checked, ${humanBytes(chunkBytes)}${part}\n`,
@@ -108,6 +108,9 @@ export function renderChecked(checked: Checked): string {
     more > 0 ? `  and ${plural(more, 'more damaged chunk')}\n` : '',
   ].join('');
 }
+
+/** Without what binary fractions leave behind. */
+const percentOf = (share: number): number => Number((100 * share).toPrecision(6));
 
 const partText = ({ place, why, points }: DamagedPart): string =>
   `  ${why.includes(place) ? why : `${place}: ${why}`}; needed by ${pointsText(points)}\n`;
@@ -124,11 +127,13 @@ export function damageText(checked: Checked): string | null {
   const isQuick = checked.checked === 'packs';
   const chunks = isQuick ? 0 : checked.damagedChunks;
   const parts = isQuick ? checked.damaged : checked.index;
-  const found = [...parts, ...(isQuick ? [] : checked.damaged)];
   if (chunks + parts.length === 0) return null;
-  const bad = new Set(found.flatMap(({ points }) => points));
+  const all = isQuick ? checked.damaged.flatMap(({ points }) => points) : checked.damagedPoints;
+  const bad = new Set(all);
   const good = checked.points.filter((number) => !bad.has(number));
-  const whole = checked.points.length === 1 ? '' : `; whole are ${good.join(', ') || 'none'}`;
+  // Only who has read all of a point knows that it is whole.
+  const said = !isQuick && checked.share >= 1 ? 'whole are' : 'nothing was found in';
+  const whole = checked.points.length === 1 ? '' : `; ${said} ${good.join(', ') || 'none'}`;
   const what = [
     ...(chunks > 0 ? [plural(chunks, 'chunk')] : []),
     ...(parts.length > 0 ? [plural(parts.length, isQuick ? 'pack' : 'part of the index')] : []),

@@ -10,13 +10,21 @@ import { type NameOf, PointTrees, type SharedTrees, type Tree } from '../archive
 import { mapAhead } from '../base/ahead.js';
 import { present } from '../base/assert.js';
 import { describeError } from '../base/errors.js';
-import { hex, type Random } from '../base/random.js';
-import { CHUNK_BYTES, type ChunkIndex, chunkLength } from '../base/units.js';
-import { LEAF_CHUNKS, type LeafEntry, mergeLeaves } from '../format/archive-leaf.js';
-import { type NodeRef, PAGE_LEAVES, type Page } from '../format/archive-node.js';
+import type { Random } from '../base/random.js';
+import { CHUNK_BYTES, type ChunkIndex } from '../base/units.js';
+import { type LeafEntry, mergeLeaves } from '../format/archive-leaf.js';
+import { PAGE_LEAVES, type Page } from '../format/archive-node.js';
 import { type ArchivePoint, packKey } from '../format/archive-objects.js';
 import { REGION_BYTES } from './archive-region.js';
 import { type DamagedPart, joined } from './check-packs.js';
+import { everyChunk, SAMPLE_CHUNKS, sampleOf } from './chunk-sample.js';
+import {
+  addVersion,
+  byReferences,
+  type Pages,
+  type PointView,
+  type Version,
+} from './chunk-versions.js';
 import { type BadRecord, Frames, isDamage } from './frames.js';
 import { layChunks } from './laying.js';
 
@@ -24,8 +32,6 @@ import { layChunks } from './laying.js';
 const WINDOW_CHUNKS = 256;
 const WINDOWS_AHEAD = 2;
 const TREES_AHEAD = 8;
-/** A sample takes or leaves so many chunks together: 1 MiB, some four records. */
-const SAMPLE_CHUNKS = 16;
 /** Named one by one; the others are only counted. */
 const DAMAGED_NAMED_MAX = 10_000;
 
@@ -58,6 +64,8 @@ export interface PointsChecked {
   readonly damaged: readonly DamagedChunk[];
   /** Parts of the index that cannot be read: what is below them was not checked. */
   readonly index: readonly DamagedPart[];
+  /** Numbers of all points that have any of this, newest first. */
+  readonly damagedPoints: readonly number[];
 }
 
 export async function checkPoints(
@@ -70,22 +78,7 @@ export async function checkPoints(
   return checking.result;
 }
 
-interface PointView {
-  readonly point: ArchivePoint;
-  readonly trees: PointTrees;
-}
-
-/** One content of a chunk, and who has it. */
-interface Version {
-  readonly entry: LeafEntry;
-  readonly length: number;
-  /** Of one of them. */
-  readonly trees: PointTrees;
-  readonly points: number[];
-}
-
-/** Pages by tree at one place; a tree that cannot be read there is left out. */
-type Pages = ReadonlyMap<Tree, Page>;
+const numberOf = ({ point }: PointView): number => point.to.number;
 
 class Checking {
   readonly #archive: Archive;
@@ -95,6 +88,8 @@ class Checking {
   readonly #trees: readonly Tree[];
   readonly #index: DamagedPart[] = [];
   readonly #damaged: DamagedChunk[] = [];
+  /** Numbers of points. */
+  readonly #bad = new Set<number>();
   #damagedChunks = 0;
   #chunks = 0;
   #chunkBytes = 0;
@@ -118,6 +113,7 @@ class Checking {
       damagedChunks: this.#damagedChunks,
       damaged: this.#damaged,
       index: joined(this.#index),
+      damagedPoints: this.#views.map(numberOf).filter((number) => this.#bad.has(number)),
     };
   }
 
@@ -157,17 +153,33 @@ class Checking {
   }
 
   async *#windows(sizeBytes: number): AsyncGenerator<readonly Version[]> {
+    const { share, random } = this.#options;
     const regions = Math.ceil(sizeBytes / REGION_BYTES);
+    /** One of the regions that there are, each as likely as any other. */
+    let any: { readonly pages: Pages; readonly region: number } | null = null;
+    let [seen, taken] = [0, 0];
     for (let first = 0; first < regions; first += PAGE_LEAVES) {
       const pages = await this.#pages(first / PAGE_LEAVES);
       const there = new Set([...pages.values()].flatMap((page) => [...page.keys()]));
       for (const at of [...there].sort((a, b) => a - b)) {
-        const versions = await this.#versions(pages, first + at);
+        seen += 1;
+        if (share < 1 && random.below(seen) === 0) any = { pages, region: first + at };
+        const versions = await this.#versions(
+          pages,
+          first + at,
+          sampleOf(first + at, share, random),
+        );
+        taken += versions.length;
         for (let from = 0; from < versions.length; from += WINDOW_CHUNKS) {
           yield versions.slice(from, from + WINDOW_CHUNKS);
         }
       }
     }
+    // A sample that happens to have nothing would say of nothing that it is good.
+    if (taken > 0 || any === null) return;
+    const versions = await this.#versions(any.pages, any.region, everyChunk);
+    const from = versions.length === 0 ? 0 : random.below(versions.length);
+    if (versions.length > 0) yield versions.slice(from, from + SAMPLE_CHUNKS);
   }
 
   async #pages(number: number): Promise<Pages> {
@@ -180,11 +192,14 @@ class Checking {
   }
 
   /** All there is of a region, each content of each chunk once, by chunk. */
-  async #versions(pages: Pages, region: number): Promise<readonly Version[]> {
+  async #versions(
+    pages: Pages,
+    region: number,
+    wanted: (chunk: ChunkIndex) => boolean,
+  ): Promise<readonly Version[]> {
     const leaves = new Map<string, LeafEntry[]>();
     const versions = new Map<string, Version>();
-    const wanted = this.#sample(region);
-    for (const [refs, views] of this.#byReferences(pages, region % PAGE_LEAVES)) {
+    for (const [refs, views] of byReferences(this.#views, pages, region % PAGE_LEAVES)) {
       let all: LeafEntry[] | null = [];
       for (const { tree, ref, id } of refs) {
         // What cannot be read is asked for by all who need it: through the tree of another point it
@@ -199,31 +214,6 @@ class Checking {
       }
     }
     return [...versions.values()].sort((a, b) => a.entry.chunk - b.entry.chunk);
-  }
-
-  /** Points that have the very same leaves of a region are one. */
-  #byReferences(pages: Pages, at: number): Map<readonly Reference[], PointView[]> {
-    const groups = new Map<string, { refs: readonly Reference[]; views: PointView[] }>();
-    for (const view of this.#views) {
-      const refs = view.trees.trees.flatMap((tree): Reference[] => {
-        const ref = pages.get(tree)?.get(at);
-        return ref === undefined ? [] : [{ tree, ref, id: idOf(ref) }];
-      });
-      const id = refs.map((ref) => ref.id).join(' ');
-      const group = groups.get(id);
-      if (group === undefined) groups.set(id, { refs, views: [view] });
-      else group.views.push(view);
-    }
-    return new Map([...groups.values()].map(({ refs, views }) => [refs, views]));
-  }
-
-  #sample(region: number): (chunk: ChunkIndex) => boolean {
-    const { share, random } = this.#options;
-    if (share >= 1) return () => true;
-    const steps = 1_000_000;
-    const draw = (): boolean => random.below(steps) < share * steps;
-    const taken = Array.from({ length: LEAF_CHUNKS / SAMPLE_CHUNKS }, draw);
-    return (chunk) => taken[Math.floor((chunk - region * LEAF_CHUNKS) / SAMPLE_CHUNKS)] === true;
   }
 
   async #check(window: readonly Version[]): Promise<void> {
@@ -245,6 +235,7 @@ class Checking {
     for (const bad of await layChunks(this.#frames, nameOf, [...wanted.keys()], end, true)) {
       const version = present(wanted.get(bad.wanted), 'only these were asked for');
       this.#damagedChunks += 1;
+      for (const number of version.points) this.#bad.add(number);
       if (this.#damaged.length < DAMAGED_NAMED_MAX) {
         this.#damaged.push(await this.#damagedChunk(version, bad.records, nameOf));
       }
@@ -277,33 +268,10 @@ class Checking {
       return await read();
     } catch (error) {
       if (!isDamage(error)) throw error;
-      const points = users.map(({ point }) => point.to.number);
+      const points = users.map(numberOf);
+      for (const number of points) this.#bad.add(number);
       this.#index.push({ place: this.#archive.store.url, why: describeError(error), points });
       return null;
     }
   }
 }
-
-function addVersion(
-  versions: Map<string, Version>,
-  { point, trees }: PointView,
-  entry: LeafEntry,
-): void {
-  const length = chunkLength(entry.chunk, point.sizeBytes);
-  if (length <= 0) return; // the disk was longer once
-  const pieces = entry.pieces.map(
-    ({ mask, zero, place }) => `${mask}.${zero}.${place === null ? '-' : recordId(place)}`,
-  );
-  const id = `${entry.chunk} ${length} ${hex(entry.digest)} ${pieces.join(' ')}`;
-  const known = versions.get(id);
-  if (known !== undefined) known.points.push(point.to.number);
-  else versions.set(id, { entry, length, trees, points: [point.to.number] });
-}
-
-interface Reference {
-  readonly tree: Tree;
-  readonly ref: NodeRef;
-  readonly id: string;
-}
-
-const idOf = ({ place, check }: NodeRef): string => `${place.pack}:${place.offset}:${hex(check)}`;

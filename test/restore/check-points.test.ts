@@ -36,6 +36,8 @@ async function checked(objects: MemoryObjects, share = 1, only: number | null = 
   const before = store.counts.downBytes;
   const options = { share, random: seededRandom(9), signal: never, onProgress: quiet };
   const result = await checkPoints(archive, chosen, options);
+  const all = [...result.damaged, ...result.index].flatMap(({ points: of }) => of);
+  assert.deepEqual(new Set(result.damagedPoints), new Set(all));
   return { ...result, downBytes: store.counts.downBytes - before };
 }
 
@@ -57,9 +59,8 @@ const numbersOf = (texts: readonly string[]): number[] =>
   [...new Set(texts.map((text) => Number(text.split(' ')[0])))].sort((a, b) => a - b);
 
 /** Numbers of the points that a check names, for whatever. */
-function named({ damaged, index }: Awaited<ReturnType<typeof checked>>): number[] {
-  const all = [...damaged, ...index].flatMap(({ points }) => points);
-  return [...new Set(all)].sort((a, b) => a - b);
+function named({ damagedPoints }: Awaited<ReturnType<typeof checked>>): number[] {
+  return [...damagedPoints].sort((a, b) => a - b);
 }
 
 const packsOf = (objects: MemoryObjects): string[] =>
@@ -86,6 +87,8 @@ test('a whole archive: nothing is damaged, and no byte is read twice', async () 
   assert.ok(one.chunks < all.chunks, 'versions that only older points have are not looked at');
   const sample = await checked(objects, 0.2);
   assert.ok(sample.chunks > 0 && sample.chunks < all.chunks / 2, `${sample.chunks} chunks`);
+  const smallest = await checked(objects, 1e-7);
+  assert.ok(smallest.chunks > 0 && smallest.chunks <= 16, `${smallest.chunks} chunks`);
 });
 
 test('a flipped byte: exactly the chunks that nobody could read, of all points', async () => {
