@@ -31,20 +31,22 @@ export function renderProbe({ url, verdict, findings, counts }: Probe): string {
   ].join('');
 }
 
-/** A point of an archive; sizes are bytes. */
+/** A point of an archive; sizes are bytes. Null is what only its object says, if that is damaged. */
 export interface ArchivePointRecord {
-  readonly id: string;
+  readonly id: string | null;
   readonly number: number;
   readonly time: string;
   /** Of a pinned point. */
   readonly name: string | null;
   readonly epoch: number;
   readonly sequence: number;
-  readonly consistency: string;
-  readonly damagedChunks: number;
-  readonly sizeBytes: number;
-  readonly changedBytes: number;
-  readonly storedBytes: number;
+  readonly consistency: string | null;
+  readonly damagedChunks: number | null;
+  readonly sizeBytes: number | null;
+  readonly changedBytes: number | null;
+  readonly storedBytes: number | null;
+  /** Of the object; null: none. */
+  readonly damage: string | null;
 }
 
 export interface ArchivePoints {
@@ -61,16 +63,25 @@ export function renderArchivePoints({ archive, points }: ArchivePoints, nowMs: n
     shortTime(point.time),
     age(point.time, nowMs),
     point.name ?? '-',
-    humanBytes(point.storedBytes),
-    humanBytes(point.changedBytes),
-    humanBytes(point.sizeBytes),
-    point.damagedChunks === 0
-      ? point.consistency
-      : `DAMAGED (${plural(point.damagedChunks, 'chunk')})`,
+    bytesOrNone(point.storedBytes),
+    bytesOrNone(point.changedBytes),
+    bytesOrNone(point.sizeBytes),
+    healthOf(point),
   ]);
-  const damaged = points.some(({ damagedChunks }) => damagedChunks > 0);
-  const note = '  DAMAGED: blocks that could not be read at the cut have older content\n';
-  return `${archive}\n${columns([header, ...rows])}${damaged ? note : ''}`;
+  const damaged = points.some(({ damagedChunks }) => (damagedChunks ?? 0) > 0);
+  return [
+    `${archive}\n${columns([header, ...rows])}`,
+    damaged ? '  DAMAGED: blocks that could not be read at the cut have older content\n' : '',
+    ...points.map(({ damage }) => (damage === null ? '' : `  LOST: ${damage}\n`)),
+  ].join('');
+}
+
+const bytesOrNone = (bytes: number | null): string => (bytes === null ? '-' : humanBytes(bytes));
+
+function healthOf({ consistency, damagedChunks, damage }: ArchivePointRecord): string {
+  if (damage !== null) return 'LOST';
+  if (damagedChunks === null || damagedChunks === 0) return consistency ?? '-';
+  return `DAMAGED (${plural(damagedChunks, 'chunk')})`;
 }
 
 export type Checked =
@@ -136,7 +147,7 @@ export function damageText(checked: Checked): string | null {
   const whole = checked.points.length === 1 ? '' : `; ${said} ${good.join(', ') || 'none'}`;
   const what = [
     ...(chunks > 0 ? [plural(chunks, 'chunk')] : []),
-    ...(parts.length > 0 ? [plural(parts.length, isQuick ? 'pack' : 'part of the index')] : []),
+    ...(parts.length > 0 ? [plural(parts.length, isQuick ? 'object' : 'part of the index')] : []),
   ];
   return `${what.join(' and ')} damaged or missing, in ${pointsText([...bad])}${whole}`;
 }

@@ -119,6 +119,7 @@ class Checking {
 
   async run(): Promise<void> {
     const { signal, onProgress } = this.#options;
+    if (this.#views.length === 0) return;
     await this.#checkTables();
     const sizeBytes = Math.max(...this.#views.map(({ point }) => point.sizeBytes));
     const check = async (window: readonly Version[]): Promise<readonly Version[]> => {
