@@ -65,11 +65,12 @@ export class FileChunks {
   async get(chunk: ChunkIndex, into: Uint8Array): Promise<boolean> {
     const slot = this.#slots.find(chunk);
     if (slot < 0 || this.#busy.has(slot)) return false;
+    // Another chunk may take the slot meanwhile, and has a check of its own there.
+    const check = this.#checkOf(slot).slice();
     const reading = readWhole(this.#fd, into, slot * CHUNK_BYTES).catch(() => 0);
     const got = await this.#counted(reading);
-    // Another chunk may have taken the slot meanwhile: then the check differs.
-    if (got === into.length && equalBytes(checkOf(into), this.#checkOf(slot))) return true;
-    if (!this.#busy.has(slot)) this.#slots.drop(chunk);
+    if (got === into.length && equalBytes(checkOf(into), check)) return true;
+    if (!this.#busy.has(slot) && this.#slots.find(chunk) === slot) this.#slots.drop(chunk);
     return false;
   }
 
