@@ -5,10 +5,10 @@
 import { checkOf, equalBytes } from '../base/digest.js';
 import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
-import { CHUNK_BYTES, type ChunkIndex } from '../base/units.js';
+import { CHUNK_BYTES, type ChunkIndex, chunkCount } from '../base/units.js';
 import { closeFd } from '../disk/syscalls.js';
 import { readWhole, writeWhole } from '../disk/whole.js';
-import { ChunkSlots } from './chunk-slots.js';
+import { ChunkSlots, WAYS } from './chunk-slots.js';
 
 const CHECK_BYTES = 8;
 /** Chunks that wait to be written; those beyond are not kept. */
@@ -38,6 +38,10 @@ export class MemoryChunks {
     if (slot >= 0) this.#bytes.set(bytes, slot * CHUNK_BYTES);
   }
 }
+
+/** Of the bytes of a cache, what a disk of `sizeBytes` can fill: each slot takes memory. */
+export const usefulBytes = (bytes: number, sizeBytes: number): number =>
+  Math.min(bytes, (chunkCount(sizeBytes) + WAYS) * CHUNK_BYTES);
 
 export class FileChunks {
   readonly #fd: number;
