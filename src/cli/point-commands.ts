@@ -3,6 +3,7 @@
 // their digests; a point that hastd keeps of a resource is read by that (past-points.ts).
 import type { Command } from 'commander';
 import { isoTime } from '../base/clock.js';
+import { describeError } from '../base/errors.js';
 import { hex } from '../base/random.js';
 import { MIB } from '../base/units.js';
 import { sizeBytes } from '../config/value.js';
@@ -86,18 +87,19 @@ async function listPoints(session: Session, name: string, flags: ArchiveFlags): 
   });
 }
 
-const pointRecord = ({ name, place, point }: PointRow): ArchivePointRecord => ({
-  id: hex(point.to.id),
-  number: point.to.number,
-  time: isoTime(point.to.timeMs),
-  name,
-  epoch: place.epoch,
-  sequence: place.sequence,
-  consistency: point.consistency,
-  damagedChunks: point.damagedChunks,
-  sizeBytes: point.sizeBytes,
-  changedBytes: point.blockBytes,
-  storedBytes: point.storedBytes,
+const pointRecord = (row: PointRow): ArchivePointRecord => ({
+  id: row.point === null ? null : hex(row.point.to.id),
+  number: row.number,
+  time: isoTime(row.timeMs),
+  name: row.name,
+  epoch: row.place.epoch,
+  sequence: row.place.sequence,
+  consistency: row.point?.consistency ?? null,
+  damagedChunks: row.point?.damagedChunks ?? null,
+  sizeBytes: row.point?.sizeBytes ?? null,
+  changedBytes: row.point?.blockBytes ?? null,
+  storedBytes: row.point?.storedBytes ?? null,
+  damage: row.point === null ? describeError(row.error) : null,
 });
 
 async function verifyAny(session: Session, name: string, flags: VerifyFlags): Promise<number> {

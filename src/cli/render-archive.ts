@@ -35,20 +35,22 @@ export function renderProbe({ url, verdict, findings, counts }: Probe): string {
   ].join('');
 }
 
-/** A point of an archive; sizes are bytes. */
+/** A point of an archive; sizes are bytes. Null is what only its object says, if that is damaged. */
 export interface ArchivePointRecord {
-  readonly id: string;
+  readonly id: string | null;
   readonly number: number;
   readonly time: string;
   /** Of a pinned point. */
   readonly name: string | null;
   readonly epoch: number;
   readonly sequence: number;
-  readonly consistency: string;
-  readonly damagedChunks: number;
-  readonly sizeBytes: number;
-  readonly changedBytes: number;
-  readonly storedBytes: number;
+  readonly consistency: string | null;
+  readonly damagedChunks: number | null;
+  readonly sizeBytes: number | null;
+  readonly changedBytes: number | null;
+  readonly storedBytes: number | null;
+  /** Of the object; null: none. */
+  readonly damage: string | null;
 }
 
 export interface ArchivePoints {
@@ -65,16 +67,25 @@ export function renderArchivePoints({ archive, points }: ArchivePoints, nowMs: n
     shortTime(point.time),
     age(point.time, nowMs),
     point.name ?? '-',
-    humanBytes(point.storedBytes),
-    humanBytes(point.changedBytes),
-    humanBytes(point.sizeBytes),
-    point.damagedChunks === 0
-      ? point.consistency
-      : `DAMAGED (${plural(point.damagedChunks, 'chunk')})`,
+    bytesOrNone(point.storedBytes),
+    bytesOrNone(point.changedBytes),
+    bytesOrNone(point.sizeBytes),
+    healthOf(point),
   ]);
-  const damaged = points.some(({ damagedChunks }) => damagedChunks > 0);
-  const note = '  DAMAGED: blocks that could not be read at the cut have older content\n';
-  return `${archive}\n${columns([header, ...rows])}${damaged ? note : ''}`;
+  const damaged = points.some(({ damagedChunks }) => (damagedChunks ?? 0) > 0);
+  return [
+    `${archive}\n${columns([header, ...rows])}`,
+    damaged ? '  DAMAGED: blocks that could not be read at the cut have older content\n' : '',
+    ...points.map(({ damage }) => (damage === null ? '' : `  LOST: ${damage}\n`)),
+  ].join('');
+}
+
+const bytesOrNone = (bytes: number | null): string => (bytes === null ? '-' : humanBytes(bytes));
+
+function healthOf({ consistency, damagedChunks, damage }: ArchivePointRecord): string {
+  if (damage !== null) return 'LOST';
+  if (damagedChunks === null || damagedChunks === 0) return consistency ?? '-';
+  return `DAMAGED (${plural(damagedChunks, 'chunk')})`;
 }
 
 export type Checked =
@@ -107,7 +118,7 @@ export function renderChecked(checked: Checked, nowMs: number): string {
     return `${of}: ${there}; nothing was read\n${damaged.map(partText).join('')}`;
   }
   const { chunks, chunkBytes, share } = checked;
-  const part = share < 1 ? `, a sample of ${100 * share} %` : '';
+  const part = share < 1 ? `, a sample of ${percentOf(share)} %` : '';
   const read = `${plural(chunks, 'chunk')} read and checked, ${humanBytes(chunkBytes)}${part}`;
   return `${of}: ${read}\n${damagedText(checked)}`;
 }
@@ -141,6 +152,9 @@ function damagedText({ index, damaged, damagedChunks }: PointsChecked): string {
   ].join('');
 }
 
+/** Without what binary fractions leave behind. */
+const percentOf = (share: number): number => Number((100 * share).toPrecision(6));
+
 const partText = ({ place, why, points }: DamagedPart): string =>
   `  ${why.includes(place) ? why : `${place}: ${why}`}; needed by ${pointsText(points)}\n`;
 
@@ -157,28 +171,31 @@ export function damageText(checked: Checked): string | null {
   const isQuick = checked.checked === 'packs';
   const chunks = isQuick ? 0 : checked.damagedChunks;
   const parts = isQuick ? checked.damaged : checked.index;
-  const found = [...parts, ...(isQuick ? [] : checked.damaged)];
   if (chunks + parts.length === 0) return null;
-  const bad = new Set(found.flatMap(({ points }) => points));
+  const all = isQuick ? checked.damaged.flatMap(({ points }) => points) : checked.damagedPoints;
+  const bad = new Set(all);
   const good = checked.points.filter((number) => !bad.has(number));
-  const whole = checked.points.length === 1 ? '' : `; whole are ${good.join(', ') || 'none'}`;
+  // Only who has read all of a point knows that it is whole.
+  const said = !isQuick && checked.share >= 1 ? 'whole are' : 'nothing was found in';
+  const whole = checked.points.length === 1 ? '' : `; ${said} ${good.join(', ') || 'none'}`;
   const what = [
     ...(chunks > 0 ? [plural(chunks, 'chunk')] : []),
-    ...(parts.length > 0 ? [plural(parts.length, isQuick ? 'pack' : 'part of the index')] : []),
+    ...(parts.length > 0 ? [plural(parts.length, isQuick ? 'object' : 'part of the index')] : []),
   ];
   return `${what.join(' and ')} damaged or missing, in ${pointsText([...bad])}${whole}`;
 }
 
 /** Points are named by what they cannot give: in a damaged pack they may need nothing. */
 function byAgeDamage(checked: Extract<Checked, { checked: 'age' }>): string | null {
-  const { damagedPacks, damaged, damagedChunks, index, points } = checked;
+  const { damagedPacks, damagedPoints, damagedChunks, index, points } = checked;
   if (damagedPacks.length + index.length === 0) return null;
   const packs = damagedPacks.length === 0 ? [] : [plural(damagedPacks.length, 'pack')];
   const parts = index.length === 0 ? [] : [plural(index.length, 'part of the index')];
-  const bad = new Set([...index, ...damaged].flatMap((part) => part.points));
+  const bad = new Set([...index.flatMap((part) => part.points), ...damagedPoints]);
   const good = points.filter((number) => !bad.has(number));
   const what = `${[...packs, ...parts].join(' and ')} damaged or missing`;
   if (bad.size === 0) return `${what}, where no point needs it`;
   const chunks = damagedChunks === 0 ? '' : `: ${plural(damagedChunks, 'chunk')}`;
-  return `${what}${chunks}, in ${pointsText([...bad])}; whole are ${good.join(', ') || 'none'}`;
+  const others = `nothing was found in ${good.join(', ') || 'none'}`;
+  return `${what}${chunks}, in ${pointsText([...bad])}; ${others}`;
 }

@@ -123,7 +123,7 @@ function print(
 ): void {
   const { totalBytes: sizeBytes, writtenBytes, equalBytes } = counts;
   const sums = { sizeBytes, writtenBytes, equalBytes, seconds };
-  const restored = { ...of, point, path, how, behindBytes, ...sums };
+  const restored = { ...of, point, path, how, behindBytes, damagedChunks, ...sums };
   const name = 'archive' in of ? of.archive : of.resource;
-  session.print(restored, renderRestored(name, { ...restored, damagedChunks }));
+  session.print(restored, renderRestored(name, restored));
 }

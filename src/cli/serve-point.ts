@@ -20,7 +20,7 @@ import { type Connection, serveTransmission } from '../nbd/transmission.js';
 import { ArchivePointReader } from '../restore/archive-point.js';
 import { missing } from '../restore/archive-reader.js';
 import { findPoint } from '../restore/archive-source.js';
-import { FileChunks } from '../restore/chunk-caches.js';
+import { FileChunks, usefulBytes } from '../restore/chunk-caches.js';
 import { OverlayDisk } from '../restore/overlay-disk.js';
 import { namelessFile, OverlayFile } from '../restore/overlay-file.js';
 import { PointDisk } from '../restore/point-disk.js';
@@ -42,7 +42,7 @@ export interface ServeRequest {
   readonly writable: boolean;
   /** Where changes are kept; null: nowhere when it ends. */
   readonly overlayPath: string | null;
-  /** Of a cache on disk; null: none. */
+  /** Of a cache on disk, at most; null: none. */
   readonly cacheBytes: number | null;
 }
 
@@ -90,8 +90,10 @@ async function opening(request: ServeRequest, log: Log, opened: Opened): Promise
   if (archive === null) throw await missing(request.url);
   const point = await findPoint(archive, spec, pointText);
   const folder = process.env['TMPDIR'] ?? '/var/tmp';
-  const { cacheBytes } = request;
-  const file = cacheBytes === null ? null : new FileChunks(namelessFile(folder), cacheBytes, log);
+  const file =
+    request.cacheBytes === null
+      ? null
+      : new FileChunks(namelessFile(folder), usefulBytes(request.cacheBytes, point.sizeBytes), log);
   const below = new PointDisk({ reader: new ArchivePointReader(archive, point), file });
   opened.push(() => below.close());
   await below.open();

@@ -4,13 +4,15 @@
 import { access, readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Archive } from '../archive/archive.js';
+import type { DamagedPart } from '../archive/damage.js';
 import { pin, unpin } from '../archive/pins.js';
 import type { SharedTrees } from '../archive/tree.js';
 import { isoTime } from '../base/clock.js';
+import { describeError } from '../base/errors.js';
 import type { Files } from '../base/files.js';
 import { hex, type Random } from '../base/random.js';
 import type { Secret } from '../format/archive-identity.js';
-import { ARCHIVE_KEY, type ArchivePoint } from '../format/archive-objects.js';
+import { ARCHIVE_KEY, type ArchivePoint, pointKey } from '../format/archive-objects.js';
 import type { Pin } from '../format/archive-pin.js';
 import type { PointSpec } from '../lineage/point-spec.js';
 import type { ObjectStore } from '../store/store.js';
@@ -34,6 +36,15 @@ export interface WrittenPoint {
 export interface CheckWatch {
   readonly signal: AbortSignal;
   readonly onProgress: (done: number, total: number) => void;
+}
+
+/** Points to be checked, newest first. */
+interface Chosen {
+  readonly points: readonly ArchivePoint[];
+  /** Of these and of the lost ones. */
+  readonly numbers: readonly number[];
+  /** Objects of points that cannot be read. */
+  readonly lost: readonly DamagedPart[];
 }
 
 export class ArchiveReader {
@@ -77,11 +88,19 @@ export class ArchiveReader {
   }
 
   /** Of all points that are kept. Error ARCHIVE_EMPTY. */
-  async #chosen(point: WrittenPoint | null): Promise<readonly ArchivePoint[]> {
-    if (point !== null) return [await this.point(point)];
+  async #chosen(point: WrittenPoint | null): Promise<Chosen> {
+    if (point !== null) {
+      const one = await this.point(point);
+      return { points: [one], numbers: [one.to.number], lost: [] };
+    }
     const rows = await this.points();
-    if (rows.length > 0) return rows.map((row) => row.point);
-    throw new RestoreError({ code: 'ARCHIVE_EMPTY', url: this.url });
+    if (rows.length === 0) throw new RestoreError({ code: 'ARCHIVE_EMPTY', url: this.url });
+    const lost = rows.flatMap(({ point, place, number, error }): DamagedPart[] => {
+      const object = `${this.url}/${pointKey(place)}`;
+      return point === null ? [{ place: object, why: describeError(error), points: [number] }] : [];
+    });
+    const points = rows.flatMap((row) => (row.point === null ? [] : [row.point]));
+    return { points, numbers: rows.map(({ number }) => number), lost };
   }
 
   /** `point` null: all that are kept. */
@@ -90,10 +109,16 @@ export class ArchiveReader {
     share: number,
     watch: CheckWatch,
   ): Promise<PointsChecked & { readonly points: readonly number[] }> {
-    const points = await this.#chosen(point);
+    const { points, numbers, lost } = await this.#chosen(point);
     const options = { ...watch, share, random: this.#random };
     const checked = await checkPoints(this.#archive, points, options);
-    return { points: points.map(({ to }) => to.number), ...checked };
+    const bad = new Set([...checked.damagedPoints, ...lost.flatMap((part) => part.points)]);
+    return {
+      points: numbers,
+      ...checked,
+      index: [...lost, ...checked.index],
+      damagedPoints: numbers.filter((number) => bad.has(number)),
+    };
   }
 
   /** Only that the packs are there; `point` null: of all that are kept. */
@@ -101,9 +126,9 @@ export class ArchiveReader {
     point: WrittenPoint | null,
     { signal, onProgress }: CheckWatch,
   ): Promise<PacksChecked & { readonly points: readonly number[] }> {
-    const points = await this.#chosen(point);
+    const { points, numbers, lost } = await this.#chosen(point);
     const checked = await checkPacks(this.#archive, points, signal, onProgress);
-    return { points: points.map(({ to }) => to.number), ...checked };
+    return { points: numbers, ...checked, damaged: [...lost, ...checked.damaged] };
   }
 
   /** What was looked at longest ago, within a budget. Errors as of `checkByAge`. */

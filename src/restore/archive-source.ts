@@ -7,7 +7,13 @@ import { PointTrees, type SharedTrees } from '../archive/tree.js';
 import { isoTime } from '../base/clock.js';
 import { errorClass } from '../base/errors.js';
 import { humanBytes } from '../base/units.js';
-import type { ArchivePoint, KeptPoint } from '../format/archive-objects.js';
+import {
+  type ArchivePoint,
+  type KeptPoint,
+  type PointPlace,
+  pointKey,
+} from '../format/archive-objects.js';
+import { bad } from '../format/layout.js';
 import { type PointSpec, pickPoint } from '../lineage/point-spec.js';
 import type { RegionSource } from './archive-region.js';
 import { Frames } from './frames.js';
@@ -55,9 +61,7 @@ export async function shownPoints(archive: Archive): Promise<readonly ShownPoint
   if (last === null) return [];
   const pins = await allPins(archive);
   const nameOf = ({ place }: KeptPoint): string | null =>
-    pins.find(
-      ({ point }) => point.place.epoch === place.epoch && point.place.sequence === place.sequence,
-    )?.name ?? null;
+    pins.find(({ point }) => isSame(point.place, place))?.name ?? null;
   return keptOf(last).map((point) => ({ ...point, name: nameOf(point) }));
 }
 
@@ -81,14 +85,25 @@ export async function findPoint(
     spec.kind === 'name'
       ? (await pinOf(archive, spec.name))?.point
       : pickPoint<ShownPoint>(points, spec);
-  const isLast =
-    chosen?.place.epoch === last.place.epoch && chosen.place.sequence === last.place.sequence;
-  if (isLast) return last;
-  const found = chosen == null ? null : await archive.point(chosen.place);
+  if (chosen != null && isSame(chosen.place, last.place)) return last;
+  const found = chosen == null ? null : await keptPoint(archive, chosen.place);
   if (found !== null) return found;
   const known = knownText(await shownPoints(archive));
   throw new RestoreError({ code: 'POINT_UNKNOWN', where: url, point: text, known });
 }
+
+/** Null: it was pruned meanwhile. Errors FORMAT_BAD, also of one that is kept and not there. */
+export async function keptPoint(archive: Archive, place: PointPlace): Promise<ArchivePoint | null> {
+  const found = await archive.point(place);
+  if (found !== null) return found;
+  const last = await archive.last();
+  if (last === null || !keptOf(last).some((one) => isSame(one.place, place))) return null;
+  const where = { what: 'point of an archive', place: `${archive.store.url}/${pointKey(place)}` };
+  throw bad(where, 'it is not there');
+}
+
+const isSame = (one: PointPlace, other: PointPlace): boolean =>
+  one.epoch === other.epoch && one.sequence === other.sequence;
 
 /** What is read of a point; `shared`: with other points of the archive. */
 export function sourceOf(

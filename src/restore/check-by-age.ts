@@ -88,6 +88,7 @@ const NOTHING: PointsChecked = {
   damagedChunks: 0,
   damaged: [],
   index: [],
+  damagedPoints: [],
 };
 
 /** Of the points that need damaged packs, what stands in these. */

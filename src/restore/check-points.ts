@@ -12,21 +12,28 @@ import { type NameOf, PointTrees, type SharedTrees, type Tree } from '../archive
 import { mapAhead } from '../base/ahead.js';
 import { present } from '../base/assert.js';
 import { describeError } from '../base/errors.js';
-import { hex, type Random } from '../base/random.js';
+import type { Random } from '../base/random.js';
 import { CHUNK_BYTES, type ChunkIndex } from '../base/units.js';
-import { LEAF_CHUNKS, type LeafEntry, mergeLeaves } from '../format/archive-leaf.js';
-import { type NodeRef, PAGE_LEAVES, type Page } from '../format/archive-node.js';
+import { type LeafEntry, mergeLeaves } from '../format/archive-leaf.js';
+import { PAGE_LEAVES, type Page } from '../format/archive-node.js';
 import { type ArchivePoint, packKey } from '../format/archive-objects.js';
 import { REGION_BYTES } from './archive-region.js';
-import { addVersion, isMeant, type PointView, type Version } from './chunk-versions.js';
+import { everyChunk, SAMPLE_CHUNKS, sampleOf } from './chunk-sample.js';
+import {
+  addVersion,
+  byReferences,
+  isMeant,
+  type Pages,
+  type PointView,
+  type Version,
+} from './chunk-versions.js';
 import { type BadRecord, Frames } from './frames.js';
 import { layChunks } from './laying.js';
 
 /** Checked together: 16 MiB. */
 const WINDOW_CHUNKS = 256;
 const WINDOWS_AHEAD = 2;
-/** A sample takes or leaves so many chunks together: 1 MiB, some four records. */
-const SAMPLE_CHUNKS = 16;
+const TREES_AHEAD = 8;
 /** Named one by one; the others are only counted. */
 const DAMAGED_NAMED_MAX = 10_000;
 
@@ -61,6 +68,8 @@ export interface PointsChecked {
   readonly damaged: readonly DamagedChunk[];
   /** Parts of the index that cannot be read: what is below them was not checked. */
   readonly index: readonly DamagedPart[];
+  /** Numbers of all points that have any of this, newest first. */
+  readonly damagedPoints: readonly number[];
 }
 
 export async function checkPoints(
@@ -73,8 +82,7 @@ export async function checkPoints(
   return checking.result;
 }
 
-/** Pages by tree at one place; a tree that cannot be read there is left out. */
-type Pages = ReadonlyMap<Tree, Page>;
+const numberOf = ({ point }: PointView): number => point.to.number;
 
 class Checking {
   readonly #archive: Archive;
@@ -84,6 +92,8 @@ class Checking {
   readonly #trees: readonly Tree[];
   readonly #index: DamagedPart[] = [];
   readonly #damaged: DamagedChunk[] = [];
+  /** Numbers of points. */
+  readonly #bad = new Set<number>();
   #damagedChunks = 0;
   #chunks = 0;
   #chunkBytes = 0;
@@ -108,11 +118,14 @@ class Checking {
       damagedChunks: this.#damagedChunks,
       damaged: this.#damaged,
       index: joined(this.#index),
+      damagedPoints: this.#views.map(numberOf).filter((number) => this.#bad.has(number)),
     };
   }
 
   async run(): Promise<void> {
     const { signal, packs = null, onProgress } = this.#options;
+    if (this.#views.length === 0) return;
+    await this.#checkTables();
     if (packs !== null) await this.#onlyIn(packs);
     const sizeBytes = Math.max(...this.#views.map(({ point }) => point.sizeBytes));
     const check = async (window: readonly Version[]): Promise<readonly Version[]> => {
@@ -128,10 +141,24 @@ class Checking {
     onProgress(sizeBytes, sizeBytes);
   }
 
+  /** The names of packs: a point is read by those of its own trees, and what it has in common with
+   * others is looked at once, by those of one. */
+  async #checkTables(): Promise<void> {
+    const check = async (tree: Tree): Promise<void> => {
+      this.#options.signal.throwIfAborted();
+      const users = this.#usersOf(tree);
+      const root = await this.#readIndex(users, () => tree.root());
+      for (const number of root?.packPages.keys() ?? []) {
+        await this.#readIndex(users, () => tree.packPage(number));
+      }
+    };
+    for await (const _ of mapAhead(this.#trees, TREES_AHEAD, check));
+  }
+
   async #onlyIn(names: ReadonlySet<string>): Promise<void> {
     const numbers = new Map<Tree, ReadonlySet<number>>();
     for (const tree of this.#trees) {
-      const found = await this.#readIndex(tree, () => numbersIn(tree, names));
+      const found = await this.#readIndex(this.#usersOf(tree), () => numbersIn(tree, names));
       numbers.set(tree, found ?? new Set());
     }
     for (const view of this.#views) {
@@ -139,40 +166,65 @@ class Checking {
     }
   }
 
+  #usersOf(tree: Tree): readonly PointView[] {
+    return this.#views.filter(({ trees }) => trees.trees.includes(tree));
+  }
+
   async *#windows(sizeBytes: number): AsyncGenerator<readonly Version[]> {
+    const { share, random } = this.#options;
     const regions = Math.ceil(sizeBytes / REGION_BYTES);
+    /** One of the regions that there are, each as likely as any other. */
+    let any: { readonly pages: Pages; readonly region: number } | null = null;
+    let [seen, taken] = [0, 0];
     for (let first = 0; first < regions; first += PAGE_LEAVES) {
       const pages = await this.#pages(first / PAGE_LEAVES);
       const there = new Set([...pages.values()].flatMap((page) => [...page.keys()]));
       for (const at of [...there].sort((a, b) => a - b)) {
-        const versions = await this.#versions(pages, first + at);
+        seen += 1;
+        if (share < 1 && random.below(seen) === 0) any = { pages, region: first + at };
+        const versions = await this.#versions(
+          pages,
+          first + at,
+          sampleOf(first + at, share, random),
+        );
+        taken += versions.length;
         for (let from = 0; from < versions.length; from += WINDOW_CHUNKS) {
           yield versions.slice(from, from + WINDOW_CHUNKS);
         }
       }
     }
+    // A sample that happens to have nothing would say of nothing that it is good.
+    if (taken > 0 || any === null) return;
+    const versions = await this.#versions(any.pages, any.region, everyChunk);
+    const from = versions.length === 0 ? 0 : random.below(versions.length);
+    if (versions.length > 0) yield versions.slice(from, from + SAMPLE_CHUNKS);
   }
 
   async #pages(number: number): Promise<Pages> {
     const pages = new Map<Tree, Page>();
     for (const tree of this.#trees) {
-      const page = await this.#readIndex(tree, () => tree.page(number));
+      const page = await this.#readIndex(this.#usersOf(tree), () => tree.page(number));
       if (page !== null) pages.set(tree, page);
     }
     return pages;
   }
 
   /** All there is of a region, each content of each chunk once, by chunk. */
-  async #versions(pages: Pages, region: number): Promise<readonly Version[]> {
-    const leaves = new Map<string, Promise<LeafEntry[] | null>>();
+  async #versions(
+    pages: Pages,
+    region: number,
+    wanted: (chunk: ChunkIndex) => boolean,
+  ): Promise<readonly Version[]> {
+    const leaves = new Map<string, LeafEntry[]>();
     const versions = new Map<string, Version>();
-    const wanted = this.#sample(region);
-    for (const [refs, views] of this.#byReferences(pages, region % PAGE_LEAVES)) {
+    for (const [refs, views] of byReferences(this.#views, pages, region % PAGE_LEAVES)) {
       let all: LeafEntry[] | null = [];
       for (const { tree, ref, id } of refs) {
-        const reading = leaves.get(id) ?? this.#readIndex(tree, () => tree.leafOf(ref, region));
-        leaves.set(id, reading);
-        const leaf = await reading;
+        // What cannot be read is asked for by all who need it: through the tree of another point it
+        // may still be found, and else each of them is named.
+        const leaf =
+          leaves.get(id) ?? (await this.#readIndex(views, () => tree.leafOf(ref, region)));
+        if (leaf !== null) leaves.set(id, leaf);
         all = leaf === null || all === null ? null : mergeLeaves(all, leaf);
       }
       for (const view of all === null ? [] : views) {
@@ -182,31 +234,6 @@ class Checking {
       }
     }
     return [...versions.values()].sort((a, b) => a.entry.chunk - b.entry.chunk);
-  }
-
-  /** Points that have the very same leaves of a region are one. */
-  #byReferences(pages: Pages, at: number): Map<readonly Reference[], PointView[]> {
-    const groups = new Map<string, { refs: readonly Reference[]; views: PointView[] }>();
-    for (const view of this.#views) {
-      const refs = view.trees.trees.flatMap((tree): Reference[] => {
-        const ref = pages.get(tree)?.get(at);
-        return ref === undefined ? [] : [{ tree, ref, id: idOf(ref) }];
-      });
-      const id = refs.map((ref) => ref.id).join(' ');
-      const group = groups.get(id);
-      if (group === undefined) groups.set(id, { refs, views: [view] });
-      else group.views.push(view);
-    }
-    return new Map([...groups.values()].map(({ refs, views }) => [refs, views]));
-  }
-
-  #sample(region: number): (chunk: ChunkIndex) => boolean {
-    const { share, random } = this.#options;
-    if (share >= 1) return () => true;
-    const steps = 1_000_000;
-    const draw = (): boolean => random.below(steps) < share * steps;
-    const taken = Array.from({ length: LEAF_CHUNKS / SAMPLE_CHUNKS }, draw);
-    return (chunk) => taken[Math.floor((chunk - region * LEAF_CHUNKS) / SAMPLE_CHUNKS)] === true;
   }
 
   async #check(window: readonly Version[]): Promise<void> {
@@ -228,6 +255,7 @@ class Checking {
     for (const bad of await layChunks(this.#frames, nameOf, [...wanted.keys()], end, true)) {
       const version = present(wanted.get(bad.wanted), 'only these were asked for');
       this.#damagedChunks += 1;
+      for (const number of version.points) this.#bad.add(number);
       if (this.#damaged.length < DAMAGED_NAMED_MAX) {
         this.#damaged.push(await this.#damagedChunk(version, bad.records, nameOf));
       }
@@ -239,37 +267,31 @@ class Checking {
     records: readonly BadRecord[],
     nameOf: NameOf,
   ): Promise<DamagedChunk> {
-    const why = new Map(
-      records.map(({ record, error }) => [recordId(record), describeError(error)]),
-    );
+    const bad = new Map(records.map((one) => [recordId(one.record), one]));
     const places: { place: string; why: string | null }[] = [];
     for (const { place } of entry.pieces) {
       if (place === null) continue;
+      const found = bad.get(recordId(place));
+      if (found !== undefined) {
+        places.push({ place: found.place, why: describeError(found.error) });
+        continue;
+      }
       const key = packKey((await nameOf(place.pack)).name);
-      const text = `${this.#archive.store.url}/${key} at ${place.offset}`;
-      places.push({ place: text, why: why.get(recordId(place)) ?? null });
+      places.push({ place: `${this.#archive.store.url}/${key} at ${place.offset}`, why: null });
     }
     return { chunk: entry.chunk, offset: entry.chunk * CHUNK_BYTES, length, points, places };
   }
 
   /** Null: that part of the index is damaged, which is noted for the points that need it. */
-  async #readIndex<T>(tree: Tree, read: () => Promise<T>): Promise<T | null> {
+  async #readIndex<T>(users: readonly PointView[], read: () => Promise<T>): Promise<T | null> {
     try {
       return await read();
     } catch (error) {
       if (!isDamage(error)) throw error;
-      const users = this.#views.filter(({ trees }) => trees.trees.includes(tree));
-      const points = users.map(({ point }) => point.to.number);
+      const points = users.map(numberOf);
+      for (const number of points) this.#bad.add(number);
       this.#index.push({ place: this.#archive.store.url, why: describeError(error), points });
       return null;
     }
   }
 }
-
-interface Reference {
-  readonly tree: Tree;
-  readonly ref: NodeRef;
-  readonly id: string;
-}
-
-const idOf = ({ place, check }: NodeRef): string => `${place.pack}:${place.offset}:${hex(check)}`;

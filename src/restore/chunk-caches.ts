@@ -5,10 +5,10 @@
 import { checkOf, equalBytes } from '../base/digest.js';
 import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
-import { CHUNK_BYTES, type ChunkIndex } from '../base/units.js';
+import { CHUNK_BYTES, type ChunkIndex, chunkCount } from '../base/units.js';
 import { closeFd } from '../disk/syscalls.js';
 import { readWhole, writeWhole } from '../disk/whole.js';
-import { ChunkSlots } from './chunk-slots.js';
+import { ChunkSlots, WAYS } from './chunk-slots.js';
 
 const CHECK_BYTES = 8;
 /** Chunks that wait to be written; those beyond are not kept. */
@@ -39,6 +39,10 @@ export class MemoryChunks {
   }
 }
 
+/** Of the bytes of a cache, what a disk of `sizeBytes` can fill: each slot takes memory. */
+export const usefulBytes = (bytes: number, sizeBytes: number): number =>
+  Math.min(bytes, (chunkCount(sizeBytes) + WAYS) * CHUNK_BYTES);
+
 export class FileChunks {
   readonly #fd: number;
   readonly #log: Log;
@@ -65,11 +69,12 @@ export class FileChunks {
   async get(chunk: ChunkIndex, into: Uint8Array): Promise<boolean> {
     const slot = this.#slots.find(chunk);
     if (slot < 0 || this.#busy.has(slot)) return false;
+    // Another chunk may take the slot meanwhile, and has a check of its own there.
+    const check = this.#checkOf(slot).slice();
     const reading = readWhole(this.#fd, into, slot * CHUNK_BYTES).catch(() => 0);
     const got = await this.#counted(reading);
-    // Another chunk may have taken the slot meanwhile: then the check differs.
-    if (got === into.length && equalBytes(checkOf(into), this.#checkOf(slot))) return true;
-    if (!this.#busy.has(slot)) this.#slots.drop(chunk);
+    if (got === into.length && equalBytes(checkOf(into), check)) return true;
+    if (!this.#busy.has(slot) && this.#slots.find(chunk) === slot) this.#slots.drop(chunk);
     return false;
   }
 

@@ -4,7 +4,8 @@
 import { assert } from '../base/assert.js';
 import type { ChunkIndex } from '../base/units.js';
 
-const WAYS = 8;
+/** Slots of a set: what has so many more than it has chunks to keep, keeps all. */
+export const WAYS = 8;
 /** No chunk: only the last one of a disk of 256 TiB has that number, and is never kept. */
 const NONE = 0xffff_ffff;
 

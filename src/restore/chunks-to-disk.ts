@@ -7,6 +7,7 @@ import { equalBytes, isZero } from '../base/digest.js';
 import { CHUNK_BYTES, chunkCount, chunkLength, MIB } from '../base/units.js';
 import type { Device } from '../disk/device.js';
 import type { PointChunk } from './chunk-source.js';
+import { canRead, dropStale } from './medium-reads.js';
 import type { RestoreCounts, RestoreOptions } from './to-disk.js';
 
 /** Written bytes that may wait for the medium. */
@@ -28,6 +29,7 @@ export async function restoreChunks(
   const there = new Uint8Array(CHUNK_BYTES);
   const zeroes = new Uint8Array(CHUNK_BYTES);
   let [next, unsynced] = [0, 0];
+  if (target === 'compare') await dropStale(device);
   for await (const { chunk, bytes } of chunks) {
     signal.throwIfAborted();
     assert(chunk === next, 'chunks come in order, without gaps');
@@ -58,7 +60,7 @@ export async function restoreChunks(
   return counts;
 }
 
-/** What cannot be read is not there: writing it mends most media. Holes are not read. */
+/** What cannot be read is not there. Holes are not read. */
 async function isThere(
   device: Device,
   offset: number,
@@ -67,10 +69,5 @@ async function isThere(
   isNothing: boolean,
 ): Promise<boolean> {
   if (device.nextData(offset) >= offset + has.length) return isNothing;
-  try {
-    await device.read(offset, has);
-  } catch {
-    return false;
-  }
-  return equalBytes(has, content);
+  return (await canRead(device, offset, has)) && equalBytes(has, content);
 }

@@ -3,12 +3,19 @@
 // when that was said ('delta'), or when it is what the same restore left unfinished; whoever else
 // uses it refuses us (H11's locks, mounts, loop devices). The decision is `planRestore`, pure.
 // A file gets exactly the size of the point; of a device what lies behind that is left as it is.
-import { fsyncSync, ftruncateSync, statSync } from 'node:fs';
+import {
+  type BigIntStats,
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  statSync,
+} from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { codeOf } from '../base/errors.js';
 import type { Files } from '../base/files.js';
-import { createSparseFile } from '../disk/create-file.js';
 import { type Device, DiskError } from '../disk/device.js';
 import { openFileDevice } from '../disk/file-device.js';
 import { loopHolder } from '../disk/holders.js';
@@ -23,16 +30,20 @@ import {
   writeUnfinished,
 } from './unfinished.js';
 
+const FILE_MODE = 0o600;
+
 /** What stands at a path. */
 export interface Found {
   readonly path: string;
   readonly kind: DiskKind;
   readonly sizeBytes: number;
   readonly inode: string;
+  /** As a mark has it. */
+  readonly born: string | null;
 }
 
 /** The mark that this restore will have, but for the file. */
-export type WantedMark = Omit<Unfinished, 'inode'>;
+export type WantedMark = Omit<Unfinished, 'inode' | 'born'>;
 
 /** What was ordered, and how it would be typed to overwrite what is there. */
 export interface Ordered {
@@ -40,8 +51,9 @@ export interface Ordered {
   readonly command: string;
 }
 
-/** 'make': a new file; 'go-on': what this restore left; 'delta': whatever is there. Errors
- * RESTORE_EXISTS, RESTORE_OTHER, RESTORE_TOO_SMALL. */
+/** 'make': a new file, or an empty one, which has nothing to be lost, and which a crash leaves of a
+ * restore that has not come to its mark; 'go-on': what this restore left; 'delta': whatever is
+ * there. Errors RESTORE_EXISTS, RESTORE_OTHER, RESTORE_TOO_SMALL. */
 export function planRestore(
   found: Found | null,
   left: Unfinished | null,
@@ -49,7 +61,7 @@ export function planRestore(
   { delta, command }: Ordered,
 ): 'make' | 'go-on' | 'delta' {
   if (found === null) return 'make';
-  const { path, kind, sizeBytes, inode } = found;
+  const { path, kind, sizeBytes, inode, born } = found;
   if (kind === 'block') {
     if (sizeBytes < wanted.sizeBytes) {
       const wantedBytes = wanted.sizeBytes;
@@ -59,9 +71,10 @@ export function planRestore(
     const facts = { path, kind: 'block device', sizeBytes, command };
     throw new RestoreError({ code: 'RESTORE_EXISTS', ...facts });
   }
-  const isLeft = left !== null && left.inode === inode;
+  const isLeft = left !== null && left.inode === inode && born !== null && left.born === born;
   if (isLeft && left.point.id === wanted.point.id) return 'go-on';
   if (delta) return 'delta';
+  if (!isLeft && sizeBytes === 0) return 'make';
   if (!isLeft) {
     throw new RestoreError({ code: 'RESTORE_EXISTS', path, kind: 'file', sizeBytes, command });
   }
@@ -93,18 +106,20 @@ export async function openDestination(
   const found = lookAt(path);
   const left = found?.kind === 'file' ? await readUnfinished(files, path) : null;
   const how = planRestore(found, left, wanted, ordered);
-  if (how === 'make') {
+  if (found === null) {
     if (isOfDevices(path)) throw new RestoreError({ code: 'RESTORE_NO_DEVICE', path });
     // What is no mark of ours is not replaced by one.
     await readUnfinished(files, path);
-    await createSparseFile(path, wanted.sizeBytes);
+    attempt(path, 'create', () => closeSync(openSync(path, 'wx', FILE_MODE)));
   }
-  const locked = lockedAt(path, found);
+  let locked: LockedDisk | null = null;
   try {
-    const { kind, sizeBytes } = locked.probe;
-    if (kind === 'file') await prepareFile(files, locked, wanted);
+    const held = lockedAt(path, found);
+    locked = held;
+    const { kind, sizeBytes } = held.probe;
+    if (kind === 'file') await prepareFile(files, held, wanted);
     const options = { ownsFd: false };
-    const device = openFileDevice(locked.fd, path, kind, wanted.sizeBytes, options);
+    const device = openFileDevice(held.fd, path, kind, wanted.sizeBytes, options);
     return {
       device,
       kind,
@@ -115,20 +130,23 @@ export async function openDestination(
       },
       close: async () => {
         await device.close();
-        locked.close();
+        held.close();
       },
     };
   } catch (error) {
-    locked.close();
-    if (how === 'make') await removeMade(path);
+    locked?.close();
+    // Who was faster than our lock has it now.
+    if (found === null && codeOf(error) !== 'DISK_IN_USE') await removeMade(path);
     throw error;
   }
 }
 
-/** The mark first: from then on its content may be any. */
+/** The mark first, and with it the name of a file that is new: from then on its content may be any,
+ * and until then it has none. */
 async function prepareFile(files: Files, locked: LockedDisk, wanted: WantedMark): Promise<void> {
   const { fd, path, probe } = locked;
-  await writeUnfinished(files, path, { ...wanted, inode: probe.ino });
+  const born = bornOf(attempt(path, 'fstat', () => fstatSync(fd, { bigint: true })));
+  await writeUnfinished(files, path, { ...wanted, inode: probe.ino, born });
   if (probe.sizeBytes === wanted.sizeBytes) return;
   attempt(path, 'ftruncate', () => ftruncateSync(fd, wanted.sizeBytes));
   attempt(path, 'fsync', () => fsyncSync(fd));
@@ -152,11 +170,16 @@ function lookAt(path: string): Found | null {
   if (locked !== null) {
     const { sizeBytes, ino } = locked.probe;
     locked.close();
-    return { path, kind, sizeBytes, inode: ino };
+    return { path, kind, sizeBytes, inode: ino, born: null };
   }
-  const { size, ino } = attempt(path, 'stat', () => statSync(path, { bigint: true }));
-  return { path, kind, sizeBytes: Number(size), inode: ino.toString() };
+  const stats = attempt(path, 'stat', () => statSync(path, { bigint: true }));
+  const { size, ino } = stats;
+  return { path, kind, sizeBytes: Number(size), inode: ino.toString(), born: bornOf(stats) };
 }
+
+/** Linux tells 0 where a file system keeps no time of birth. */
+const bornOf = ({ birthtimeNs }: BigIntStats): string | null =>
+  birthtimeNs === 0n ? null : birthtimeNs.toString();
 
 /** Also of a file that was there a moment ago and is another one now: DISK_IN_USE. */
 function lockedAt(path: string, found: Found | null): LockedDisk {

@@ -32,7 +32,7 @@ export interface OpenFrame extends SizedFrame {
 /** A record that is damaged or missing, and why; what is not told apart from that is thrown. */
 export interface BadRecord {
   readonly record: RecordPlace;
-  /** Object and offset. */
+  /** Object and offset; where the name of the pack cannot be read, its number. */
   readonly place: string;
   readonly error: unknown;
 }
@@ -68,9 +68,10 @@ export class Frames {
     for (const batch of batchesOf(records)) {
       const coming = this.#begin(batch, nameOf);
       for (const [record, stored] of coming) {
-        const place = `${this.#store.url}/${packKey((await nameOf(record.pack)).name)}`;
-        const where = `${place} at ${record.offset}`;
+        let where = `${this.#store.url} pack ${record.pack} at ${record.offset}`;
         try {
+          const key = packKey((await nameOf(record.pack)).name);
+          where = `${this.#store.url}/${key} at ${record.offset}`;
           this.#open(record, await stored, where, end, use);
         } catch (error) {
           this.#coming.delete(recordId(record));

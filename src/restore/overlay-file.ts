@@ -91,17 +91,17 @@ export class OverlayFile {
     return new OverlayFile(fd, folder, sizeBytes, false);
   }
 
-  /** Made where there is none. Errors OVERLAY_OTHER, OVERLAY_IN_USE, OVERLAY_UNUSABLE. */
+  /** Made where there is none; what is no file is left alone. Errors OVERLAY_OTHER,
+   * OVERLAY_IN_USE, OVERLAY_UNUSABLE; DISK_FAILED also where something that was written before
+   * could not be kept: it is gone then, and the next time opens what is left. */
   static async named(path: string, of: OverlayOf): Promise<OverlayFile> {
-    const fd = usable(path, () => openedOrMade(path));
-    const { size } = fstatSync(fd);
+    const { fd, size } = lockedFile(path);
     const { totalBytes } = placesOf(of.sizeBytes);
-    if (!flockExclusive(fd)) {
-      closeSync(fd);
-      throw new OverlayError({ code: 'OVERLAY_IN_USE', path });
-    }
     const file = new OverlayFile(fd, path, of.sizeBytes, true);
     try {
+      // What a failed flush gave up looks written until its pages go (H18).
+      await file.#device.sync();
+      file.#device.dropCached(0, Math.min(size, totalBytes));
       if (size === 0) await file.#begin(path, of);
       else if (size >= PAGE_BYTES && size <= totalBytes) await file.#check(path, of);
       else throw other(path, `it has ${size} bytes`);
@@ -235,6 +235,22 @@ function openedOrMade(path: string): number {
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') throw error;
     return openSync(path, 'r+');
+  }
+}
+
+/** Ours alone, with the size that it has since then: a device has none, and is not empty. */
+function lockedFile(path: string): { readonly fd: number; readonly size: number } {
+  const fd = usable(path, () => openedOrMade(path));
+  try {
+    if (!usable(path, () => flockExclusive(fd))) {
+      throw new OverlayError({ code: 'OVERLAY_IN_USE', path });
+    }
+    const stats = usable(path, () => fstatSync(fd));
+    if (!stats.isFile()) throw other(path, 'it is no regular file');
+    return { fd, size: stats.size };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
   }
 }
 

@@ -6,22 +6,27 @@
 // Memory: REGIONS_AHEAD + 1 regions, and what Frames has under way.
 import { mapAhead } from '../base/ahead.js';
 import { digestOf, equalBytes, isZero } from '../base/digest.js';
+import { Mutex } from '../base/sync.js';
 import { CHUNK_BYTES, chunkLength, MIB } from '../base/units.js';
 import type { Device } from '../disk/device.js';
 import { LEAF_CHUNKS, type LeafEntry } from '../format/archive-leaf.js';
 import { zeroDigest } from '../format/digest-table.js';
 import { REGION_BYTES, type RegionSource, readRegion, regionLength } from './archive-region.js';
+import { canRead, dropStale } from './medium-reads.js';
 
 /** Regions fetched beside the one that is written: 16 MiB each. */
 const REGIONS_AHEAD = 3;
 /** Written in one piece, at most: several pieces are under way. */
 const WRITE_BYTES_MAX = MIB;
 const READ_BYTES = MIB;
+/** Pieces that are read at a time, of one region: a rotating disk reads on where it is. */
+const READS_AHEAD = 4;
 /** Written bytes that may wait for the medium, twice: while some are flushed, others are made. */
 const SYNC_BYTES = 256 * MIB;
 
 export interface RestoreOptions {
-  /** 'fresh': the device reads as zeroes everywhere; 'compare': what it has is read first. */
+  /** 'fresh': the device reads as zeroes everywhere; 'compare': what it has is read first, from the
+   * medium (H18). */
   readonly target: 'fresh' | 'compare';
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: Readonly<RestoreCounts>) => void;
@@ -58,9 +63,12 @@ export async function restoreToDisk(
     equalBytes: 0,
   };
   const free: Uint8Array[] = [];
+  const one = new Mutex();
+  if (target === 'compare') await dropStale(device);
   const work = async (region: number): Promise<Ready> => {
     signal.throwIfAborted();
-    const there = target === 'fresh' ? null : await digestsOf(device, region, sizeBytes);
+    const there =
+      target === 'fresh' ? null : await one.run(() => digestsOf(device, region, sizeBytes));
     const leaf = await trees.leaf(region);
     const todo = todoOf(region, leaf, there, sizeBytes);
     const wanted = leaf.filter(({ chunk }) => todo[chunk % LEAF_CHUNKS] === 'content');
@@ -174,35 +182,45 @@ class Flusher {
   }
 }
 
-/** Digests of the chunks of a region as the device has them; what cannot be read is not right. */
+/** Digests of the chunks of a region as the medium has them; what cannot be read is not right. */
 async function digestsOf(
   device: Device,
   region: number,
   sizeBytes: number,
 ): Promise<readonly (Uint8Array | null)[]> {
-  const digests: (Uint8Array | null)[] = [];
   const start = region * REGION_BYTES;
   const end = start + regionLength(region, sizeBytes);
-  const room = Buffer.allocUnsafeSlow(READ_BYTES);
-  for (let at = start; at < end; at += READ_BYTES) {
-    const bytes = room.subarray(0, Math.min(READ_BYTES, end - at));
-    const isHole = device.nextData(at) >= at + bytes.length;
-    const isRead = isHole || (await canRead(device, at, bytes));
-    for (let from = 0; from < bytes.length; from += CHUNK_BYTES) {
-      const chunk = bytes.subarray(from, from + CHUNK_BYTES);
-      if (isHole) digests.push(zeroDigest(chunk.length));
-      else if (isRead || (await canRead(device, at + from, chunk))) digests.push(digestOf(chunk));
-      else digests.push(null);
-    }
-  }
+  const digests: (Uint8Array | null)[] = [];
+  const free: Uint8Array[] = [];
+  const read = async (at: number): Promise<readonly (Uint8Array | null)[]> => {
+    const room = free.pop() ?? Buffer.allocUnsafeSlow(READ_BYTES);
+    const own = await digestsAt(device, at, room.subarray(0, Math.min(READ_BYTES, end - at)));
+    free.push(room);
+    return own;
+  };
+  const pieces = Array.from({ length: Math.ceil((end - start) / READ_BYTES) }, (_, piece) => piece);
+  const offsets = pieces.map((piece) => start + piece * READ_BYTES);
+  for await (const own of mapAhead(offsets, READS_AHEAD, read)) digests.push(...own);
   return digests;
 }
 
-const canRead = (device: Device, offset: number, into: Uint8Array): Promise<boolean> =>
-  device.read(offset, into).then(
-    () => true,
-    () => false,
-  );
+/** Of the chunks that `bytes` is room for. */
+async function digestsAt(
+  device: Device,
+  at: number,
+  bytes: Uint8Array,
+): Promise<readonly (Uint8Array | null)[]> {
+  const isHole = device.nextData(at) >= at + bytes.length;
+  const isRead = isHole || (await canRead(device, at, bytes));
+  const digests: (Uint8Array | null)[] = [];
+  for (let from = 0; from < bytes.length; from += CHUNK_BYTES) {
+    const chunk = bytes.subarray(from, from + CHUNK_BYTES);
+    if (isHole) digests.push(zeroDigest(chunk.length));
+    else if (isRead || (await canRead(device, at + from, chunk))) digests.push(digestOf(chunk));
+    else digests.push(null);
+  }
+  return digests;
+}
 
 async function* everyRegion(count: number): AsyncGenerator<number> {
   for (let region = 0; region < count; region += 1) yield region;

@@ -24,8 +24,11 @@ const Unfinished = z.strictObject({
     time: z.string(),
   }),
   sizeBytes: z.number().int().positive(),
-  /** Of the file that is being made: another one in its place is no part of this. */
+  /** Of the file that is being made: another one in its place is no part of this. Numbers of
+   * inodes are given again as soon as they are free, so its time of birth is looked at, too. */
   inode: z.string(),
+  /** Nanoseconds; null: its file system keeps none, and the file is known by nothing. */
+  born: z.string().nullable(),
 });
 
 export type Unfinished = Readonly<z.infer<typeof Unfinished>>;

@@ -49,6 +49,8 @@ export class Sender {
   newStore: (() => Promise<ObjectStore>) | null = null;
   /** One request in so many fails. */
   stormy = 0;
+  /** Chunks that could not be read at the cuts that follow. */
+  damaged: readonly number[] = [];
   rule = retainLast(1000);
   nowMs = 1000;
   /** Sent whatever the archive says that it has. */
@@ -128,7 +130,7 @@ export class Sender {
       await this.#send({ ...this.#begin(from, to, fill), kind: 'pass', round: fill });
     const begin = this.#begin(from, to, fill);
     const { frames, indexDigest } = await this.#send(begin);
-    const commit = { round: to.id, from, to, frames, indexDigest, damaged: [] };
+    const commit = { round: to.id, from, to, frames, indexDigest, damaged: this.damaged };
     const answer = await target.commit({ ...commit, consistency: 'crash' });
     assert.deepEqual(answer, { outcome: 'committed' });
     this.dirty.clear();

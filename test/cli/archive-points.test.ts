@@ -1,7 +1,15 @@
 // hastctl as a process on an archive in a directory: verify, points and pins, diff, and what is
 // said of what is not there or was written wrong.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { seededRandom } from '../../src/base/random.js';
@@ -95,6 +103,21 @@ test('points are listed; pinned, found by their name, and let go', async (t) => 
   assertImage(path, images[1]);
   assert.equal((await hastctl(['unpin', `${url}@before-upgrade`])).status, 0);
   assert.equal((await hastctl(['unpin', `${url}@before-upgrade`])).status, 1);
+});
+
+test('a point whose object is gone is listed as lost, and verify is 7', async (t) => {
+  const { folder, url } = await plugged(t);
+  const points = join(folder, 'vm1/points');
+  const names = readdirSync(points, { recursive: true, encoding: 'utf8' }).sort();
+  const second = names.filter((name) => statSync(join(points, name)).isFile())[1] ?? '';
+  rmSync(join(points, second));
+  const listed = await hastctl(['points', url]);
+  assert.equal(listed.status, 0, listed.err);
+  assert.match(listed.out, /^@2 .* LOST$/m);
+  assert.match(listed.out, /LOST: .*: it is not there$/m);
+  const verified = await hastctl(['verify', url, '--json']);
+  assert.equal(verified.status, 7, verified.err);
+  assert.deepEqual(parsed(verified)['damagedPoints'], [2]);
 });
 
 test('diff prints the ranges, of one archive or two', async (t) => {

@@ -18,11 +18,14 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { equalBytes } from '../../src/base/digest.js';
 import { codeOf } from '../../src/base/errors.js';
+import { seededRandom } from '../../src/base/random.js';
 import { openLocked } from '../../src/disk/lock.js';
 import type { Secret } from '../../src/format/archive-identity.js';
 import { makeArchive, plugIn } from '../archive/directory-archive.js';
+import { Sender } from '../archive/sender.js';
 import { loopDevice } from '../disk/processes.js';
 import { needRoot, needTool, scratch } from '../real.js';
+import type { MemoryObjects } from '../store/memory-store.js';
 import { assertImage, MIB, plugged, SIZE } from './plugged-archive.js';
 import { HASTCTL, hastctl, parsed } from './run-hastctl.js';
 
@@ -45,6 +48,27 @@ test('restore makes a sparse file of the point, and leaves nothing beside it', a
     assert.equal(text.status, 0, text.err);
     assertImage(old, image);
     assert.match(text.out, new RegExp(`@${number + 1} of .*every chunk verified`));
+  }
+});
+
+test('of a damaged point it is said how many chunks have older content', async (t) => {
+  const folder = scratch(t);
+  const objects: MemoryObjects = new Map();
+  const sender = new Sender(seededRandom(41), objects, null, MIB);
+  for (const damaged of [[], [3, 5]]) {
+    sender.write();
+    sender.damaged = damaged;
+    await sender.round();
+  }
+  const url = plugIn(folder, objects);
+  for (const [number, chunks] of [
+    [1, 0],
+    [2, 2],
+  ] as const) {
+    const path = join(folder, `${number}.img`);
+    const result = await hastctl(['restore', `${url}@${number}`, path, '--json']);
+    assert.equal(result.status, 0, result.err);
+    assert.equal(parsed(result)['damagedChunks'], chunks);
   }
 });
 

@@ -7,22 +7,29 @@ import { ChunkReader } from '../../src/archive/chunk-reader.js';
 import { PointTrees } from '../../src/archive/tree.js';
 import { equalBytes } from '../../src/base/digest.js';
 import { seededRandom } from '../../src/base/random.js';
-import { CHUNK_BYTES, chunkCount } from '../../src/base/units.js';
+import { BLOCK_BYTES, CHUNK_BYTES, chunkCount } from '../../src/base/units.js';
+import { LEAF_CHUNKS } from '../../src/format/archive-leaf.js';
+import { packKey } from '../../src/format/archive-objects.js';
+import { REGION_BYTES } from '../../src/restore/archive-region.js';
 import { checkPacks } from '../../src/restore/check-packs.js';
 import { checkPoints } from '../../src/restore/check-points.js';
 import { pointTable } from '../../src/restore/point-table.js';
 import { makeArchive } from '../archive/directory-archive.js';
+import { Sender } from '../archive/sender.js';
 import { type MemoryObjects, MemoryStore } from '../store/memory-store.js';
 
 const MIB = 1024 * 1024;
 const never = new AbortController().signal;
 const quiet = (): void => {};
 
+const pointsOf = async (archive: Archive) =>
+  (await pointTable(archive)).flatMap(({ point }) => (point === null ? [] : [point]));
+
 async function opened(objects: MemoryObjects) {
   const store = new MemoryStore(objects);
   const archive = await Archive.open(store, null);
   assert.ok(archive);
-  const points = (await pointTable(archive)).map(({ point }) => point);
+  const points = await pointsOf(archive);
   return { store, archive, points };
 }
 
@@ -32,6 +39,8 @@ async function checked(objects: MemoryObjects, share = 1, only: number | null = 
   const before = store.counts.downBytes;
   const options = { share, random: seededRandom(9), signal: never, onProgress: quiet };
   const result = await checkPoints(archive, chosen, options);
+  const all = [...result.damaged, ...result.index].flatMap(({ points: of }) => of);
+  assert.deepEqual(new Set(result.damagedPoints), new Set(all));
   return { ...result, downBytes: store.counts.downBytes - before };
 }
 
@@ -47,6 +56,14 @@ async function unreadable(objects: MemoryObjects): Promise<string[]> {
     }
   }
   return found.sort();
+}
+
+const numbersOf = (texts: readonly string[]): number[] =>
+  [...new Set(texts.map((text) => Number(text.split(' ')[0])))].sort((a, b) => a - b);
+
+/** Numbers of the points that a check names, for whatever. */
+function named({ damagedPoints }: Awaited<ReturnType<typeof checked>>): number[] {
+  return [...damagedPoints].sort((a, b) => a - b);
 }
 
 const packsOf = (objects: MemoryObjects): string[] =>
@@ -73,6 +90,8 @@ test('a whole archive: nothing is damaged, and no byte is read twice', async () 
   assert.ok(one.chunks < all.chunks, 'versions that only older points have are not looked at');
   const sample = await checked(objects, 0.2);
   assert.ok(sample.chunks > 0 && sample.chunks < all.chunks / 2, `${sample.chunks} chunks`);
+  const smallest = await checked(objects, 1e-7);
+  assert.ok(smallest.chunks > 0 && smallest.chunks <= 16, `${smallest.chunks} chunks`);
 });
 
 test('a flipped byte: exactly the chunks that nobody could read, of all points', async () => {
@@ -82,9 +101,10 @@ test('a flipped byte: exactly the chunks that nobody could read, of all points',
   for (const key of packsOf(objects)) {
     const size = objects.get(key)?.bytes.length ?? 0;
     const damaged = flipped(objects, key, random.below(size));
-    const wanted = await unreadable(damaged).catch(() => null);
+    const wanted = await unreadable(damaged);
     const result = await checked(damaged);
-    if (wanted === null || result.index.length > 0) continue; // a node of the index
+    assert.deepEqual(named(result), numbersOf(wanted), key);
+    if (result.index.length > 0) continue; // a node of the index: nobody knows what is below it
     const found = result.damaged.flatMap(({ chunk, points }) =>
       points.map((point) => `${point} ${chunk}`),
     );
@@ -123,8 +143,75 @@ test('a node of the index: the points that need it are named, the others are che
   assert.equal(result.damagedChunks, 0);
 });
 
+test('a leaf that trees of several points have: each of these points is named', async () => {
+  const objects: MemoryObjects = new Map();
+  const random = seededRandom(17);
+  const sender = new Sender(random, objects, null, 5 * REGION_BYTES + 512);
+  sender.dirty.clear();
+  for (let region = 0; region < 5; region += 1) {
+    // Each round has a region of its own, and its tree the leaves of the rounds before it.
+    const chunk = region * LEAF_CHUNKS + random.below(LEAF_CHUNKS);
+    sender.disk.set(random.bytes(BLOCK_BYTES), chunk * CHUNK_BYTES);
+    sender.dirty.set(chunk, 1);
+    await sender.round();
+  }
+  const { archive, points } = await opened(objects);
+  const seen = new Map<string, Set<string>>();
+  const places = new Map<string, { readonly key: string; readonly at: number }>();
+  for (const { trees } of points) {
+    const all = new PointTrees(archive, trees);
+    for (const tree of all.trees) {
+      for (const { place } of (await tree.page(0))?.values() ?? []) {
+        const key = packKey((await all.nameOf(place.pack)).name);
+        const id = `${key} ${place.offset}`;
+        const root = `${packKey(tree.ref.pack.name)} ${tree.ref.place.offset}`;
+        seen.set(id, (seen.get(id) ?? new Set()).add(root));
+        places.set(id, { key, at: place.offset + place.bytes - 1 });
+      }
+    }
+  }
+  const shared = [...seen].filter(([, roots]) => roots.size > 1);
+  assert.ok(shared.length >= 2, `${shared.length} of ${seen.size} leaves are in several trees`);
+  for (const [id] of seen) {
+    const { key, at } = places.get(id) ?? { key: '', at: 0 };
+    const damaged = flipped(objects, key, at);
+    const result = await checked(damaged);
+    assert.deepEqual(named(result), numbersOf(await unreadable(damaged)), id);
+    assert.equal(result.index.length, 1, id);
+  }
+});
+
+test('a table of packs: its points are named, with their chunks, and the check goes on', async () => {
+  const { objects } = await makeArchive(18, { ...SHAPE, sizeBytes: 6 * MIB });
+  const { archive, points } = await opened(objects);
+  const tables = new Map<string, { readonly key: string; readonly at: number }>();
+  for (const { trees } of points) {
+    for (const tree of new PointTrees(archive, trees).trees) {
+      for (const { ref, pack } of (await tree.root()).packPages.values()) {
+        const key = packKey((pack ?? tree.ref.pack).name);
+        const { offset, bytes } = ref.place;
+        tables.set(`${key} ${offset}`, { key, at: offset + bytes - 1 });
+      }
+    }
+  }
+  let chunks = 0;
+  for (const [id, { key, at }] of tables) {
+    const damaged = flipped(objects, key, at);
+    const result = await checked(damaged);
+    assert.ok(result.index.length > 0, id);
+    const found = named(result);
+    for (const number of numbersOf(await unreadable(damaged)))
+      assert.ok(found.includes(number), id);
+    for (const { places } of result.damaged) {
+      assert.ok(places.some(({ place, why }) => why !== null && / pack \d+ at /.test(place)));
+    }
+    chunks += result.damagedChunks;
+  }
+  assert.ok(tables.size >= 4 && chunks > 0, `${tables.size} tables, ${chunks} chunks`);
+});
+
 test('a pack that is gone, or short: found by a look at the packs alone', async () => {
-  const { objects } = await makeArchive(15, SHAPE);
+  const { objects } = await makeArchive(15, { ...SHAPE, sizeBytes: 18 * MIB });
   const look = async (of: MemoryObjects) => {
     const { store, archive, points } = await opened(of);
     const before = store.counts.downBytes;
@@ -154,6 +241,7 @@ test('a pack that is gone, or short: found by a look at the packs alone', async 
     );
     // And by reading: its chunks, each with what is missing.
     const read = await checked(gone);
+    assert.deepEqual(named(read), numbersOf(await unreadable(gone)), key);
     if (read.index.length > 0) continue;
     const chunks = read.damaged.flatMap(({ chunk, points }) => points.map((p) => `${p} ${chunk}`));
     assert.deepEqual(chunks.sort(), await unreadable(gone));
@@ -168,7 +256,7 @@ test('a store that does not answer ends it, and is no damage', async () => {
   const store = new MemoryStore(objects, { fails });
   const archive = await Archive.open(store, null);
   assert.ok(archive);
-  const points = (await pointTable(archive)).map(({ point }) => point);
+  const points = await pointsOf(archive);
   const options = { share: 1, random: seededRandom(1), signal: never, onProgress: quiet };
   await assert.rejects(checkPoints(archive, points, options), /STORE_UNREACHABLE|failed for now/);
 });

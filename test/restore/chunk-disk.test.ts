@@ -16,6 +16,8 @@ import { restoreChunks } from '../../src/restore/chunks-to-disk.js';
 import { type RestoreBegun, restoreOnto } from '../../src/restore/onto-path.js';
 import { coded } from '../crash/ladder-material.js';
 import { scratch } from '../real.js';
+import { CrashWorld } from '../world/memory-files.js';
+import { openWorldDevice } from '../world/world-device.js';
 
 /** The last chunk is short; every third one is zeroes. */
 const SIZE = 8 * MIB + 4096 + 512;
@@ -150,4 +152,20 @@ test('interrupted, it stops, and the same again goes on with what is there', asy
   assert.ok(readFileSync(path).equals(image));
   assert.ok(!existsSync(`${path}.hast-restore`));
   await assert.rejects(restored(path), coded('RESTORE_EXISTS'));
+});
+
+test('after a failed flush what the page cache shows is not believed (H18)', async () => {
+  const world = new CrashWorld();
+  world.plant('/disk', SIZE);
+  const run = (target: 'fresh' | 'compare') => {
+    const options = { target, signal: new AbortController().signal };
+    return restoreChunks(chunksOf(reader()), SIZE, openWorldDevice(world, '/disk'), options);
+  };
+  const durable = () => world.afterCrash('all', seededRandom(1)).peek('/disk') ?? Buffer.alloc(0);
+  world.failNext({ operation: 'sync', path: '/disk' }, 'ENOSPC');
+  await assert.rejects(run('fresh'), coded('DISK_FAILED'));
+  assert.ok(image.equals(world.peek('/disk') ?? Buffer.alloc(0)), 'it looks written');
+  assert.ok(!image.equals(durable()));
+  assert.ok((await run('compare')).writtenBytes > 0);
+  assert.ok(image.equals(durable()));
 });

@@ -1,9 +1,10 @@
 // Whether a path may be restored to, as a table; and the mark of an unfinished restore.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { codeOf, describeError } from '../../src/base/errors.js';
+import type { Files } from '../../src/base/files.js';
 import { nodeFiles } from '../../src/base/node-files.js';
 import { openLocked } from '../../src/disk/lock.js';
 import { reserveSpace } from '../../src/disk/syscalls.js';
@@ -23,9 +24,13 @@ const mark = (number: number) => ({
   point: { id: `${number}`.padStart(32, '0'), number, time: '2026-11-20T02:00:00.000Z' },
   sizeBytes: SIZE,
 });
-const file: Found = { path: '/srv/x.img', kind: 'file', sizeBytes: SIZE, inode: '7' };
-const device: Found = { path: '/dev/vg/x', kind: 'block', sizeBytes: SIZE, inode: '0' };
-const left = (number: number, inode = '7') => ({ ...mark(number), inode });
+const file: Found = { path: '/srv/x.img', kind: 'file', sizeBytes: SIZE, inode: '7', born: '5' };
+const device: Found = { path: '/dev/vg/x', kind: 'block', sizeBytes: SIZE, inode: '0', born: null };
+const left = (number: number, inode = '7', born: string | null = '5') => ({
+  ...mark(number),
+  inode,
+  born,
+});
 const no = { delta: false, command: 'hastctl restore URL PATH --delta' };
 const yes = { ...no, delta: true };
 const files = nodeFiles(reserveSpace);
@@ -41,10 +46,17 @@ test('what is done with what is there', () => {
     [null, null, 'make', 'make'],
     [null, left(2), 'make', 'make'],
     [file, null, 'RESTORE_EXISTS', 'delta'],
-    [{ ...file, sizeBytes: 0 }, null, 'RESTORE_EXISTS', 'delta'],
+    [{ ...file, sizeBytes: 0 }, null, 'make', 'delta'],
+    [{ ...file, sizeBytes: 0 }, left(2, '8'), 'make', 'delta'],
+    [{ ...file, sizeBytes: 0 }, left(1), 'go-on', 'go-on'],
+    [{ ...file, sizeBytes: 0 }, left(2), 'RESTORE_OTHER', 'delta'],
     [file, left(1), 'go-on', 'go-on'],
     [file, left(2), 'RESTORE_OTHER', 'delta'],
     [file, left(1, '8'), 'RESTORE_EXISTS', 'delta'],
+    // The number of an inode that was free again; and one of a file system without births.
+    [file, left(1, '7', '6'), 'RESTORE_EXISTS', 'delta'],
+    [file, left(1, '7', null), 'RESTORE_EXISTS', 'delta'],
+    [{ ...file, born: null }, left(1, '7', null), 'RESTORE_EXISTS', 'delta'],
     [device, null, 'RESTORE_EXISTS', 'delta'],
     [{ ...device, sizeBytes: SIZE + 512 }, null, 'RESTORE_EXISTS', 'delta'],
     [{ ...device, sizeBytes: SIZE - 512 }, null, 'RESTORE_TOO_SMALL', 'RESTORE_TOO_SMALL'],
@@ -108,6 +120,39 @@ test('a new file has its size and its mark at once, and nobody else may have it'
   await again.finish();
   await again.close();
   assert.deepEqual(readdirSync(folder), ['x.img']);
+});
+
+test('a crash before the mark leaves an empty file; that one is filled', async (t) => {
+  const folder = scratch(t);
+  const path = join(folder, 'x.img');
+  let sizeBefore = -1;
+  const watching: Files = Object.assign(Object.create(files), {
+    rename: (from: string, to: string) => {
+      sizeBefore = statSync(path).size;
+      return files.rename(from, to);
+    },
+  });
+  await (await openDestination(watching, path, mark(1), no)).close();
+  assert.equal(sizeBefore, 0, 'it has its size only when it has its mark');
+  const other = join(folder, 'y.img');
+  writeFileSync(other, '');
+  const opened = await openDestination(files, other, mark(1), no);
+  assert.deepEqual([opened.how, statSync(other).size], ['make', SIZE]);
+  assert.equal((await readUnfinished(files, other))?.inode, String(statSync(other).ino));
+  await opened.close();
+});
+
+test('another file in the place of an unfinished restore is not overwritten', async (t) => {
+  const path = join(scratch(t), 'x.img');
+  await (await openDestination(files, path, mark(1), no)).close();
+  const { ino } = statSync(path);
+  rmSync(path);
+  writeFileSync(path, Buffer.alloc(SIZE, 1));
+  t.diagnostic(statSync(path).ino === ino ? 'it has the same inode' : 'it has another inode');
+  await assert.rejects(openDestination(files, path, mark(1), no), (error) => {
+    return codeOf(error) === 'RESTORE_EXISTS';
+  });
+  assert.ok(readFileSync(path).equals(Buffer.alloc(SIZE, 1)));
 });
 
 test('an existing file gets exactly the size of the point, larger or smaller', async (t) => {

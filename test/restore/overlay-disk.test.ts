@@ -3,14 +3,18 @@
 // where it was left, also after a crash. Seeded: HAST_SEED repeats a run.
 import assert from 'node:assert/strict';
 import {
+  closeSync,
   copyFileSync,
   existsSync,
+  openSync,
   readdirSync,
+  readFileSync,
   statSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { codeOf } from '../../src/base/errors.js';
 import { type Random, seededRandom, systemRandom } from '../../src/base/random.js';
@@ -19,8 +23,10 @@ import { BASE_ALLOCATION, READ_CONTEXT } from '../../src/nbd/meta-context.js';
 import { BlockBits } from '../../src/restore/block-bits.js';
 import { OverlayDisk } from '../../src/restore/overlay-disk.js';
 import { OverlayFile, type OverlayOf } from '../../src/restore/overlay-file.js';
+import { cachePages, needPageCache } from '../disk/cache-pages.js';
+import { loopDevice } from '../disk/processes.js';
 import { MemoryDisk } from '../nbd/memory-disk.js';
-import { scratch } from '../real.js';
+import { needRoot, needTool, scratch } from '../real.js';
 
 const SIZE_BYTES = 2 * MIB + 3 * BLOCK_BYTES + 512;
 const OF: OverlayOf = {
@@ -185,6 +191,31 @@ test('a file with a name goes on where it was flushed', async (t) => {
   }
 });
 
+test('a file with a name is read from the medium again (H18)', async (t) => {
+  const path = join(scratch(t), 'changes');
+  if (!needPageCache(t, dirname(path))) return;
+  const content = seeded(t).bytes(MIB);
+  const file = await OverlayFile.named(path, OF);
+  const disk = new OverlayDisk(new MemoryDisk(SIZE_BYTES, true), file);
+  await disk.write(0, content);
+  await file.close();
+  const pages = MIB / BLOCK_BYTES;
+  const cache = cachePages(t, path);
+  readFileSync(path);
+  assert.equal(cache.in(1, pages).length, pages, 'all of it is in the page cache');
+  // What is written and not flushed stays: only clean pages may say what the medium has not.
+  const fd = openSync(path, 'r+');
+  writeSync(fd, new Uint8Array(BLOCK_BYTES).fill(5), 0, BLOCK_BYTES, 101 * BLOCK_BYTES);
+  closeSync(fd);
+  const again = await OverlayFile.named(path, OF);
+  t.after(() => again.close());
+  // The header has been read again, and brings its neighbours.
+  assert.deepEqual(cache.in(64, pages - 64), []);
+  const got = await readOf(new OverlayDisk(new MemoryDisk(SIZE_BYTES, true), again), 0, MIB);
+  content.fill(5, 100 * BLOCK_BYTES, 101 * BLOCK_BYTES);
+  assert.ok(got.equals(content));
+});
+
 test('a file of something else, or in use, is refused and left alone', async (t) => {
   const folder = scratch(t);
   const path = join(folder, 'changes');
@@ -213,6 +244,21 @@ test('a file of something else, or in use, is refused and left alone', async (t)
   truncateSync(path, BLOCK_BYTES);
   await (await OverlayFile.named(path, OF)).close();
   assert.ok(statSync(path).size > SIZE_BYTES);
+});
+
+test('a device is no file of changes, and not one byte of it is written', async (t) => {
+  const code = (path: string): Promise<string | null> =>
+    OverlayFile.named(path, OF).then(
+      () => null,
+      (error: unknown) => codeOf(error),
+    );
+  assert.equal(await code('/dev/null'), 'OVERLAY_OTHER');
+  if (!needRoot(t) || !needTool(t, 'losetup')) return;
+  const image = join(scratch(t), 'image');
+  const content = seeded(t).bytes(MIB);
+  writeFileSync(image, content);
+  assert.equal(await code(loopDevice(t, image)), 'OVERLAY_OTHER');
+  assert.ok(readFileSync(image).equals(content));
 });
 
 test('block bits: as a set says it, in runs, and what has changed', () => {

@@ -128,6 +128,34 @@ test('interrupted, it goes on by being begun again', async () => {
   assert.ok(equalBytes(disk, image));
 });
 
+test('after a failed flush what the page cache shows is not believed (H18)', async () => {
+  const all = await made(300);
+  const image = all.images[4];
+  assert.ok(image);
+  const world = new CrashWorld();
+  world.plant(DISK, image.length);
+  const run = async (target: RestoreOptions['target']) => {
+    const device = openWorldDevice(world, DISK);
+    const { source } = await sourceOf(all.objects, 5);
+    return await restoreToDisk(source, device, { target, signal: never });
+  };
+  const durable = () => world.afterCrash('all', seededRandom(1)).peek(DISK) ?? new Uint8Array(0);
+  const failsOnce = () => world.failNext({ operation: 'sync', path: DISK }, 'ENOSPC');
+  failsOnce();
+  await assert.rejects(run('fresh'), /ENOSPC/);
+  assert.ok(equalBytes(world.peek(DISK) ?? new Uint8Array(0), image), 'it looks written');
+  assert.ok(!equalBytes(durable(), image));
+  assert.ok((await run('compare')).writtenBytes > 0);
+  assert.ok(equalBytes(durable(), image));
+  // What was written before us fails only now: that is no failure of ours.
+  const device = openWorldDevice(world, DISK);
+  device.writeNow(CHUNK_BYTES, new Uint8Array(CHUNK_BYTES).fill(9));
+  failsOnce();
+  assert.equal((await run('compare')).writtenBytes, 0);
+  assert.ok(equalBytes(durable(), image));
+  assert.ok(equalBytes(world.peek(DISK) ?? new Uint8Array(0), image), 'nor is it read');
+});
+
 test('a pack with one wrong byte is found and named; nothing wrong is written', async () => {
   const all = await made(40);
   const image = all.images[4];

@@ -206,11 +206,11 @@ const mark: Target = {
   inputBytesMax: 1000,
   onceBytesMax: 65_536,
   totalBytesMax: MIB,
-  words: ['"hastRestore":1', '"inode":', '"sizeBytes":', '"point":{', 'null', '-1'],
+  words: ['"hastRestore":1', '"inode":', '"born":', '"sizeBytes":', '"point":{', 'null', '-1'],
   seeds: () => [
     Buffer.from(
       '{"hastRestore":1,"archive":"s3://b/vm1","point":{"id":"00112233445566778899aabbccddeeff",' +
-        '"number":4,"time":"2026-11-20T02:00:00Z"},"sizeBytes":512,"inode":"7"}\n',
+        '"number":4,"time":"2026-11-20T02:00:00Z"},"sizeBytes":512,"inode":"7","born":"5"}\n',
     ),
   ],
   open: pure(async (input) => {
