@@ -35,7 +35,7 @@ export function renderProbe({ url, verdict, findings, counts }: Probe): string {
   ].join('');
 }
 
-/** A point of an archive; sizes are bytes. Null is what only its object says, if that is damaged. */
+/** A point of an archive; sizes are bytes. Null is what only its object, which is damaged, says. */
 export interface ArchivePointRecord {
   readonly id: string | null;
   readonly number: number;

@@ -174,14 +174,14 @@ class Checking {
     const { share, random } = this.#options;
     const regions = Math.ceil(sizeBytes / REGION_BYTES);
     /** One of the regions that there are, each as likely as any other. */
-    let any: { readonly pages: Pages; readonly region: number } | null = null;
+    let spare: { readonly pages: Pages; readonly region: number } | null = null;
     let [seen, taken] = [0, 0];
     for (let first = 0; first < regions; first += PAGE_LEAVES) {
       const pages = await this.#pages(first / PAGE_LEAVES);
       const there = new Set([...pages.values()].flatMap((page) => [...page.keys()]));
       for (const at of [...there].sort((a, b) => a - b)) {
         seen += 1;
-        if (share < 1 && random.below(seen) === 0) any = { pages, region: first + at };
+        if (share < 1 && random.below(seen) === 0) spare = { pages, region: first + at };
         const versions = await this.#versions(
           pages,
           first + at,
@@ -194,8 +194,8 @@ class Checking {
       }
     }
     // A sample that happens to have nothing would say of nothing that it is good.
-    if (taken > 0 || any === null) return;
-    const versions = await this.#versions(any.pages, any.region, everyChunk);
+    if (taken > 0 || spare === null) return;
+    const versions = await this.#versions(spare.pages, spare.region, everyChunk);
     const from = versions.length === 0 ? 0 : random.below(versions.length);
     if (versions.length > 0) yield versions.slice(from, from + SAMPLE_CHUNKS);
   }

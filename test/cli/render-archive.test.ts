@@ -1,4 +1,5 @@
-// What `hastctl verify` of an archive says of points: whole are only those that were read to the end.
+// What `hastctl verify` of an archive says of points: whole are only those that were read to the
+// end.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Checked, damageText, renderChecked } from '../../src/cli/render-archive.js';

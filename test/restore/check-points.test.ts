@@ -181,7 +181,7 @@ test('a leaf that trees of several points have: each of these points is named', 
   }
 });
 
-test('a table of packs: its points are named, with their chunks, and the check goes on', async () => {
+test('a table of packs: its points are named with their chunks, and it goes on', async () => {
   const { objects } = await makeArchive(18, { ...SHAPE, sizeBytes: 6 * MIB });
   const { archive, points } = await opened(objects);
   const tables = new Map<string, { readonly key: string; readonly at: number }>();

@@ -1,5 +1,5 @@
-// The cache of chunks in a file: what is handed out is what was put under that number, whoever takes
-// its place while it is being read.
+// The cache of chunks in a file: what is handed out is what was put under that number, whoever
+// takes its place while it is being read.
 import assert from 'node:assert/strict';
 import { pbkdf2 } from 'node:crypto';
 import { writeSync } from 'node:fs';
@@ -17,7 +17,7 @@ const busy = promisify(pbkdf2);
 
 const content = (chunk: number): Uint8Array => new Uint8Array(CHUNK_BYTES).fill(chunk + 1);
 
-test('another chunk that takes the place of one that is being read is not taken for it', async (t) => {
+test('a chunk that takes the place of one that is being read is not taken for it', async (t) => {
   const fd = namelessFile(scratch(t));
   const cache = new FileChunks(fd, SLOTS * CHUNK_BYTES, silentLog);
   t.after(() => cache.close());

@@ -1,5 +1,5 @@
-// Points whose own object is lost or damaged: they are listed with what is wrong, the others are read
-// and checked, and nobody is told that there is no such point.
+// Points whose own object is lost or damaged: they are listed with what is wrong, the others are
+// read and checked, and nobody is told that there is no such point.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Archive } from '../../src/archive/archive.js';
