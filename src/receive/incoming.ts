@@ -246,7 +246,7 @@ async function openStage(
     return await create();
   } catch (error) {
     if (!isNoSpace(error)) throw error;
-    await replica.dropHeld();
+    await replica.makeRoom();
   }
   try {
     return await create();

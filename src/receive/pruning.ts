@@ -5,9 +5,9 @@
 // round is received or applied. Order (H32): the merged file is durable, the chain that names it
 // is published, then the files that it replaces are removed, when their last reader leaves.
 //
-// Nothing waits for a merge, and one that fails costs nothing but space: its points stay, and the
-// next apply or start tries again. What a rule keeps is asked again when the chain is published:
-// a point that was pinned during its merge stays.
+// Nothing waits for a merge: a round that lacks room ends it. One that ends or fails costs nothing
+// but space: its points stay, and the next apply or start tries again. What a rule keeps is asked
+// again when the chain is published: a point that was pinned during its merge stays.
 import { present } from '../base/assert.js';
 import { describeError } from '../base/errors.js';
 import type { ChunkIndex } from '../base/units.js';
@@ -77,7 +77,9 @@ export class ReplicaPruning {
   readonly #replica: PrunedReplica;
   #running: Promise<void> | null = null;
   #again = false;
-  readonly #over = new AbortController();
+  /** Of what runs. */
+  #end = new AbortController();
+  #closed = false;
 
   constructor(replica: PrunedReplica) {
     this.#replica = replica;
@@ -86,7 +88,8 @@ export class ReplicaPruning {
   /** Looks for gaps, in the background. */
   wake(): void {
     this.#again = true;
-    if (this.#over.signal.aborted || this.#running !== null) return;
+    if (this.#closed || this.#running !== null) return;
+    this.#end = new AbortController();
     this.#running = this.#run().finally(() => {
       this.#running = null;
     });
@@ -112,19 +115,25 @@ export class ReplicaPruning {
     await this.#running;
   }
 
-  async stop(): Promise<void> {
-    this.#over.abort();
+  /** A round needs the room: what is being merged is given up, and tried again after its apply. */
+  async giveWay(): Promise<void> {
+    this.#end.abort();
     await this.#running;
+  }
+
+  async stop(): Promise<void> {
+    this.#closed = true;
+    await this.giveWay();
   }
 
   async #run(): Promise<void> {
     const { parts } = this.#replica;
-    const { signal } = this.#over;
+    const { signal } = this.#end;
     while (this.#again && !signal.aborted) {
       this.#again = false;
       for (;;) {
         const gap = gapOf(this.#replica.record.chain, parts.retain);
-        if (gap === null) break;
+        if (gap === null || signal.aborted) break;
         try {
           await this.#close(gap);
         } catch (error) {
@@ -192,7 +201,7 @@ export class ReplicaPruning {
   #turns(): () => Promise<void> {
     const { parts, staging } = this.#replica;
     let beganMs = parts.clock.monotonicMs();
-    const { signal } = this.#over;
+    const { signal } = this.#end;
     return async () => {
       signal.throwIfAborted();
       const nowMs = parts.clock.monotonicMs();

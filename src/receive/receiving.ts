@@ -28,6 +28,8 @@ export interface Receiving {
   heldStages(begin: Begin): Promise<HeldStages | null>;
   /** Removes everything that is staged but the round under way. */
   dropHeld(): Promise<void>;
+  /** Gives back all room but that of what is committed. */
+  makeRoom(): Promise<void>;
   /** Durable before the commit: which chunks the point could not have whole (H21). */
   noteDamage(round: Uint8Array, damaged: readonly ChunkIndex[]): Promise<void>;
   noteDrift(chunks: number): void;

@@ -144,12 +144,13 @@ export class Replica implements Receiving {
     await smaller?.close();
   }
 
-  heldStages(begin: Begin): Promise<HeldStages | null> {
-    return this.staging.held(begin);
-  }
+  heldStages = (begin: Begin): Promise<HeldStages | null> => this.staging.held(begin);
 
-  dropHeld(): Promise<void> {
-    return this.staging.dropHeld();
+  dropHeld = (): Promise<void> => this.staging.dropHeld();
+
+  async makeRoom(): Promise<void> {
+    await this.pruning.giveWay();
+    await this.dropHeld();
   }
 
   noteDamage(round: Uint8Array, damaged: readonly ChunkIndex[]): Promise<void> {

@@ -3,7 +3,8 @@
 // files are those of the chain and no others; what is damaged is not merged.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type FileHandle, type Files, FilesError } from '../../src/base/files.js';
+import { FilesError } from '../../src/base/files.js';
+import { deferred } from '../../src/base/sync.js';
 import { CHUNK_BYTES, SECTOR_BYTES } from '../../src/base/units.js';
 import { setName } from '../../src/receive/pins.js';
 import { keptOf } from '../../src/receive/pruning.js';
@@ -16,6 +17,7 @@ import { newWorld, Pair } from './pair.js';
 import { allTrue, entryOf, imageOf } from './past-images.js';
 import { grow } from './story.js';
 import { walk } from './walk.js';
+import { watchedFiles } from './watched-files.js';
 
 const LIMIT = limited(120_000);
 const SEED = Number(process.env['HAST_SEED'] ?? 20_261_122);
@@ -35,38 +37,6 @@ async function chainAlone(pair: Pair): Promise<void> {
 async function later(pair: Pair, minutes: number): Promise<void> {
   await pair.clock.sleep(minutes * MINUTE_MS);
   await another(pair);
-}
-
-/** Files of a node of which `before` is told of each call: of files and of what they open. */
-const watchedFiles =
-  (before: (call: string, path: string) => Promise<void>) =>
-  (files: Files): Files =>
-    watched(
-      files,
-      async (call, args) => before(call, String(args[0])),
-      (result) =>
-        isHandle(result) ? watched(result, async (call) => before(call, result.path)) : result,
-    );
-
-const isHandle = (value: unknown): value is FileHandle =>
-  typeof value === 'object' && value !== null && 'readNow' in value;
-
-function watched<T extends object>(
-  real: T,
-  before: (call: string, args: readonly unknown[]) => Promise<void>,
-  after: (result: unknown) => unknown = (result) => result,
-): T {
-  return new Proxy(real, {
-    get(_, name) {
-      const value: unknown = Reflect.get(real, name, real);
-      if (typeof value !== 'function') return value;
-      if (String(name).endsWith('Now')) return value.bind(real);
-      return async (...args: unknown[]) => {
-        await before(String(name), args);
-        return after(await value.apply(real, args));
-      };
-    },
-  });
 }
 
 const numbers = (pair: Pair): number[] =>
@@ -273,3 +243,31 @@ test(
     await chainAlone(pair);
   },
 );
+
+test('a round that lacks room ends a merge, and has it', LIMIT, async () => {
+  let merging: (() => Promise<void>) | null = null;
+  const replicaFiles = watchedFiles(async (call, path) => {
+    if (call === 'write' && /undo-\w+-\w+\.part$/.test(path)) await merging?.();
+  });
+  const pair = await ready(56, { replicaFiles }, gaps);
+  const { replica } = pair.replicaNode;
+  for (const minutes of [61, 5, 5]) await later(pair, minutes);
+  const held = deferred<void>();
+  merging = () => held.promise;
+  await pair.clock.sleep(5 * MINUTE_MS);
+  await pair.guest.some(pair.primaryNode.disk, 3);
+  await pair.wholeRound();
+  const before = numbers(pair);
+  const gone = replica.makeRoom();
+  merging = null;
+  held.resolve();
+  await gone;
+  await replica.pruning.idle();
+  assert.deepEqual(numbers(pair), before, 'nothing was merged');
+  assert.deepEqual((await stateFiles(pair, 'undo-')).filter(isPart), []);
+  await later(pair, 1);
+  await replica.pruning.idle();
+  assert.ok(numbers(pair).length < before.length + 1, 'later it is');
+  await allTrue(pair);
+  await chainAlone(pair);
+});
