@@ -49,7 +49,7 @@ test('an idle firing asks nothing, no round lists, few objects are made', async 
   const seen = s3.seen.length;
   assert.equal((await scene.sync()).outcome, 'nothing');
   const heard = listen(scene.node);
-  scene.configure(`${place.statements}  interval 10s`);
+  scene.configure(`${place.statements}  schedule "*/5 * * * * *"`);
   await scene.node.ask('reload');
   await heard.line(/nothing is dirty, no point is made/);
   assert.deepEqual(s3.seen.slice(seen), [], 'nothing was asked');
