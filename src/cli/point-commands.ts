@@ -80,8 +80,9 @@ async function listPoints(session: Session, name: string, flags: ArchiveFlags): 
     return EXIT.ok;
   }
   return await reading(await session.machinery.openArchive(address.request), async (archive) => {
-    const rows = (await archive.points()).map(pointRecord).reverse();
-    const answer = { archive: archive.url, points: rows };
+    const { rows, newer } = await archive.points();
+    const points = rows.map(pointRecord).reverse();
+    const answer = { archive: archive.url, points, newerLost: newer.map(({ why }) => why) };
     session.print(answer, renderArchivePoints(answer, nowMs));
     return EXIT.ok;
   });

@@ -57,9 +57,14 @@ export interface ArchivePoints {
   readonly archive: string;
   /** Newest last. */
   readonly points: readonly ArchivePointRecord[];
+  /** Why newer points, of which not even the number is known, cannot be read. */
+  readonly newerLost: readonly string[];
 }
 
-export function renderArchivePoints({ archive, points }: ArchivePoints, nowMs: number): string {
+export function renderArchivePoints(
+  { archive, points, newerLost }: ArchivePoints,
+  nowMs: number,
+): string {
   if (points.length === 0) return `${archive}: no points yet\n`;
   const header = ['Point', 'Cut', 'Age', 'Name', 'Stored', 'Changed', 'Size', 'Consistency'];
   const rows = points.map((point) => [
@@ -77,6 +82,7 @@ export function renderArchivePoints({ archive, points }: ArchivePoints, nowMs: n
     `${archive}\n${columns([header, ...rows])}`,
     damaged ? '  DAMAGED: blocks that could not be read at the cut have older content\n' : '',
     ...points.map(({ damage }) => (damage === null ? '' : `  LOST: ${damage}\n`)),
+    ...newerLost.map((why) => `  LOST, and newer than all of these: ${why}\n`),
   ].join('');
 }
 
@@ -158,8 +164,9 @@ const percentOf = (share: number): number => Number((100 * share).toPrecision(6)
 const partText = ({ place, why, points }: DamagedPart): string =>
   `  ${why.includes(place) ? why : `${place}: ${why}`}; needed by ${pointsText(points)}\n`;
 
-/** Newest first. */
+/** Newest first; none: it is of one whose number nobody can read. */
 const pointsText = (points: readonly number[]): string => {
+  if (points.length === 0) return 'a point newer than these';
   const shown = points.slice(0, POINTS_SHOWN_MAX).join(', ');
   const more = points.length - POINTS_SHOWN_MAX;
   return `point${points.length === 1 ? '' : 's'} ${shown}${more > 0 ? ` and ${more} more` : ''}`;

@@ -86,6 +86,7 @@ export const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   VERIFY_STOPPED: EXIT.tryLater,
   MEMORY_OTHER: EXIT.cannotCreate,
   FORMAT_BAD: EXIT.io,
+  POINT_NEWER_LOST: EXIT.io,
   OVERLAY_OTHER: EXIT.data,
   OVERLAY_IN_USE: EXIT.tryLater,
   OVERLAY_UNUSABLE: EXIT.cannotCreate,

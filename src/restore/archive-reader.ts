@@ -23,7 +23,7 @@ import { checkPacks, type PacksChecked } from './check-packs.js';
 import { checkPoints, type PointsChecked } from './check-points.js';
 import { comparePoints, type Difference, type DifferenceCounts } from './compare-points.js';
 import { type RestoreOrder, restoreOnto } from './onto-path.js';
-import { type PointRow, pointTable } from './point-table.js';
+import { type PointTable, pointTable } from './point-table.js';
 import { type RestoreCounts, restoreToDisk } from './to-disk.js';
 
 /** What stands behind the @, as it was written and as it was read. */
@@ -78,11 +78,11 @@ export class ArchiveReader {
     return this.#archive.store.close();
   }
 
-  points(): Promise<readonly PointRow[]> {
+  points(): Promise<PointTable> {
     return pointTable(this.#archive);
   }
 
-  /** Errors ARCHIVE_EMPTY, POINT_UNKNOWN. */
+  /** Errors ARCHIVE_EMPTY, POINT_UNKNOWN, POINT_NEWER_LOST. */
   point({ text, spec }: WrittenPoint): Promise<ArchivePoint> {
     return findPoint(this.#archive, spec, text);
   }
@@ -93,14 +93,14 @@ export class ArchiveReader {
       const one = await this.point(point);
       return { points: [one], numbers: [one.to.number], lost: [] };
     }
-    const rows = await this.points();
+    const { rows, newer } = await this.points();
     if (rows.length === 0) throw new RestoreError({ code: 'ARCHIVE_EMPTY', url: this.url });
     const lost = rows.flatMap(({ point, place, number, error }): DamagedPart[] => {
       const object = `${this.url}/${pointKey(place)}`;
       return point === null ? [{ place: object, why: describeError(error), points: [number] }] : [];
     });
     const points = rows.flatMap((row) => (row.point === null ? [] : [row.point]));
-    return { points, numbers: rows.map(({ number }) => number), lost };
+    return { points, numbers: rows.map(({ number }) => number), lost: [...newer, ...lost] };
   }
 
   /** `point` null: all that are kept. */

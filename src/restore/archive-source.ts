@@ -17,11 +17,13 @@ import { bad } from '../format/layout.js';
 import { type PointSpec, pickPoint } from '../lineage/point-spec.js';
 import type { RegionSource } from './archive-region.js';
 import { Frames } from './frames.js';
+import { type Newest, newestReadable } from './newest-readable.js';
 
 export type RestoreFault =
   | { code: 'ARCHIVE_MISSING'; url: string; near: string }
   | { code: 'ARCHIVE_EMPTY'; url: string }
   | { code: 'POINT_UNKNOWN'; where: string; point: string; known: string }
+  | { code: 'POINT_NEWER_LOST'; url: string; why: string; number: number; time: string }
   | { code: 'RESTORE_EXISTS'; path: string; kind: string; sizeBytes: number; command: string }
   | { code: 'RESTORE_OTHER'; path: string; has: string; wanted: string; command: string }
   | { code: 'RESTORE_TOO_SMALL'; path: string; sizeBytes: number; wantedBytes: number }
@@ -33,6 +35,9 @@ export const RestoreError = errorClass<RestoreFault>('RestoreError', {
     'the resource: s3://BUCKET/PREFIX/RESOURCE)',
   ARCHIVE_EMPTY: (f) => `${f.url}: the archive has no point yet: its first round has not ended`,
   POINT_UNKNOWN: (f) => `${f.where} has no point ${f.point}; it has ${f.known}`,
+  POINT_NEWER_LOST: (f) =>
+    `${f.url}: the newest point cannot be read: ${f.why}; the newest that can be is ` +
+    `@${f.number}, of ${f.time}`,
   RESTORE_EXISTS: (f) =>
     `${f.path} is there already (a ${f.kind} of ${humanBytes(f.sizeBytes)}), and nothing is ` +
     `overwritten unless you say so; to make it equal to the point, whatever it has: ${f.command}`,
@@ -55,9 +60,12 @@ export interface ShownPoint extends KeptPoint {
   readonly name: string | null;
 }
 
-/** The points that are kept, newest first. Asks for a list of the pins. */
-export async function shownPoints(archive: Archive): Promise<readonly ShownPoint[]> {
-  const last = await archive.last();
+/** The points that are kept, newest first, as of the newest that can be read. Lists the pins. */
+export async function shownPoints(
+  archive: Archive,
+  newest?: Newest,
+): Promise<readonly ShownPoint[]> {
+  const { last } = newest ?? (await newestReadable(archive));
   if (last === null) return [];
   const pins = await allPins(archive);
   const nameOf = ({ place }: KeptPoint): string | null =>
@@ -71,21 +79,30 @@ export const keptOf = ({ place, to, kept }: ArchivePoint): readonly KeptPoint[] 
   ...kept,
 ];
 
-/** `text`: as it was written. Errors ARCHIVE_EMPTY, POINT_UNKNOWN, FORMAT_BAD, of the store. */
+/** `text`: as it was written. Errors ARCHIVE_EMPTY, POINT_UNKNOWN, POINT_NEWER_LOST, FORMAT_BAD, of
+ * the store. */
 export async function findPoint(
   archive: Archive,
   spec: PointSpec,
   text: string,
 ): Promise<ArchivePoint> {
   const { url } = archive.store;
-  const last = await archive.last();
+  const newest = await newestReadable(archive);
+  const { last } = newest;
   if (last === null) throw new RestoreError({ code: 'ARCHIVE_EMPTY', url });
   const points = keptOf(last).map((point): ShownPoint => ({ ...point, name: null }));
   const chosen =
     spec.kind === 'name'
       ? (await pinOf(archive, spec.name))?.point
       : pickPoint<ShownPoint>(points, spec);
-  if (chosen != null && isSame(chosen.place, last.place)) return last;
+  if (chosen != null && isSame(chosen.place, last.place)) {
+    // Of damaged ones nobody knows the time: one of them may be what is meant.
+    const isSure = spec.kind === 'number' || spec.kind === 'name' || newest.damaged.length === 0;
+    if (isSure) return last;
+    const { number, timeMs } = last.to;
+    const why = newest.damaged[0]?.why ?? 'it is damaged';
+    throw new RestoreError({ code: 'POINT_NEWER_LOST', url, why, number, time: shortTime(timeMs) });
+  }
   const found = chosen == null ? null : await keptPoint(archive, chosen.place);
   if (found !== null) return found;
   const known = knownText(await shownPoints(archive));
@@ -96,7 +113,7 @@ export async function findPoint(
 export async function keptPoint(archive: Archive, place: PointPlace): Promise<ArchivePoint | null> {
   const found = await archive.point(place);
   if (found !== null) return found;
-  const last = await archive.last();
+  const { last } = await newestReadable(archive);
   if (last === null || !keptOf(last).some((one) => isSame(one.place, place))) return null;
   const where = { what: 'point of an archive', place: `${archive.store.url}/${pointKey(place)}` };
   throw bad(where, 'it is not there');

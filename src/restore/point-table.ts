@@ -2,10 +2,11 @@
 // several at a time. A point that is pruned meanwhile is left out; one whose object is damaged, or
 // not there though the point is kept, has the error in place of what it would say.
 import type { Archive } from '../archive/archive.js';
-import { isDamage } from '../archive/damage.js';
+import { type DamagedPart, isDamage } from '../archive/damage.js';
 import { mapAhead } from '../base/ahead.js';
 import type { ArchivePoint } from '../format/archive-objects.js';
 import { keptPoint, type ShownPoint, shownPoints } from './archive-source.js';
+import { newestReadable } from './newest-readable.js';
 
 const POINTS_AHEAD = 8;
 
@@ -15,8 +16,15 @@ export type PointRow = ShownPoint &
     | { readonly point: null; readonly error: unknown }
   );
 
-/** Newest first. */
-export async function pointTable(archive: Archive): Promise<readonly PointRow[]> {
+export interface PointTable {
+  /** Newest first. */
+  readonly rows: readonly PointRow[];
+  /** Newer points, which cannot be read, nor their numbers. */
+  readonly newer: readonly DamagedPart[];
+}
+
+export async function pointTable(archive: Archive): Promise<PointTable> {
+  const newest = await newestReadable(archive);
   const rows: PointRow[] = [];
   const read = async (shown: ShownPoint): Promise<PointRow | null> => {
     try {
@@ -27,8 +35,8 @@ export async function pointTable(archive: Archive): Promise<readonly PointRow[]>
       return { ...shown, point: null, error };
     }
   };
-  for await (const row of mapAhead(await shownPoints(archive), POINTS_AHEAD, read)) {
+  for await (const row of mapAhead(await shownPoints(archive, newest), POINTS_AHEAD, read)) {
     if (row !== null) rows.push(row);
   }
-  return rows;
+  return { rows, newer: newest.damaged };
 }

@@ -23,7 +23,7 @@ const never = new AbortController().signal;
 const quiet = (): void => {};
 
 const pointsOf = async (archive: Archive) =>
-  (await pointTable(archive)).flatMap(({ point }) => (point === null ? [] : [point]));
+  (await pointTable(archive)).rows.flatMap(({ point }) => (point === null ? [] : [point]));
 
 async function opened(objects: MemoryObjects) {
   const store = new MemoryStore(objects);

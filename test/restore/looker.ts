@@ -52,7 +52,7 @@ export class Looker {
 export async function allOf(objects: MemoryObjects) {
   const archive = await Archive.open(new MemoryStore(objects), null);
   assert.ok(archive);
-  const points = (await pointTable(archive)).flatMap(({ point }) => point ?? []);
+  const points = (await pointTable(archive)).rows.flatMap(({ point }) => point ?? []);
   const options = { share: 1, random: seededRandom(9), signal: never, onProgress: () => {} };
   return {
     packs: await checkPacks(archive, points, never, () => {}),

@@ -32,7 +32,7 @@ async function hurt(): Promise<MemoryObjects> {
 }
 
 test('what is lost and what is damaged have their rows', async () => {
-  const rows = await (await readerOf(await hurt())).points();
+  const { rows } = await (await readerOf(await hurt())).points();
   assert.deepEqual(
     rows.map(({ number, point }) => [number, point?.to.number ?? null]),
     [
@@ -77,3 +77,40 @@ test('what is kept and not there is damage; what was pruned meanwhile is nothing
   await assert.rejects(asked(2), (error) => codeOf(error) === 'FORMAT_BAD');
   await assert.rejects(asked(9), (error) => codeOf(error) === 'POINT_UNKNOWN');
 });
+
+for (const what of ['the newest point', 'the newest two', 'the head and the newest'] as const) {
+  test(`damaged: ${what}; older ones are found, none is taken for it`, async () => {
+    const { objects } = await makeArchive(32, SHAPE);
+    const keys = {
+      'the newest point': [key(4)],
+      'the newest two': [key(4), key(3)],
+      'the head and the newest': ['head', key(4)],
+    }[what];
+    for (const each of keys) {
+      const object = objects.get(each);
+      assert.ok(object !== undefined);
+      const bytes = object.bytes.slice();
+      bytes[20] = (bytes[20] ?? 0) ^ 1;
+      objects.set(each, { ...object, bytes });
+    }
+    const newest = 4 - keys.filter((each) => each !== 'head').length;
+    const reader = await readerOf(objects);
+    const { rows, newer } = await reader.points();
+    assert.deepEqual(
+      rows.map(({ number }) => number),
+      Array.from({ length: newest }, (_, at) => newest - at),
+    );
+    assert.equal(newer.length, 4 - newest);
+    const spec = { kind: 'number', number: newest } as const;
+    assert.equal((await reader.point({ text: '', spec })).to.number, newest);
+    const latest = reader.point({ text: 'latest', spec: { kind: 'latest' } });
+    await assert.rejects(latest, (error: unknown) => {
+      assert.equal(codeOf(error), 'POINT_NEWER_LOST');
+      assert.match(describeError(error), new RegExp(`the newest that can be is @${newest}, of `));
+      return true;
+    });
+    const { index, damagedPoints, chunks } = await reader.check(null, 1, watch);
+    assert.deepEqual([index.length, damagedPoints], [newer.length, []]);
+    assert.ok(chunks > 0);
+  });
+}
