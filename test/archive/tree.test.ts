@@ -221,7 +221,7 @@ async function checkTable(world: World): Promise<void> {
 for (const sealed of [false, true]) {
   test(`rounds and merges of any kind, ${sealed ? 'sealed' : 'open'}`, async (t) => {
     t.diagnostic(`HAST_SEED=${SEED}`);
-    for (let story = 0; story < 12; story += 1) {
+    for (let story = 0; story < 5; story += 1) {
       const random = seededRandom(SEED + story);
       const world: World = {
         store: new MemoryStore(),

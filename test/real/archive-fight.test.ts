@@ -21,7 +21,7 @@ import { never, target, write } from './trio-steps.js';
 
 const SEED = seedFromEnv();
 const SIZE = 8 * MIB;
-const FIGHTS = 4;
+const FIGHTS = 3;
 /** Rounds at the same moment in which the old primary is faster, at most. */
 const BEGINS_MAX = 20;
 /** Of one write in a fight. */

@@ -15,6 +15,8 @@ import { freePort } from './nodes.js';
 import { takeRole, until } from './steps.js';
 
 const SIZE = 4 * MIB;
+/** Requests are tried again for so long. */
+const QUICK = 'timeout 2s';
 const scene = (
   t: TestContext,
   placeIn: (folder: string) => Place,
@@ -59,7 +61,7 @@ test('the directory is not there: nothing is made in its place; then it is mount
     renameSync(join(folder, 'store'), join(folder, 'unmounted'));
     return place;
   };
-  const it = await scene(t, missing);
+  const it = await scene(t, missing, undefined, QUICK);
   await it.begin();
   await servedAllTheSame(it, 'STORE_NO_BUCKET', /no such|not there|ENOENT/);
   renameSync(join(it.folder, 'unmounted'), join(it.folder, 'store'));
@@ -67,7 +69,7 @@ test('the directory is not there: nothing is made in its place; then it is mount
 });
 
 test('a disk that is not mounted any more: its mount point stays empty', async (t) => {
-  const it = await scene(t, directoryPlace, undefined, 'timeout 1s');
+  const it = await scene(t, directoryPlace, undefined, QUICK);
   const { node } = it;
   const [store, away] = [join(it.folder, 'store'), join(it.folder, 'unmounted')];
   await it.begin();
@@ -96,7 +98,7 @@ test('a disk that is not mounted any more: its mount point stays empty', async (
 });
 
 test('another key, and none at all, after a start; then the right one', async (t) => {
-  const it = await scene(t, directoryPlace, 'key');
+  const it = await scene(t, directoryPlace, 'key', QUICK);
   const { node, folder } = it;
   await it.begin();
   await it.point().catch(() => undefined);
@@ -136,7 +138,7 @@ test('no bucket of that name, then another one by a reload', async (t) => {
   const s3 = await startStrictS3(BUCKET, port);
   t.after(() => s3.close());
   useKeys(ACCESS_KEY, SECRET_KEY);
-  const it = await scene(t, () => s3Of('other', port));
+  const it = await scene(t, () => s3Of('other', port), undefined, QUICK);
   await it.begin();
   await servedAllTheSame(it, 'STORE_NO_BUCKET', /bucket/i);
   const place = s3Of(BUCKET, port);
@@ -154,7 +156,7 @@ test('wrong credentials: it says so', async (t) => {
   const s3 = await startStrictS3(BUCKET, port);
   t.after(() => s3.close());
   useKeys(ACCESS_KEY, 'not-the-secret');
-  const it = await scene(t, () => s3Of(BUCKET, port));
+  const it = await scene(t, () => s3Of(BUCKET, port), undefined, QUICK);
   await it.begin();
   await servedAllTheSame(it, 'STORE_DENIED', /SignatureDoesNotMatch/);
 });
@@ -162,7 +164,7 @@ test('wrong credentials: it says so', async (t) => {
 test('the store is down at start, and comes by itself into use when it is back', async (t) => {
   const port = await freePort();
   useKeys(ACCESS_KEY, SECRET_KEY);
-  const it = await scene(t, () => s3Of(BUCKET, port));
+  const it = await scene(t, () => s3Of(BUCKET, port), undefined, QUICK);
   await it.begin();
   await servedAllTheSame(it, 'STORE_UNREACHABLE', /ECONNREFUSED/);
   const s3 = await startStrictS3(BUCKET, port);

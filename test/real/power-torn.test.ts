@@ -5,7 +5,7 @@ import { seedFromEnv } from './guest.js';
 import { replicaCuts, replicaLies, senderCuts, senderLies } from './power-story.js';
 
 const SEED = seedFromEnv();
-const CUTS = Number(process.env['HAST_CUTS'] ?? (process.env['HAST_REQUIRE_ALL'] === '1' ? 6 : 4));
+const CUTS = Number(process.env['HAST_CUTS'] ?? (process.env['HAST_REQUIRE_ALL'] === '1' ? 5 : 4));
 
 for (const metaflush of ['on', 'off'] as const) {
   const cuts = Math.ceil(CUTS / 2);

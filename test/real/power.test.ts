@@ -24,7 +24,7 @@ const WRITTEN_BYTES = 8 * MIB;
 const WRITTEN_EXTENTS = 4;
 /** Of the file system: the disk, the state, staged rounds and undos. */
 const DISK_BYTES = 192 * MIB;
-const CUTS = process.env['HAST_REQUIRE_ALL'] === '1' ? 8 : 4;
+const CUTS = process.env['HAST_REQUIRE_ALL'] === '1' ? 6 : 4;
 const RUN_MS_MIN = 300;
 const RUN_MS_MAX = 1500;
 const PAUSE_MS = 50;

@@ -12,7 +12,7 @@ import { type Damage, damageOf, inflict } from './damage.js';
 import type { KeptFile } from './kept-files.js';
 import { keptBy, type Scene, scene, worldOf } from './scenes.js';
 
-const few = process.env['HAST_REQUIRE_ALL'] === '1' ? 200 : 100;
+const few = process.env['HAST_REQUIRE_ALL'] === '1' ? 120 : 100;
 /** Damages of each file. */
 export const DAMAGES = Number(process.env['HAST_ROT'] ?? few);
 const SCENE_SEED = 61;
