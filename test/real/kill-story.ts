@@ -23,8 +23,8 @@ const SIZE = 8 * MIB + 512;
 /** So many meet all the places that they are meant for, or some more do. */
 const MANY_KILLS = 20;
 const isAll = process.env['HAST_REQUIRE_ALL'] === '1';
-/** In two of four stories, and in the two others: fifty-six in all, and 500 in the soak; twenty where
- * only a part is asked for. */
+/** In two of four stories, and in the two others: 56 in all, and 500 in the soak; twenty where only
+ * a part is asked for. */
 export const KILLS = isAll ? MANY_KILLS : 5;
 export const FEWER_KILLS = isAll ? 8 : 5;
 const KILLS_FACTOR_MAX = 4;
