@@ -3,10 +3,10 @@
 // journal two pieces of it; asking for an earlier chunk begins anew.
 import { Mutex } from '../base/sync.js';
 import type { ChunkIndex } from '../base/units.js';
-import { chunkLength, DIGEST_BYTES, MASK_ALL } from '../base/units.js';
+import { DIGEST_BYTES, MASK_ALL } from '../base/units.js';
 import type { Piece } from '../format/archive-leaf.js';
 import type { FrameEntry } from '../format/changeset.js';
-import { zeroDigest } from '../format/digest-table.js';
+import { zeroDigests } from '../format/digest-table.js';
 import type { Journal } from './journal.js';
 import { newestRuns } from './runs.js';
 
@@ -48,13 +48,10 @@ export class HeldPieces {
    * where nothing is held, for an index says nothing of these; none of what is held in part. So a
    * first copy passes over holes. `sizeBytes` of the disk; null: not known, nothing is zeroes. */
   async digests(first: ChunkIndex, count: number, sizeBytes: number | null): Promise<Uint8Array> {
-    const digests = new Uint8Array(count * DIGEST_BYTES);
-    for (let at = 0; at < count && sizeBytes !== null; at += 1) {
-      const length = chunkLength(first + at, sizeBytes);
-      if (length <= 0) break;
-      digests.set(zeroDigest(length), at * DIGEST_BYTES);
-    }
-    for (const { chunk, digest, piece } of (await this.#asked?.range(first, count)) ?? []) {
+    const zeroes = zeroDigests(first, count, sizeBytes ?? 0);
+    const held = (await this.#asked?.range(first, count)) ?? [];
+    const digests = held.length === 0 ? zeroes : zeroes.slice();
+    for (const { chunk, digest, piece } of held) {
       const at = (chunk - first) * DIGEST_BYTES;
       digests.fill(0, at, at + DIGEST_BYTES);
       if (piece.mask === MASK_ALL) digests.set(digest, at);

@@ -154,10 +154,7 @@ export function absentDigests(page: number, header: TableHeader): Uint8Array {
   if (!header.absentIsZero) return digests;
   const first = page * TABLE_ENTRIES_PER_PAGE;
   const end = Math.min(first + TABLE_ENTRIES_PER_PAGE, chunkCount(header.sizeBytes));
-  for (let chunk = first; chunk < end; chunk += 1) {
-    const length = chunkLength(chunk, header.sizeBytes);
-    digests.set(zeroDigest(length), (chunk - first) * DIGEST_BYTES);
-  }
+  digests.set(zeroDigests(first, end - first, header.sizeBytes));
   return digests;
 }
 
@@ -167,3 +164,20 @@ const WHOLE_ZERO_DIGEST = digestOf(ZEROES);
 /** Digest of `length` zero bytes, at most a chunk (H14: the last chunk may be short). */
 export const zeroDigest = (length: Bytes): Uint8Array =>
   length === CHUNK_BYTES ? WHOLE_ZERO_DIGEST : digestOf(ZEROES.subarray(0, length));
+
+/** As many as a round looks at together. */
+const ZERO_DIGESTS = new Uint8Array(16_384 * DIGEST_BYTES);
+Buffer.from(ZERO_DIGESTS.buffer).fill(WHOLE_ZERO_DIGEST);
+
+/** Digests of chunks first..first+count-1 of a disk of zeroes; where they lie beyond its end, 16
+ * zero bytes. Not to be changed. */
+export function zeroDigests(first: ChunkIndex, count: number, sizeBytes: Bytes): Uint8Array {
+  const whole = Math.max(0, Math.min(count, Math.floor(sizeBytes / CHUNK_BYTES) - first));
+  const bytes = whole * DIGEST_BYTES;
+  if (whole === count && bytes <= ZERO_DIGESTS.length) return ZERO_DIGESTS.subarray(0, bytes);
+  const digests = new Uint8Array(count * DIGEST_BYTES);
+  Buffer.from(digests.buffer, 0, bytes).fill(WHOLE_ZERO_DIGEST);
+  const rest = chunkLength(first + whole, sizeBytes);
+  if (whole < count && rest > 0) digests.set(zeroDigest(rest), bytes);
+  return digests;
+}

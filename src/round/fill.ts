@@ -7,6 +7,7 @@
 
 import { BufferPool, mapAhead } from '../base/ahead.js';
 import { present } from '../base/assert.js';
+import { equalBytes } from '../base/digest.js';
 import {
   CHUNK_BYTES,
   type ChunkIndex,
@@ -17,7 +18,7 @@ import {
   ID_BYTES,
   MIB,
 } from '../base/units.js';
-import { zeroDigest } from '../format/digest-table.js';
+import { zeroDigests } from '../format/digest-table.js';
 import type { RoundId } from '../lineage/lineage.js';
 import type { Target } from '../target/target.js';
 import { isMediumError } from '../volume/repair.js';
@@ -102,14 +103,16 @@ async function runPass(
   const flushed: Flushed = { swaps: -1 };
   try {
     for await (const window of mapAhead(windows(state.sizeBytes), 2, prepare)) {
-      const read = (chunks: readonly ChunkIndex[]) => readGroup(parts, chunks, pool.take());
-      const groups = mapAhead(takeGroups(parts, window, flushed), GROUPS_AHEAD, read);
+      const read = (run: Run) => readRun(parts, run, pool);
+      const groups = mapAhead(takeRuns(parts, window, flushed), GROUPS_AHEAD, read);
       for await (const group of groups) {
         if (signal.aborted) throw new RoundError({ code: 'ROUND_STOPPED', target: parts.target });
         await sendGroup(parts, outflow, group, window, counts);
         counts.sentBytes = before + outflow.blockBytes;
-        pool.give(group.bytes);
+        if (group.bytes !== null) pool.give(group.bytes);
       }
+      // Holes are passed over without one: whoever else is served by this thread has to be (W4).
+      await parts.volume.turn();
     }
     await outflow.finish();
   } catch (error) {
@@ -141,32 +144,35 @@ function* windows(sizeBytes: number): Generator<Omit<Window, 'theirs'>> {
   }
 }
 
-/** Consecutive pending chunks of a window, their marks taken just before they are handed out, and
- * only when the disk has been flushed since they came: until then a file system may call what was
- * written a hole (readGroup here, extents.ts for guests). A checkpoint in the middle of a pass, of
- * whomever, brings new ones. */
-async function* takeGroups(
-  { volume, slot }: RoundParts,
+/** The pending chunks of a window, their marks taken before any of them is looked at, and only when
+ * the disk has been flushed since they came: until then a file system may call what was written a
+ * hole (here, extents.ts for guests). A checkpoint in the middle of a pass, of whomever, brings new
+ * ones, for the next. A hole is one run, whatever its length: a thin disk takes the time of its
+ * content. */
+async function* takeRuns(
+  { volume, slot, resourceFile }: RoundParts,
   window: Window,
   flushed: Flushed,
-): AsyncGenerator<readonly ChunkIndex[]> {
-  const pending = volume.pending(slot);
-  let chunk = window.first;
-  for (;;) {
-    while (volume.swaps !== flushed.swaps) {
-      const { swaps } = volume;
-      await volume.sync();
-      flushed.swaps = swaps;
+): AsyncGenerator<Run> {
+  const { device } = volume;
+  const { sizeBytes } = resourceFile.state;
+  while (volume.swaps !== flushed.swaps) {
+    const { swaps } = volume;
+    await volume.sync();
+    flushed.swaps = swaps;
+  }
+  for (const { first, end } of volume.pending(slot).take(window.first, window.end)) {
+    for (let at = first; at < end; ) {
+      const data = Math.min(device.nextData(at * CHUNK_BYTES), sizeBytes);
+      const dataAt = data === sizeBytes ? end : Math.min(end, Math.floor(data / CHUNK_BYTES));
+      if (dataAt > at) yield { first: at, count: dataAt - at, hole: true };
+      at = dataAt;
+      if (at === end) break;
+      const hole = Math.ceil(device.nextHole(data) / CHUNK_BYTES);
+      const count = Math.min(GROUP_CHUNKS, Math.max(1, Math.min(end, hole) - at));
+      yield { first: at, count, hole: false };
+      at += count;
     }
-    chunk = pending.nextChunk(chunk);
-    if (chunk < 0 || chunk >= window.end) return;
-    const group: ChunkIndex[] = [];
-    while (group.length < GROUP_CHUNKS && chunk < window.end && pending.chunkMask(chunk) !== 0) {
-      group.push(chunk);
-      pending.clearChunk(chunk);
-      chunk += 1;
-    }
-    yield group;
   }
 }
 
@@ -175,83 +181,79 @@ interface Flushed {
   swaps: number;
 }
 
-interface ReadGroup {
-  readonly chunks: readonly ChunkIndex[];
-  readonly bytes: Uint8Array;
-  readonly digests: Uint8Array;
-  /** False: a hole, nothing was read and `bytes` is arbitrary. */
-  readonly data: boolean;
+/** Chunks whose marks were taken. */
+interface Run {
+  readonly first: ChunkIndex;
+  readonly count: number;
+  readonly hole: boolean;
 }
 
-async function readGroup(
-  parts: RoundParts,
-  chunks: readonly ChunkIndex[],
-  bytes: Uint8Array,
-): Promise<ReadGroup> {
+interface ReadGroup {
+  readonly first: ChunkIndex;
+  readonly count: number;
+  /** Of the chunks, one after the other; null: a hole, nothing was read. */
+  readonly bytes: Uint8Array | null;
+  readonly digests: Uint8Array;
+}
+
+async function readRun(parts: RoundParts, run: Run, pool: BufferPool): Promise<ReadGroup> {
   const { sizeBytes } = parts.resourceFile.state;
-  const lengths = chunks.map((chunk) => chunkLength(chunk, sizeBytes));
-  const offset = (chunks[0] ?? 0) * CHUNK_BYTES;
-  const length = lengths.reduce((sum, each) => sum + each, 0);
-  if (parts.volume.device.nextData(offset) >= offset + length) {
-    const digests = new Uint8Array(chunks.length * DIGEST_BYTES);
-    lengths.forEach((each, at) => {
-      digests.set(zeroDigest(each), at * DIGEST_BYTES);
-    });
-    return { chunks, bytes, digests, data: false };
-  }
+  const { first, count } = run;
+  if (run.hole) return { first, count, bytes: null, digests: zeroDigests(first, count, sizeBytes) };
+  const bytes = pool.take();
+  const offset = first * CHUNK_BYTES;
+  const length = Math.min(count * CHUNK_BYTES, sizeBytes - offset);
   try {
     await parts.volume.device.readAside(offset, bytes.subarray(0, length));
   } catch (error) {
     if (!isMediumError(error)) throw error;
-    return leaveToRound(parts, chunks, bytes);
+    leaveToRound(parts, run);
+    return { first, count: 0, bytes, digests: new Uint8Array(0) };
   }
-  const digests = await parts.compute.digests(bytes, lengths);
-  return { chunks, bytes, digests, data: true };
+  const lengths = Array.from({ length: count }, (_, at) => chunkLength(first + at, sizeBytes));
+  return { first, count, bytes, digests: await parts.compute.digests(bytes, lengths) };
 }
 
 /** A group with a chunk that cannot be read is marked again: the round at the end of the passes
  * reads it block by block (H21). */
-function leaveToRound(
-  parts: RoundParts,
-  chunks: readonly ChunkIndex[],
-  bytes: Uint8Array,
-): ReadGroup {
+function leaveToRound(parts: RoundParts, { first, count }: Run): void {
   const { sizeBytes } = parts.resourceFile.state;
-  for (const chunk of chunks) {
+  for (let chunk = first; chunk < first + count; chunk += 1) {
     markBlocks(parts, chunk, chunkMask(chunk, sizeBytes));
     // What the table says of it is of an earlier life of the target, if anything (H7).
     parts.table.set(chunk, UNKNOWN_DIGEST);
   }
-  return { chunks: [], bytes, digests: new Uint8Array(0), data: false };
 }
 
 async function sendGroup(
   parts: RoundParts,
   outflow: Outflow,
-  group: ReadGroup,
+  { first, count, bytes, digests }: ReadGroup,
   window: Window,
   counts: RoundCounts,
 ): Promise<void> {
   const { sizeBytes } = parts.resourceFile.state;
-  for (let at = 0; at < group.chunks.length; at += 1) {
-    const chunk = group.chunks[at] ?? 0;
-    const length = chunkLength(chunk, sizeBytes);
-    const digest = group.digests.slice(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES);
-    counts.doneBytes += length;
-    if (group.data) counts.readBytes += length;
-    const place = (chunk - window.first) * DIGEST_BYTES;
-    const theirs =
-      window.theirs === null
-        ? parts.table.get(chunk)
-        : window.theirs.subarray(place, place + DIGEST_BYTES);
-    if (isUnchanged(digest, theirs)) counts.skippedBytes += length;
-    else {
-      const start = at * CHUNK_BYTES;
-      const bytes = group.data
-        ? group.bytes.subarray(start, start + length)
-        : new Uint8Array(length);
-      await outflow.add(chunk, chunkMask(chunk, sizeBytes), digest, bytes);
+  const from = (first - window.first) * DIGEST_BYTES;
+  const theirs =
+    window.theirs?.subarray(from, from + digests.length) ?? parts.table.range(first, count);
+  const length = Math.min(count * CHUNK_BYTES, sizeBytes - first * CHUNK_BYTES);
+  if (bytes !== null) counts.readBytes += length;
+  if (equalBytes(digests, theirs)) counts.skippedBytes += length;
+  else {
+    for (let at = 0; at < count; at += 1) await sendChunk(at);
+  }
+  counts.doneBytes += length;
+  parts.table.setRun(first, digests);
+
+  async function sendChunk(at: number): Promise<void> {
+    const chunk = first + at;
+    const [start, chunkBytes] = [at * CHUNK_BYTES, chunkLength(chunk, sizeBytes)];
+    const digest = digests.slice(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES);
+    if (isUnchanged(digest, theirs.subarray(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES))) {
+      counts.skippedBytes += chunkBytes;
+      return;
     }
-    parts.table.set(chunk, digest);
+    const content = bytes?.subarray(start, start + chunkBytes) ?? new Uint8Array(chunkBytes);
+    await outflow.add(chunk, chunkMask(chunk, sizeBytes), digest, content);
   }
 }

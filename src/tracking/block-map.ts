@@ -4,6 +4,7 @@
 // Guarantee: every access is Atomics; a reader sees a bit from the moment `mark` returns until it
 // is cleared, also while a full page is written out. Marking is allowed from any thread; clearing
 // and merging belong to one owner per map. 32 MiB of address space per TiB of disk.
+import { assert } from '../base/assert.js';
 import {
   BLOCKS_PER_CHUNK,
   type BlockIndex,
@@ -18,6 +19,12 @@ import {
 export const BLOCKS_PER_PAGE = 32_768;
 export const CHUNKS_PER_PAGE = BLOCKS_PER_PAGE / BLOCKS_PER_CHUNK;
 const WORDS_PER_PAGE = BLOCKS_PER_PAGE / 32;
+
+/** Chunks first..end-1. */
+export interface ChunkRun {
+  readonly first: ChunkIndex;
+  readonly end: ChunkIndex;
+}
 
 /** The memory of a map; posted to other threads as it is. */
 export interface MapMemory {
@@ -174,9 +181,29 @@ export class BlockMap {
     const flag = ~(1 << (page & 31));
     Atomics.and(this.#full, page >>> 5, flag);
     const end = (page + 1) * WORDS_PER_PAGE;
+    // What was never written takes no memory, and a store would change that.
     for (let word = page * WORDS_PER_PAGE; word < end; word += 1)
-      Atomics.store(this.#bits, word, 0);
+      if (Atomics.load(this.#bits, word) !== 0) Atomics.store(this.#bits, word, 0);
     Atomics.and(this.#summary, page >>> 5, flag);
+  }
+
+  /** Owner only: clears whole pages, from the one that begins with chunk `first` to the one that
+   * ends with `end - 1` or with the disk, and returns the runs of chunks that had a mark. What was
+   * held as a flag is not written out for it. */
+  take(first: ChunkIndex, end: ChunkIndex): ChunkRun[] {
+    const ends = end === chunkCount(this.memory.sizeBytes) || end % CHUNKS_PER_PAGE === 0;
+    assert(first % CHUNKS_PER_PAGE === 0 && ends, 'whole pages are taken');
+    const runs: ChunkRun[] = [];
+    let from = -1;
+    for (let chunk = first; chunk <= end; chunk += 1) {
+      const isMarked = chunk < end && this.chunkMask(chunk) !== 0;
+      if (isMarked && from < 0) from = chunk;
+      if (isMarked || from < 0) continue;
+      runs.push({ first: from, end: chunk });
+      from = -1;
+    }
+    for (let at = first; at < end; at += CHUNKS_PER_PAGE) this.clearPage(at / CHUNKS_PER_PAGE);
+    return runs;
   }
 
   /** Owner only: this := this OR other. */

@@ -15,6 +15,7 @@ import {
   chunkLength,
 } from '../base/units.js';
 import type { Device } from '../disk/device.js';
+import { discard } from '../disk/discard.js';
 import type { BlockMap } from '../tracking/block-map.js';
 import { type Core, closeGate, openGate, release, type Slot, swap } from './core.js';
 import { type FrozenSet, type HeldRead, readFrozenChunk } from './frozen-read.js';
@@ -70,6 +71,11 @@ export class Volume {
   /** Frozen and pending maps of `target`, for TARGET.dirty and for counting. */
   maps(target: number): readonly BlockMap[] {
     return this.#slot(target).maps;
+  }
+
+  /** Lets others of this thread go on: for long work that waits for nothing. */
+  turn(): Promise<void> {
+    return this.#parts.waiter.turn();
   }
 
   /** Number of live map swaps so far: tells settle whether marks may have moved. */
@@ -243,6 +249,8 @@ export class Volume {
     }
     if (slot !== null) Atomics.store(this.core.control, slot.base + M.SLOT_SWAPPED, -1);
     from.clearAll();
+    // Written again only after a later cut, which no section can straddle (H15).
+    discard(from.memory.bits);
   }
 
   #frozenSet(slot: Slot, beganMs: number, endedMs: number): FrozenSet {
@@ -314,6 +322,9 @@ export class Volume {
     }
     if (how === 'merge') this.pending(slot.index).merge(map);
     map.clearAll();
+    // All FREE, and nobody claims in a slot that is not active.
+    const { states, records } = present(this.core.memory.slots[slot.index], 'it has its memory');
+    for (const memory of [map.memory.bits, states, records]) discard(memory);
   }
 
   #slot(target: number): Slot {

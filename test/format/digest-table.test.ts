@@ -18,6 +18,7 @@ import {
   tablePageOffset,
   tablePages,
   unknownDigests,
+  zeroDigests,
 } from '../../src/format/digest-table.js';
 import {
   decodeIntentHeader,
@@ -136,6 +137,30 @@ test('an absent page is what the header says: zero chunks, the short last one to
   assert.ok(unknown.every((byte) => byte === 0));
   last.fill(9);
   assert.deepEqual(Buffer.from(absentDigests(0, TABLE).subarray(0, 16)), Buffer.from(whole));
+});
+
+test('digests of zeroes: whole chunks, the short last one, none behind the end', () => {
+  const sizeBytes = 40_000 * CHUNK_BYTES + 512;
+  for (const [first, count] of [
+    [0, 1],
+    [5, 16_384],
+    [5, 16_385],
+    [39_999, 1],
+    [39_999, 2],
+    [39_999, 4],
+    [40_000, 1],
+    [50_000, 2],
+    [7, 0],
+  ] as const) {
+    const digests = zeroDigests(first, count, sizeBytes);
+    assert.equal(digests.length, count * 16);
+    for (let at = 0; at < count; at += 1) {
+      const length = Math.max(0, Math.min(CHUNK_BYTES, sizeBytes - (first + at) * CHUNK_BYTES));
+      const wanted = length === 0 ? new Uint8Array(16) : digestOf(new Uint8Array(length));
+      const own = Buffer.from(digests.subarray(at * 16, at * 16 + 16));
+      if (!own.equals(wanted)) assert.deepEqual(own, wanted, `chunk ${first + at}`);
+    }
+  }
 });
 
 test('table headers of impossible disks and unknown flags are refused', () => {

@@ -40,7 +40,7 @@ const SIZES = [
 type Operation =
   | { readonly kind: 'mark'; readonly at: number; readonly length: number; readonly other: boolean }
   | { readonly kind: 'clearChunk'; readonly at: number; readonly mask: number }
-  | { readonly kind: 'markPage' | 'clearPage'; readonly at: number }
+  | { readonly kind: 'markPage' | 'clearPage' | 'take'; readonly at: number }
   | { readonly kind: 'markAll' | 'clearAll' | 'merge' };
 
 const share = fc.double({ min: 0, max: 0.999_999, noNaN: true });
@@ -66,7 +66,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   {
     weight: 1,
     arbitrary: fc.record({
-      kind: fc.constantFrom('markPage' as const, 'clearPage' as const),
+      kind: fc.constantFrom('markPage' as const, 'clearPage' as const, 'take' as const),
       at: share,
     }),
   },
@@ -126,6 +126,9 @@ class Pair {
         }
         break;
       }
+      case 'take':
+        this.#take(Math.floor(op.at * map.pages));
+        break;
       case 'markAll':
         map.markAll();
         add(model, 0, this.blocks - 1);
@@ -141,6 +144,22 @@ class Pair {
       default:
         op satisfies never;
     }
+  }
+
+  /** From that page to the end of the disk. */
+  #take(page: number): void {
+    const { map, model } = this;
+    const [first, end] = [page * CHUNKS_PER_PAGE, Math.ceil(this.blocks / BLOCKS_PER_CHUNK)];
+    const taken: number[] = [];
+    for (const run of map.take(first, end)) {
+      assert.ok(run.first < run.end, 'no run is empty');
+      assert.ok(run.first > (taken.at(-1) ?? -2) + 1, 'runs ascend, and do not touch');
+      for (let chunk = run.first; chunk < run.end; chunk += 1) taken.push(chunk);
+    }
+    const marked = [...model].map((block) => Math.floor(block / BLOCKS_PER_CHUNK));
+    const wanted = [...new Set(marked)].filter((chunk) => chunk >= first).sort((a, b) => a - b);
+    assert.deepEqual(taken, wanted);
+    for (const block of model) if (block >= page * BLOCKS_PER_PAGE) model.delete(block);
   }
 
   check(): void {

@@ -191,4 +191,31 @@ describe('H7: a table that names a point has its entries only', () => {
       });
     });
   }
+
+  test('a run of entries is what the entries are one by one', async () => {
+    const random = seededRandom(SEED);
+    for (const [first, count] of [
+      [0, CHUNKS],
+      [250, 10],
+      [255, 255],
+      [254, 257],
+      [599, 1],
+      [3, 0],
+    ] as const) {
+      const world = new CrashWorld();
+      await world.makeDirectory('/state');
+      const table = await DigestTable.create(world, PATH, facts, true);
+      const digests = random.bytes(count * 16);
+      table.setRun(first, digests);
+      assert.deepEqual(plain(table.range(first, count)), digests, `${count} from ${first}`);
+      for (let chunk = 0; chunk < CHUNKS; chunk += 1) {
+        const at = (chunk - first) * 16;
+        const inRun = chunk >= first && chunk < first + count;
+        const length = chunk === CHUNKS - 1 ? CHUNK_BYTES - 512 : CHUNK_BYTES;
+        const wanted = inRun ? digests.slice(at, at + 16) : zeroDigest(length);
+        assert.deepEqual(plain(table.get(chunk) ?? new Uint8Array(0)), wanted, `chunk ${chunk}`);
+      }
+      await table.close();
+    }
+  });
 });
