@@ -1,8 +1,8 @@
 // Packs of one round: records in, objects of about 32 MiB out, named by what they hold, several on
 // their way at the same time. Guarantee: a pack that is told of has been journalled before its PUT
 // (a crash leaves nothing that nobody knows of) and is durable when `put` says so; packs are
-// numbered in the order in which they were begun; memory is PACKS_UP_MAX + 1 packs. A put of the
-// same pack twice is the same object.
+// numbered in the order in which they were begun; memory is a pack more than the store takes at
+// once. A put of the same pack twice is the same object.
 import { assert, present } from '../base/assert.js';
 import { runningDigest } from '../base/digest.js';
 import { Semaphore } from '../base/sync.js';
@@ -11,7 +11,7 @@ import type { RecordPlace } from '../format/archive-leaf.js';
 import type { PackName } from '../format/archive-node.js';
 import { packKey } from '../format/archive-objects.js';
 import {
-  encodeRecord,
+  putRecord,
   type RecordKey,
   type RecordKind,
   recordBytes,
@@ -20,7 +20,6 @@ import { copyOf } from '../format/layout.js';
 import type { ObjectStore } from '../store/store.js';
 
 export const PACK_BYTES = 32 * MIB;
-const PACKS_UP_MAX = 2;
 
 export interface PutPack extends PackName {
   readonly number: number;
@@ -47,7 +46,7 @@ export class PackWriter {
   readonly #parts: PackWriterParts;
   readonly #packBytes: number;
   readonly #free: Uint8Array[] = [];
-  readonly #up = new Semaphore(PACKS_UP_MAX);
+  readonly #up: Semaphore;
   readonly #uploads = new Map<number, Promise<void>>();
   #open: { readonly number: number; readonly bytes: Uint8Array; used: number } | null = null;
   #nextPack: number;
@@ -58,6 +57,7 @@ export class PackWriter {
 
   constructor(parts: PackWriterParts) {
     this.#parts = parts;
+    this.#up = new Semaphore(parts.store.putsAtOnce);
     this.#packBytes = parts.packBytes ?? PACK_BYTES;
     this.#nextPack = parts.firstPack;
   }
@@ -105,12 +105,12 @@ export class PackWriter {
     this.#open ??= this.#begin();
     const open = this.#open;
     const { salt, key } = this.#parts;
-    const record = encodeRecord({ kind, salt, number: this.#nextRecord, sizeBytes }, body, key);
+    const offset = open.used;
+    const facts = { kind, salt, number: this.#nextRecord, sizeBytes };
+    putRecord(open.bytes.subarray(offset, offset + wanted), facts, body, key);
     this.#nextRecord += 1;
-    open.bytes.set(record, open.used);
-    const place = { pack: open.number, offset: open.used, bytes: record.length };
-    open.used += record.length;
-    return place;
+    open.used += wanted;
+    return { pack: open.number, offset, bytes: wanted };
   }
 
   /** Ends the open pack, if there is one, and begins to put it. */

@@ -5,6 +5,8 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
+import { BufferPool } from '../base/ahead.js';
+import { FRAME_BYTES_MAX } from '../format/changeset.js';
 import { type Compute, chunkDigests } from '../format/compute.js';
 import { frameBody } from '../format/frame.js';
 import type { Compression } from '../format/pack.js';
@@ -12,6 +14,8 @@ import type { ComputeTask } from './compute-thread.js';
 
 const THREADS_MAX = 4;
 const IDLE_MS = 10 * 60_000;
+/** Of a worker's heap: it keeps nothing. */
+const YOUNG_MIB = 2;
 
 export interface ComputePool {
   for(compression: Compression): Compute;
@@ -24,15 +28,19 @@ export function startComputePool(): ComputePool {
     minThreads: 0,
     maxThreads: Math.min(THREADS_MAX, availableParallelism()),
     idleTimeout: IDLE_MS,
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
   });
+  const rooms = new BufferPool(FRAME_BYTES_MAX);
   return {
     for: (compression) => ({
       digests: async (bytes, lengths) => chunkDigests(bytes, lengths),
       frame: async (number, entries, blocks) => {
-        const { facts, raw } = frameBody(number, entries, blocks);
-        // Moved, not copied: the body is in memory of its own.
-        const transferList = [raw.buffer as ArrayBuffer];
-        return new Uint8Array(await pool.run({ facts, raw, compression }, { transferList }));
+        // Shared, and used again: a collector leaves 64 MiB of such memory alone before it looks.
+        const memory = rooms.take();
+        const { facts, raw } = frameBody(number, entries, blocks, { raw: memory });
+        const frame = await pool.run({ facts, raw, compression });
+        rooms.give(memory);
+        return new Uint8Array(frame);
       },
     }),
     close: () => pool.destroy(),

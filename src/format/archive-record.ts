@@ -81,13 +81,26 @@ export const recordBytes = (bodyBytes: number, sealed: boolean): number =>
 
 /** One record, in an array of its own. `key` null: as it is. */
 export function encodeRecord(
-  { kind, salt, number, sizeBytes }: RecordFacts,
+  facts: RecordFacts,
   body: Uint8Array,
   key: RecordKey | null,
 ): Uint8Array {
-  assert(body.length <= RECORD_BODY_BYTES_MAX, 'a body is within limits');
   const record = new Uint8Array(recordBytes(body.length, key !== null));
+  putRecord(record, facts, body, key);
+  return record;
+}
+
+/** As encodeRecord, into `record`, which is as long as the record (recordBytes). */
+export function putRecord(
+  record: Uint8Array,
+  { kind, salt, number, sizeBytes }: RecordFacts,
+  body: Uint8Array,
+  key: RecordKey | null,
+): void {
+  assert(body.length <= RECORD_BODY_BYTES_MAX, 'a body is within limits');
+  assert(record.length === recordBytes(body.length, key !== null), 'a record has its length');
   const view = dataView(record);
+  record.fill(0, 0, RECORD_HEADER_BYTES);
   putMagic(record, MAGIC);
   record[AT.kind] = KINDS.indexOf(kind);
   record[AT.sealed] = key === null ? 0 : 1;
@@ -104,7 +117,6 @@ export function encodeRecord(
     cipher.final();
     record.set(cipher.getAuthTag(), record.length - TAG_BYTES);
   }
-  return record;
 }
 
 export interface RecordHeader extends RecordFacts {

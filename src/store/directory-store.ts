@@ -56,6 +56,7 @@ export async function makeBelow(base: string, path: string): Promise<void> {
 
 class DirectoryStore implements ObjectStore {
   readonly url: string;
+  readonly putsAtOnce = 1;
   readonly counts: StoreCounts = newStoreCounts();
   readonly #path: string;
   readonly #durable = new Map<string, Promise<void>>();

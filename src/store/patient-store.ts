@@ -22,6 +22,7 @@ export function patientStore(store: ObjectStore, options: PatientOptions): Objec
   const tried = <T>(work: () => Promise<T>): Promise<T> => again(work, options, stop.signal);
   return {
     url: store.url,
+    putsAtOnce: store.putsAtOnce,
     counts: store.counts,
     put: (...args) => tried(() => store.put(...args)),
     read: (...args) => tried(() => store.read(...args)),

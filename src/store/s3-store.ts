@@ -74,6 +74,7 @@ export async function openS3Store(options: S3Options, clock: Clock): Promise<Obj
 
 class S3Store implements ObjectStore {
   readonly url: string;
+  readonly putsAtOnce = 2;
   readonly counts: StoreCounts;
   readonly #sdk: Sdk;
   readonly #client: S3Client;

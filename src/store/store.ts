@@ -69,6 +69,9 @@ export interface ObjectStore {
   /** As people write it, without secrets. */
   readonly url: string;
   readonly counts: Readonly<StoreCounts>;
+  /** Large objects worth putting at the same time: one where no link and no answer is waited for,
+   * since each is memory. */
+  readonly putsAtOnce: number;
   /** 'exists' only with 'create': there is such an object, perhaps made by an attempt of this very
    * call whose answer was lost. Errors STORE_DENIED, STORE_UNREACHABLE, STORE_FAILED, of all. */
   put(

@@ -28,6 +28,7 @@ export type MemoryObjects = Map<string, { readonly bytes: Uint8Array; readonly t
 
 export class MemoryStore implements ObjectStore {
   readonly url: string;
+  readonly putsAtOnce = 2;
   readonly counts = newStoreCounts();
   readonly objects: MemoryObjects;
   readonly #weather: StoreWeather;
