@@ -10,6 +10,7 @@ import { openChangeset } from '../../src/format/changeset-reader.js';
 import { decodeFrame } from '../../src/format/frame.js';
 import { blockSpans } from '../../src/format/frame-spans.js';
 import { unpack } from '../../src/format/pack.js';
+import type { PointEntry } from '../../src/format/resource-state.js';
 import type { Replica } from '../../src/receive/replica.js';
 import { recordOf } from '../../src/round/contact.js';
 import type { CrashWorld } from '../world/memory-files.js';
@@ -123,10 +124,32 @@ export async function historyTrue(
   mayBeLost: boolean,
   when: 'at work' | 'at rest',
 ): Promise<void> {
+  const chain = [...replica.record.chain];
+  const [oldest] = chain;
+  // At work, a merge beside it would remove what it is going to read.
+  const isHeld = when === 'at work' && oldest !== undefined;
+  const reader = isHeld ? replica.readers.open(oldest) : null;
+  try {
+    const undos = await chainTrue(truth, world, name, replica, chain, mayBeLost);
+    if (when === 'at rest') noLeftovers(name, await world.list(STATE), undos);
+  } finally {
+    await reader?.close();
+  }
+}
+
+/** Names of the undos. */
+async function chainTrue(
+  truth: Truth,
+  world: CrashWorld,
+  name: string,
+  replica: Replica,
+  chain: readonly PointEntry[],
+  mayBeLost: boolean,
+): Promise<readonly string[]> {
   let disk: Uint8Array = replicaDisk(truth, world, replica).slice();
   const undos: string[] = [];
   let hasRotted = false;
-  for (const { point, undo, lost, damaged } of [...replica.record.chain].reverse()) {
+  for (const { point, undo, lost, damaged } of [...chain].reverse()) {
     const cut = truth.cut(point.id, `${name} keeps it`);
     if (undo !== null) {
       undos.push(undo);
@@ -144,7 +167,7 @@ export async function historyTrue(
     }
     same(disk, cut.image, `Q1: ${name}: history at point ${cut.number}`);
   }
-  if (when === 'at rest') noLeftovers(name, await world.list(STATE), undos);
+  return undos;
 }
 
 async function undone(world: CrashWorld, undo: string, disk: Uint8Array): Promise<Uint8Array> {
