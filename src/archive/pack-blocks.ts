@@ -31,7 +31,9 @@ export class PackBlocks {
     const last = Math.floor((offset + length - 1) / this.#blockBytes);
     const reading: Promise<Uint8Array>[] = [];
     for (let block = first; block <= last; block += 1) reading.push(this.#block(pack, block));
-    const blocks = await Promise.all(reading);
+    const blocks = await Promise.all(reading).catch(unlessShort);
+    // The pack has been cut short; what is asked for may still be there.
+    if (blocks === null) return this.#store.read(packKey(pack.name), offset, length);
     const start = offset - first * this.#blockBytes;
     const [only] = blocks;
     if (blocks.length === 1 && only !== undefined) return only.subarray(start, start + length);
@@ -46,3 +48,8 @@ export class PackBlocks {
     });
   }
 }
+
+const unlessShort = (error: unknown): null => {
+  if (error instanceof StoreError && error.fault.code === 'STORE_SHORT') return null;
+  throw error;
+};

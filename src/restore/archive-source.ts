@@ -2,7 +2,9 @@
 // its trees. Opening takes a few requests, however long the chain of points is: the identity, the
 // head, the point, and for the name of a pinned one that.
 import type { Archive } from '../archive/archive.js';
+import { PackBlocks } from '../archive/pack-blocks.js';
 import { allPins, pinOf } from '../archive/pins.js';
+import type { RecordReader } from '../archive/records.js';
 import { PointTrees, type SharedTrees } from '../archive/tree.js';
 import { isoTime } from '../base/clock.js';
 import { errorClass } from '../base/errors.js';
@@ -51,6 +53,9 @@ export const RestoreError = errorClass<RestoreFault>('RestoreError', {
     `${f.path}: there is no such device, and no file is made in /dev; make the volume first`,
 });
 
+/** Of an index: 16 MiB, some for each tree. */
+const NODE_BLOCKS = 64;
+const NODE_BLOCK_BYTES = 256 * 1024;
 /** In an error. */
 const POINTS_SHOWN_MAX = 8;
 
@@ -122,6 +127,13 @@ export async function keptPoint(archive: Archive, place: PointPlace): Promise<Ar
 const isSame = (one: PointPlace, other: PointPlace): boolean =>
   one.epoch === other.epoch && one.sequence === other.sequence;
 
+/** Reads nodes from the start of a disk to its end: they stand in that order in each tree. */
+const nodeReader = ({ store, keyOf }: Archive): RecordReader => ({
+  store,
+  keyOf,
+  blocks: new PackBlocks(store, NODE_BLOCKS, NODE_BLOCK_BYTES),
+});
+
 /** What is read of a point; `shared`: with other points of the archive. */
 export function sourceOf(
   archive: Archive,
@@ -129,7 +141,7 @@ export function sourceOf(
   shared: SharedTrees | null = null,
 ): RegionSource {
   const { store, keyOf } = archive;
-  const trees = new PointTrees(archive, point.trees, shared);
+  const trees = new PointTrees(nodeReader(archive), point.trees, shared);
   const frames = new Frames(store, keyOf);
   return { url: store.url, frames, trees, sizeBytes: point.sizeBytes };
 }

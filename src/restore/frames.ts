@@ -1,8 +1,10 @@
 // Frames of an archive for whoever lays chunks together: what stands close in a pack is asked for
 // in one range, several at the same time, and a frame with chunks of what comes later is kept as
 // it is stored: rounds of scattered writes have frames that span many regions, and each would be
-// fetched for every one of them. Two who want the same frame at the same time share one request.
-// Memory: BATCH_BYTES_MAX for each caller, KEPT_BYTES_MAX for all. Lengths are bytes.
+// fetched for every one of them. The last ones used are kept unpacked, too: of such a frame every
+// region takes a block or two. Two who want the same frame at the same time share one request.
+// Memory: BATCH_BYTES_MAX for each caller, KEPT_BYTES_MAX and OPEN_BYTES_MAX for all. Lengths are
+// bytes.
 import { isDamage } from '../archive/damage.js';
 import { rangesOf } from '../archive/frame-ranges.js';
 import { recordId, type SizedFrame } from '../archive/laying.js';
@@ -13,7 +15,9 @@ import { type ChunkIndex, MIB } from '../base/units.js';
 import type { RecordPlace } from '../format/archive-leaf.js';
 import { packKey } from '../format/archive-objects.js';
 import type { KeyOf } from '../format/archive-record.js';
+import type { Frame } from '../format/changeset.js';
 import { decodeFrame } from '../format/frame.js';
+import { copyOf } from '../format/layout.js';
 import { reusingUnpack } from '../format/pack.js';
 import type { ObjectStore } from '../store/store.js';
 
@@ -22,7 +26,10 @@ const RANGE_BYTES_MAX = 2 * MIB;
 const RANGES_AT_ONCE = 12;
 /** What one caller has under way. */
 const BATCH_BYTES_MAX = 16 * MIB;
-const KEPT_BYTES_MAX = 64 * MIB;
+const KEPT_BYTES_MAX = 48 * MIB;
+const OPEN_BYTES_MAX = 16 * MIB;
+/** Of an entry of a frame, about. */
+const ENTRY_BYTES = 256;
 
 /** A frame that was asked for, until the next one is handed out. */
 export interface OpenFrame extends SizedFrame {
@@ -47,6 +54,9 @@ export class Frames {
   /** As stored; least recently used first. */
   readonly #kept = new Map<string, Uint8Array>();
   #keptBytes = 0;
+  /** Unpacked, of those that are kept; least recently used first. */
+  readonly #opened = new Map<string, SizedFrame>();
+  #openBytes = 0;
 
   constructor(store: ObjectStore, keyOf: KeyOf) {
     this.#store = store;
@@ -108,15 +118,20 @@ export class Frames {
     end: ChunkIndex,
     use: (frame: OpenFrame) => void,
   ): void {
+    const id = recordId(record);
+    const sized = this.#opened.get(id) ?? this.#unpacked(stored, where);
+    use({ record, ...sized });
+    this.#coming.delete(id);
+    const last = sized.frame.entries.at(-1)?.chunk ?? 0;
+    if (last >= end) this.#keep(id, stored, sized);
+    else this.#drop(id);
+  }
+
+  /** Valid until the next one is. */
+  #unpacked(stored: Uint8Array, where: string): SizedFrame {
     const { header, body } = openRecord(this.#keyOf, 'frame', stored, where);
     const { sizeBytes } = header;
-    const frame = decodeFrame(body, where, this.#unpack, sizeBytes);
-    use({ record, frame, sizeBytes });
-    const id = recordId(record);
-    this.#coming.delete(id);
-    const last = frame.entries.at(-1)?.chunk ?? 0;
-    if (last >= end) this.#keep(id, stored);
-    else this.#drop(id);
+    return { frame: decodeFrame(body, where, this.#unpack, sizeBytes), sizeBytes };
   }
 
   /** All requests begin at once, or wait for their turn. */
@@ -153,8 +168,9 @@ export class Frames {
     }
   }
 
-  /** In memory of its own: a range that one record of many is kept of would stay whole. */
-  #keep(id: string, stored: Uint8Array): void {
+  /** In memory of its own: a range that one record of many is kept of would stay whole, and what
+   * was unpacked is overwritten by the next. */
+  #keep(id: string, stored: Uint8Array, sized: SizedFrame): void {
     const before = this.#kept.get(id);
     this.#kept.delete(id);
     this.#kept.set(id, before ?? new Uint8Array(stored));
@@ -163,13 +179,42 @@ export class Frames {
       if (this.#keptBytes <= KEPT_BYTES_MAX) break;
       this.#drop(oldest);
     }
+    if (this.#kept.has(id)) this.#keepOpen(id, sized);
+  }
+
+  #keepOpen(id: string, { frame, sizeBytes }: SizedFrame): void {
+    const before = this.#opened.get(id);
+    this.#opened.delete(id);
+    this.#opened.set(id, before ?? { frame: ownFrame(frame), sizeBytes });
+    if (before === undefined) this.#openBytes += memoryOf(frame);
+    for (const oldest of this.#opened.keys()) {
+      if (this.#openBytes <= OPEN_BYTES_MAX) break;
+      this.#close(oldest);
+    }
   }
 
   #drop(id: string): void {
     this.#keptBytes -= this.#kept.get(id)?.length ?? 0;
     this.#kept.delete(id);
+    this.#close(id);
+  }
+
+  #close(id: string): void {
+    const open = this.#opened.get(id);
+    if (open !== undefined) this.#openBytes -= memoryOf(open.frame);
+    this.#opened.delete(id);
   }
 }
+
+/** In memory of its own. */
+const ownFrame = ({ number, entries, blocks }: Frame): Frame => ({
+  number,
+  entries: entries.map((entry) => ({ ...entry, digest: copyOf(entry.digest) })),
+  blocks: copyOf(blocks),
+});
+
+const memoryOf = ({ entries, blocks }: Frame): number =>
+  blocks.length + entries.length * ENTRY_BYTES;
 
 interface Span {
   readonly pack: number;

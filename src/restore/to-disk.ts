@@ -7,7 +7,7 @@
 import { mapAhead } from '../base/ahead.js';
 import { digestOf, equalBytes, isZero } from '../base/digest.js';
 import { Mutex } from '../base/sync.js';
-import { CHUNK_BYTES, chunkLength, MIB } from '../base/units.js';
+import { BLOCK_BYTES, CHUNK_BYTES, chunkLength, MIB } from '../base/units.js';
 import type { Device } from '../disk/device.js';
 import { LEAF_CHUNKS, type LeafEntry } from '../format/archive-leaf.js';
 import { zeroDigest } from '../format/digest-table.js';
@@ -139,14 +139,24 @@ async function write(
   for (const [i, what] of todo.entries()) {
     const at = i * CHUNK_BYTES;
     const to = Math.min(end, at + CHUNK_BYTES);
-    const isContent = what === 'content' && !isZero(bytes.subarray(at, to));
+    let has = 0;
+    // On a fresh device every block that is zeroes stays a hole, and is none of what was right.
+    const grain = target === 'fresh' && what === 'content' ? BLOCK_BYTES : CHUNK_BYTES;
+    for (let begin = at; begin < to; begin += grain) {
+      const next = Math.min(to, begin + grain);
+      const isContent = what === 'content' && !isZero(bytes.subarray(begin, next));
+      if (isContent) has += next - begin;
+      if (isContent && begin - from < WRITE_BYTES_MAX) continue;
+      flush(begin);
+      from = isContent ? begin : next;
+    }
+    if (target === 'fresh') {
+      counts.writtenBytes += has;
+      continue;
+    }
     if (what === 'right') counts.equalBytes += to - at;
     else counts.writtenBytes += to - at;
-    if (isContent && at - from < WRITE_BYTES_MAX) continue;
-    flush(at);
-    from = isContent ? at : to;
-    // Nothing is there to be zeroed on a fresh device.
-    if (isContent || what === 'right' || target === 'fresh') continue;
+    if (has > 0 || what === 'right') continue;
     device.zeroNow(offset + at, to - at, true);
     written += to - at;
   }

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Archive } from '../../src/archive/archive.js';
 import { PointTrees } from '../../src/archive/tree.js';
-import { equalBytes } from '../../src/base/digest.js';
+import { equalBytes, isZero } from '../../src/base/digest.js';
 import { seededRandom } from '../../src/base/random.js';
-import { CHUNK_BYTES } from '../../src/base/units.js';
+import { BLOCK_BYTES, CHUNK_BYTES } from '../../src/base/units.js';
 import type { RegionSource } from '../../src/restore/archive-region.js';
 import { checkPacks } from '../../src/restore/check-packs.js';
 import { Frames } from '../../src/restore/frames.js';
@@ -72,6 +72,38 @@ test('every point onto a new disk, durable in the end', async () => {
     assert.ok(equalBytes(disk, image), `point ${at + 1}`);
     assert.equal(counts.doneBytes, image.length);
   }
+});
+
+test('what is zeroes to the block stays a hole of a new disk', async () => {
+  const objects: MemoryObjects = new Map();
+  const sender = new Sender(seededRandom(6), objects, null, 64 * CHUNK_BYTES);
+  for (let times = 0; times < 12; times += 1) sender.write();
+  await sender.round();
+  const { disk } = sender;
+  const world = new CrashWorld();
+  world.plant(DISK, disk.length);
+  const { source } = await sourceOf(objects, 1);
+  const inner = openWorldDevice(world, DISK);
+  let written = 0;
+  const device = new Proxy(inner, {
+    get(real, name) {
+      const value: unknown = Reflect.get(real, name, real);
+      if (typeof value !== 'function') return value;
+      if (name !== 'write') return value.bind(real);
+      return async (offset: number, bytes: Uint8Array) => {
+        for (let at = 0; at < bytes.length; at += BLOCK_BYTES) {
+          assert.ok(!isZero(bytes.subarray(at, at + BLOCK_BYTES)), `zeroes at ${offset + at}`);
+        }
+        written += bytes.length;
+        await real.write(offset, bytes);
+      };
+    },
+  });
+  const counts = await restoreToDisk(source, device, { target: 'fresh', signal: never });
+  await inner.close();
+  assert.ok(equalBytes(world.peek(DISK) ?? new Uint8Array(0), disk));
+  assert.ok(written > 0 && written < disk.length);
+  assert.deepEqual([counts.writtenBytes, counts.equalBytes], [written, 0]);
 });
 
 test('onto a stale disk: only what differs is fetched and written', async () => {
