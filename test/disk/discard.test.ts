@@ -27,6 +27,16 @@ test('memory that is discarded is given back', () => {
   assert.equal(bytes[MIB], 7);
 });
 
+test('memory beside it is left alone', () => {
+  const all = Array.from({ length: 24 }, () => new SharedArrayBuffer(MIB + 4096));
+  for (const memory of all) new Uint8Array(memory).fill(1);
+  for (let at = 1; at < all.length; at += 2) discard(all[at] ?? new SharedArrayBuffer(0));
+  for (let at = 0; at < all.length; at += 2) {
+    const bytes = new Uint8Array(all[at] ?? new SharedArrayBuffer(0));
+    assert.equal(bytes.indexOf(0), -1, `memory ${at}`);
+  }
+});
+
 test('what is short is left alone', () => {
   const memory = new SharedArrayBuffer(4096);
   new Uint8Array(memory).fill(1);
