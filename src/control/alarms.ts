@@ -124,6 +124,7 @@ function targetAlarms(facts: AlarmFacts, target: TargetStatus, nowMs: number): A
       ? critical('damaged', `${damagedChunks} chunks of the last point could not be read here`)
       : null,
     packsDamaged(target),
+    setBack(target, nowMs),
     target.paused
       ? made(behind, 'paused', 'the schedule is held until it is told to resume')
       : null,
@@ -211,6 +212,17 @@ function packsDamaged({ packs }: TargetStatus): Made {
     'packs',
     `${what} damaged or missing; hastctl verify of it tells what needs them`,
   );
+}
+
+/** Rounds go on from where it stands: nothing else would tell that points are gone. */
+function setBack({ setBack: found }: TargetStatus, nowMs: number): Made {
+  if (found === undefined) return null;
+  const { from, to, time } = found;
+  const ago = agoText(time, nowMs);
+  const text =
+    `the archive was found at point ${to} where ${from} had been, ${ago} ago: newer points are ` +
+    'gone from its store; hastctl verify looks at what is there';
+  return critical('set-back', text);
 }
 
 const patience = (target: TargetStatus): number => target.maxLagSeconds ?? PATIENCE_SECONDS;

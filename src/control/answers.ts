@@ -86,6 +86,7 @@ const targetStatus = z.object({
   dirtyBytes: count,
   lastPoint: z.object({ id: text, number: count, time: text }).nullable(),
   archive: z.object({ points: count, lastStoredBytes: count }).exactOptional(),
+  setBack: z.object({ from: count, to: count, time: text }).exactOptional(),
   lagSeconds: count.nullable(),
   nextRun: text.nullable(),
   skippedFirings: count,

@@ -44,6 +44,7 @@ export interface Alarm {
     | 'paused'
     | 'damaged'
     | 'packs'
+    | 'set-back'
     | 'disk'
     | 'no-role'
     | 'no-target'
@@ -66,6 +67,8 @@ export interface TargetStatus {
   /** Of an archive that is connected and has a point: how many points it keeps, and bytes that the
    * round of the last one has stored. */
   readonly archive?: { readonly points: number; readonly lastStoredBytes: number };
+  /** Of an archive that was found at an older point than was known there: numbers of both. */
+  readonly setBack?: { readonly from: number; readonly to: number; readonly time: string };
   /** Age of the last point's cut if anything is dirty or the point is not known to be in the
    * target's disk, else 0; null without a point. */
   readonly lagSeconds: number | null;

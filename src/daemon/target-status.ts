@@ -77,6 +77,7 @@ export function targetStatus(facts: TargetFacts): TargetStatus {
     dirtyBytes,
     lastPoint: pointStatus(record.point),
     ...(facts.archive === undefined ? {} : { archive: facts.archive }),
+    ...(record.setBack === undefined ? {} : { setBack: setBackStatus(record.setBack) }),
     lagSeconds: lagOf(facts),
     nextRun: null,
     skippedFirings: facts.skippedFirings,
@@ -98,6 +99,12 @@ export function targetStatus(facts: TargetFacts): TargetStatus {
 const packsStatus = ({ oldestMs, ...sums }: LooksSummary): PacksStatus => ({
   ...sums,
   oldest: timeOf(oldestMs),
+});
+
+const setBackStatus = ({ from, to, timeMs }: NonNullable<TargetRecord['setBack']>) => ({
+  from,
+  to,
+  time: isoTime(timeMs),
 });
 
 /** A paused target is idle, and says why it stays so; what an operator starts is shown. */

@@ -50,18 +50,18 @@ async function verifyWith(
     compute: round.compute,
     dirty: (first: number, last: number) => round.volume.isDirty(round.slot, first, last),
   };
-  const verified = await driver.exclusive(async () => {
+  const found = await driver.exclusive(async () => {
     // Before: a round may have run for hours. After: what is cut short counts as no comparison.
     goOn(round.target, signal);
-    const found = await verifyTarget(parts, deep, signal);
+    const result = await verifyTarget(parts, deep, signal);
     goOn(round.target, signal);
-    return found;
+    return result;
   });
-  const { chunks, differing, dirtyChunks, examples } = verified;
+  const { chunks, differing, dirtyChunks, examples } = found;
   const compared = chunks - dirtyChunks;
-  if (deep && differing === 0 && compared > 0) {
-    const verifiedMs = Math.floor(clock.wallMs());
-    await updateTarget(round, (record) => ({ ...record, verifiedMs }));
+  if (differing === 0 && compared > 0) {
+    const verified = deep ? { verifiedMs: Math.floor(clock.wallMs()) } : {};
+    await updateTarget(round, ({ setBack: _, ...record }) => ({ ...record, ...verified }));
   }
   const point = recordOf(round.resourceFile, round.target).point?.number ?? 'none';
   const what = deep ? 'disks' : 'digest tables';

@@ -67,6 +67,9 @@ const targetRecord = z.object({
   damagedChunks: whole,
   /** Of an archive: where it was at the last contact. */
   place: z.string().exactOptional(),
+  /** Of an archive: it was found at an older point than the last one known there, by their numbers;
+   * until a verification agrees. */
+  setBack: z.object({ from: whole, to: whole, timeMs: time }).exactOptional(),
 });
 
 /** A point a replica can still read. `undo`: file that takes the next newer point back to this one;

@@ -69,7 +69,7 @@ async function settled(parts: RoundParts, target: Target, running: boolean): Pro
   const givenUp = keepsPoints ? mine.proposed : null;
   const isOurs = relation === 'behind' && keepsPoints;
   if (stands !== null && (isOurs || isOfEarlierEpoch(relation, mine.epochs, target.state))) {
-    await takeOver(parts, stands, givenUp);
+    await takeOver(parts, stands, givenUp, setBackOf(parts, target.state));
     return 'ready';
   }
   // 'forgotten' cannot be meant of a round proposed after the point at which both stand.
@@ -87,7 +87,8 @@ async function settled(parts: RoundParts, target: Target, running: boolean): Pro
     if (record.point !== null || record.proposed !== null) {
       const nothing = { point: null, proposed: null, verifiedMs: null };
       const place = keepsPoints ? { place: target.state.node } : {};
-      await updateTarget(parts, (old) => ({ ...old, ...nothing, ...place }), givenUp);
+      const anew = ({ setBack: _, ...old }: TargetRecord) => ({ ...old, ...nothing, ...place });
+      await updateTarget(parts, anew, givenUp);
     }
     return 'fill';
   }
@@ -135,7 +136,21 @@ const isGone = ({ point, place }: TargetRecord, { keepsPoints, node }: Target['s
 /** What is said of an archive is true of one place. */
 async function notePlace(parts: RoundParts, { keepsPoints, node }: Target['state']): Promise<void> {
   if (!keepsPoints || recordOf(parts.resourceFile, parts.target).place === node) return;
-  await updateTarget(parts, (record) => ({ ...record, place: node, verifiedMs: null }));
+  const moved = { place: node, verifiedMs: null };
+  await updateTarget(parts, ({ setBack: _, ...record }) => ({ ...record, ...moved }));
+}
+
+/** Where an archive stands behind the last point that was known in the same place, its store was
+ * restored, or has lost objects: somebody must know that points are gone. */
+function setBackOf(
+  { resourceFile, target, clock }: RoundParts,
+  { point, node }: Target['state'],
+): Pick<TargetRecord, 'setBack'> {
+  const { point: before, place } = recordOf(resourceFile, target);
+  if (point === null || before === null || place !== node) return {};
+  if (point.number >= before.number) return {};
+  const timeMs = Math.floor(clock.wallMs());
+  return { setBack: { from: before.number, to: point.number, timeMs } };
 }
 
 /**
@@ -152,6 +167,7 @@ async function takeOver(
   parts: RoundParts,
   point: PointRef,
   givenUp: Uint8Array | null,
+  setBack: Pick<TargetRecord, 'setBack'>,
 ): Promise<void> {
   if (givenUp !== null) await updateTarget(parts, (record) => record, givenUp);
   await parts.table.beginChange();
@@ -161,7 +177,8 @@ async function takeOver(
     ...state,
     nextPoint: Math.max(state.nextPoint, point.number + 1),
   }));
-  await updateTarget(parts, (record) => ({ ...record, point, proposed: null }), point.id);
+  const change = (old: TargetRecord) => ({ ...old, point, proposed: null, ...setBack });
+  await updateTarget(parts, change, point.id);
   parts.log.warn('the archive stands at another point of this lineage; everything is compared', {
     point: point.number,
   });

@@ -90,6 +90,7 @@ const CASES: {
   paused: (yes) => facts(well({ paused: yes === 1 })),
   damaged: (damagedChunks) => facts(well({ damagedChunks })),
   packs: (damaged) => facts(well({ packs: { ...PACKS, damaged } })),
+  'set-back': (yes) => facts(well(yes ? { setBack: { from: 42, to: 40, time: iso(60) } } : {})),
   disk: (writeErrors) => facts(well(), { counters: counters({ writeErrors }) }),
   'no-role': (seconds) =>
     facts(well(), { role: seconds > 0 ? 'init' : 'primary', sinceMs: NOW - seconds * 1000 }),

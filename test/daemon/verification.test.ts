@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { codeOf } from '../../src/base/errors.js';
 import { type VerifiedResource, verifyPrimary } from '../../src/daemon/verification.js';
+import { updateTarget } from '../../src/round/contact.js';
 import { newWorld } from '../crash/pair.js';
 import { type DriverWorld, driverWorld, overwrite, SHAPE } from './driver-world.js';
 
@@ -54,6 +55,20 @@ test('with everything dirty nothing was compared, and nothing is verified', LIMI
   assert.deepEqual([result?.differing, result?.dirtyChunks], [0, CHUNKS]);
   assert.equal(result?.text, 'nothing was compared');
   assert.equal(world.driver.record.verifiedMs, null);
+});
+
+test('an archive that was set back is an alarm until a comparison agrees', LIMIT, async () => {
+  const world = await ready(9);
+  const { round } = world.driver.parts;
+  const setBack = { from: 9, to: 1, timeMs: 1 };
+  await updateTarget(round, (record) => ({ ...record, setBack }));
+  await overwrite(world, 1);
+  await verify(world, true);
+  assert.deepEqual(world.driver.record.setBack, setBack, 'nothing was compared');
+  assert.equal((await world.driver.sync({ wait: 'applied' })).outcome, 'applied');
+  assert.deepEqual(world.driver.record.setBack, setBack, 'a round compares nothing');
+  await verify(world, false);
+  assert.equal(world.driver.record.setBack, undefined);
 });
 
 test('what is dirty is left out of the sentence too', LIMIT, async () => {

@@ -1,6 +1,6 @@
-// A thin disk, nearly all of it a hole: its first copy passes over what is not there, hastd answers
-// meanwhile; rounds of writes all over it, whose maps give their memory back (disk/discard.ts), miss
-// none; and what is restored is as thin, to the block.
+// A thin disk, nearly all of it a hole: its first copy passes over what is not there, and hastd
+// answers meanwhile; rounds of writes all over it, whose maps give their memory back
+// (disk/discard.ts), miss none; and what is restored is as thin, to the block.
 import assert from 'node:assert/strict';
 import {
   closeSync,

@@ -134,6 +134,7 @@ test(
     await it.write(5);
     assert.equal(await it.round(B), 'ready', 'and so do those of the other');
     assert.equal((await lastOf(it.at(B))).to.number, 6, 'no number is used twice');
+    assert.equal(it.record.setBack, undefined, 'none of them was set back');
   },
 );
 
@@ -143,9 +144,14 @@ test('one that was set back is gone on with from where it stands', LIMIT, async 
   const before = new Map(it.at(A));
   await it.write(1);
   await it.round(A);
+  assert.equal(it.record.setBack, undefined);
   it.places.set(A, before);
   await it.write(2);
   assert.equal(await it.round(A), 'ready');
+  const { from, to } = it.record.setBack ?? assert.fail('it is noted');
+  assert.deepEqual([from, to], [2, 1]);
+  await it.round(B);
+  assert.equal(it.record.setBack, undefined, 'nothing of it is true of another place');
 });
 
 test(
