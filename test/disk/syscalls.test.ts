@@ -41,6 +41,8 @@ import {
 import { needRoot, needTool, scratch } from '../real.js';
 import { holdWithQemu, loopDevice } from './processes.js';
 
+const EVICTIONS_MAX = 100;
+
 function openNew(t: TestContext, sizeBytes = MIB): { path: string; fd: number } {
   const path = join(scratch(t), 'file');
   const fd = openSync(path, 'w+');
@@ -169,9 +171,14 @@ test('preadCached: evicted pages are a miss and the buffer stays as it was', (t)
   const into = Buffer.alloc(4096, 0xee);
   if (preadCached(fd, into, 0) === 'unsupported') return t.skip('no RWF_NOWAIT here');
   fsyncSync(fd); // only clean pages are dropped
-  assert.equal(posixFadviseDontNeed(fd, 0, 0), 0);
-  into.fill(0xee);
-  assert.equal(preadCached(fd, into, 512 * 1024), 'miss');
+  let found: ReturnType<typeof preadCached> = 0;
+  // The kernel leaves a page that somebody holds just then, as who ages pages does.
+  for (let tries = 0; tries < EVICTIONS_MAX && found !== 'miss'; tries += 1) {
+    assert.equal(posixFadviseDontNeed(fd, 0, 0), 0);
+    into.fill(0xee);
+    found = preadCached(fd, into, 512 * 1024);
+  }
+  assert.equal(found, 'miss');
   assert.ok(into.every((byte) => byte === 0xee));
   readSync(fd, into, 0, 4096, 512 * 1024);
   assert.equal(preadCached(fd, into, 512 * 1024), 4096);
