@@ -17,8 +17,8 @@ import { type Seen, Watched } from './watched.js';
 const SEED = seedFromEnv();
 /** The last chunk and the last block are short (H14). */
 const SIZE = 12 * MIB + 512;
-const ROUNDS = 28;
-const ROUNDS_METAFLUSH = 14;
+const ROUNDS = 20;
+const ROUNDS_METAFLUSH = 10;
 const PAUSE_MS_MAX = 200;
 
 test(`${ROUNDS} rounds under two writing connections: each image is a point (D2)`, async (t) => {
