@@ -7,6 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -195,7 +196,7 @@ async function useMounted({ folder, tree, uri, writable }: Mounting, step: Stepp
 function largestIn(tree: string, folder: string): string {
   const names = readdirSync(join(tree, folder), { recursive: true, encoding: 'utf8' });
   const files = names
-    .map((name) => ({ name, facts: statSync(join(tree, folder, name)) }))
+    .map((name) => ({ name, facts: lstatSync(join(tree, folder, name)) }))
     .filter(({ facts }) => facts.isFile())
     .sort((one, other) => other.facts.size - one.facts.size);
   return join(folder, files[0]?.name ?? '');

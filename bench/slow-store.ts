@@ -1,8 +1,8 @@
 // A directory as an S3 server on loopback, for measurements: GET and HEAD of objects, with ranges,
-// path style, each answered after so many milliseconds. Counts requests and the bytes of bodies.
+// and LIST, path style, each answered after so many milliseconds. Counts requests and the bytes of bodies.
 // Signatures are not looked at; nothing can be written. What it does not have: a limit of
 // bandwidth, slow starts of TCP, throttling.
-import { open, stat } from 'node:fs/promises';
+import { open, readdir, stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { join, normalize } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -39,10 +39,31 @@ export class SlowStore {
     this.#server.close();
   }
 
+  /** Every key below the prefix, in one answer: points of an archive that is measured are few. */
+  async #list(bucket: string, prefix: string): Promise<string> {
+    const folder = join(this.#folder, normalize(decodeURIComponent(bucket)));
+    const names = await readdir(folder, { recursive: true });
+    const contents: string[] = [];
+    for (const key of names.filter((name) => name.startsWith(prefix)).sort()) {
+      const found = await stat(join(folder, key));
+      if (!found.isFile()) continue;
+      const time = found.mtime.toISOString();
+      const facts = `<Size>${found.size}</Size><LastModified>${time}</LastModified>`;
+      contents.push(`<Contents><Key>${key}</Key>${facts}</Contents>`);
+    }
+    const count = `<KeyCount>${contents.length}</KeyCount><IsTruncated>false</IsTruncated>`;
+    return `<ListBucketResult>${count}${contents.join('')}</ListBucketResult>`;
+  }
+
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.requests += 1;
     await sleep(this.latencyMs);
-    const { pathname } = new URL(request.url ?? '/', this.endpoint);
+    const { pathname, searchParams } = new URL(request.url ?? '/', this.endpoint);
+    if (searchParams.has('list-type')) {
+      const text = await this.#list(pathname, searchParams.get('prefix') ?? '');
+      response.writeHead(200, { 'content-type': 'application/xml' }).end(text);
+      return;
+    }
     const path = join(this.#folder, normalize(decodeURIComponent(pathname)));
     const found = await stat(path).catch(() => null);
     if (found === null || !found.isFile()) {
