@@ -1,6 +1,6 @@
 // A directory as an S3 server on loopback, for measurements: GET and HEAD of objects, with ranges,
-// and LIST, path style, each answered after so many milliseconds. Counts requests and the bytes of bodies.
-// Signatures are not looked at; nothing can be written. What it does not have: a limit of
+// and LIST, path style, each answered after so many milliseconds. Counts requests and the bytes of
+// bodies. Signatures are not looked at; nothing can be written. What it does not have: a limit of
 // bandwidth, slow starts of TCP, throttling.
 import { open, readdir, stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
