@@ -59,7 +59,8 @@ async function verifyWith(
   });
   const { chunks, differing, dirtyChunks, examples } = found;
   const compared = chunks - dirtyChunks;
-  if (differing === 0 && compared > 0) {
+  const isSetBack = recordOf(round.resourceFile, round.target).setBack !== undefined;
+  if (differing === 0 && compared > 0 && (deep || isSetBack)) {
     const verified = deep ? { verifiedMs: Math.floor(clock.wallMs()) } : {};
     await updateTarget(round, ({ setBack: _, ...record }) => ({ ...record, ...verified }));
   }
