@@ -4,7 +4,7 @@
 // Everything is on the medium when it ends. Bytes are counted for the progress.
 import { assert } from '../base/assert.js';
 import { equalBytes, isZero } from '../base/digest.js';
-import { CHUNK_BYTES, chunkCount, chunkLength, MIB } from '../base/units.js';
+import { BLOCK_BYTES, CHUNK_BYTES, chunkCount, chunkLength, MIB } from '../base/units.js';
 import type { Device } from '../disk/device.js';
 import type { PointChunk } from './chunk-source.js';
 import { canRead, dropStale } from './medium-reads.js';
@@ -39,16 +39,18 @@ export async function restoreChunks(
     const content = bytes ?? zeroes.subarray(0, length);
     assert(content.length === length, 'a chunk is as long as it is on the disk');
     const isNothing = bytes === null || isZero(bytes);
-    const has = there.subarray(0, length);
-    const same =
-      target === 'fresh' ? isNothing : await isThere(device, offset, content, has, isNothing);
-    if (same) counts.equalBytes += length;
-    else {
+    let written = 0;
+    if (target === 'fresh') {
+      if (!isNothing) written = await writeThin(device, offset, content);
+    } else if (await isThere(device, offset, content, there.subarray(0, length), isNothing)) {
+      counts.equalBytes += length;
+    } else {
       if (isNothing) device.zeroNow(offset, length, true);
       else await device.write(offset, content);
-      counts.writtenBytes += length;
-      unsynced += length;
+      written = length;
     }
+    counts.writtenBytes += written;
+    unsynced += written;
     counts.doneBytes = offset + length;
     onProgress?.(counts);
     if (unsynced < SYNC_BYTES) continue;
@@ -58,6 +60,21 @@ export async function restoreChunks(
   assert(next === chunkCount(sizeBytes), 'all chunks have come');
   await device.sync();
   return counts;
+}
+
+/** Every block of zeroes stays a hole. Returns the bytes that were written. */
+async function writeThin(device: Device, offset: number, content: Uint8Array): Promise<number> {
+  let [written, from] = [0, 0];
+  while (from < content.length) {
+    let end = from;
+    while (end < content.length && !isZero(content.subarray(end, end + BLOCK_BYTES))) {
+      end = Math.min(content.length, end + BLOCK_BYTES);
+    }
+    if (end > from) await device.write(offset + from, content.subarray(from, end));
+    written += end - from;
+    from = end + BLOCK_BYTES;
+  }
+  return written;
 }
 
 /** What cannot be read is not there. Holes are not read. */
