@@ -34,6 +34,8 @@ const SHRINK_MIN = 0.75;
 const PASSES_MAX = 20;
 const GROUP_CHUNKS = MIB / CHUNK_BYTES;
 const GROUPS_AHEAD = 4;
+/** What a hole reads as. Never written to. */
+const ZEROES = new Uint8Array(CHUNK_BYTES);
 /** Of a chunk that is not known (format/digest-table.ts). */
 const UNKNOWN_DIGEST = new Uint8Array(DIGEST_BYTES);
 
@@ -111,7 +113,7 @@ async function runPass(
         counts.sentBytes = before + outflow.blockBytes;
         if (group.bytes !== null) pool.give(group.bytes);
       }
-      // Holes are passed over without one: whoever else is served by this thread has to be (W4).
+      // Holes are passed over without one, and who asks this thread for a status waits meanwhile.
       await parts.volume.turn();
     }
     await outflow.finish();
@@ -253,7 +255,7 @@ async function sendGroup(
       counts.skippedBytes += chunkBytes;
       return;
     }
-    const content = bytes?.subarray(start, start + chunkBytes) ?? new Uint8Array(chunkBytes);
+    const content = bytes?.subarray(start, start + chunkBytes) ?? ZEROES.subarray(0, chunkBytes);
     await outflow.add(chunk, chunkMask(chunk, sizeBytes), digest, content);
   }
 }
