@@ -5,7 +5,7 @@
 // hint.
 import { assert, present } from '../base/assert.js';
 import { codeOf } from '../base/errors.js';
-import { hex, type Random } from '../base/random.js';
+import type { Random } from '../base/random.js';
 import { ID_BYTES } from '../base/units.js';
 import {
   type ArchiveIdentity,
@@ -39,9 +39,9 @@ import {
   decodeRecord,
   encodeRecord,
   type KeyOf,
+  keysOf,
   RECORD_BYTES_MAX,
   type RecordKind,
-  recordKey,
 } from '../format/archive-record.js';
 import { bad } from '../format/layout.js';
 import { sameId } from '../lineage/lineage.js';
@@ -53,13 +53,13 @@ const SMALL_BYTES_MAX = 4096;
 /** Points younger than this are never removed (prune.ts), so that behind one there is no gap that a
  * head written late could hide; behind an older one the points are listed once. */
 export const GRACE_MS = 24 * 3_600_000;
-const KEYS_KEPT_MAX = 1024;
 
 export class Archive {
   readonly store: ObjectStore;
   readonly identity: ArchiveIdentity;
-  readonly #dataKey: Uint8Array | null;
-  readonly #keys = new Map<string, ReturnType<typeof recordKey>>();
+  /** 32 bytes; null: it is not sealed. For threads of this process. */
+  readonly dataKey: Uint8Array | null;
+  readonly keyOf: KeyOf;
   /** Trees of the points that were asked for last: what several share is read once. */
   readonly trees: SharedTrees = new Map();
   /** Epochs whose own objects are there. */
@@ -70,7 +70,8 @@ export class Archive {
   private constructor(store: ObjectStore, identity: ArchiveIdentity, dataKey: Uint8Array | null) {
     this.store = store;
     this.identity = identity;
-    this.#dataKey = dataKey;
+    this.dataKey = dataKey;
+    this.keyOf = keysOf(dataKey);
   }
 
   /** Null: there is none yet. Errors ARCHIVE_SEALED, ARCHIVE_WRONG_KEY, FORMAT_BAD, and of the
@@ -96,18 +97,6 @@ export class Archive {
     // Whoever was first made it: also we, when our answer was lost.
     return present(await Archive.open(store, secret), 'it was just made');
   }
-
-  readonly keyOf: KeyOf = (salt) => {
-    if (this.#dataKey === null) return null;
-    const id = hex(salt);
-    let key = this.#keys.get(id);
-    if (key === undefined) {
-      key = recordKey(this.#dataKey, salt);
-      if (this.#keys.size >= KEYS_KEPT_MAX) this.#keys.clear();
-      this.#keys.set(id, key);
-    }
-    return key;
-  };
 
   /** The newest point of the newest epoch; null: there is none. Reads the epochs, too. `nowMs`:
    * wall time, where the caller has it; see GRACE_MS. */
@@ -291,7 +280,7 @@ export class Archive {
   #openRecord(bytes: Uint8Array, place: string): ReturnType<typeof decodeRecord> {
     assert(bytes.length <= RECORD_BYTES_MAX, 'objects are read within limits');
     const record = decodeRecord(bytes, place, this.keyOf);
-    if (record.header.sealed === (this.#dataKey !== null)) return record;
+    if (record.header.sealed === (this.dataKey !== null)) return record;
     throw bad({ what: 'object of an archive', place }, 'it is not sealed as the archive is');
   }
 }

@@ -3,9 +3,8 @@
 // (measured: 150 ms of a round of 640 MB). One pool for all resources; as many threads as
 // processors, four at most, started when first needed.
 import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { Piscina } from 'piscina';
 import { BufferPool } from '../base/ahead.js';
+import { threadPool } from '../base/threads.js';
 import { FRAME_BYTES_MAX } from '../format/changeset.js';
 import { type Compute, chunkDigests } from '../format/compute.js';
 import { frameBody } from '../format/frame.js';
@@ -23,12 +22,12 @@ export interface ComputePool {
 }
 
 export function startComputePool(): ComputePool {
-  const pool = new Piscina<ComputeTask, ArrayBuffer>({
-    filename: fileURLToPath(new URL('./compute-thread.js', import.meta.url)),
-    minThreads: 0,
-    maxThreads: Math.min(THREADS_MAX, availableParallelism()),
-    idleTimeout: IDLE_MS,
-    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
+  const pool = threadPool<ComputeTask, ArrayBuffer>({
+    module: new URL('./compute-thread.js', import.meta.url),
+    threadsMin: 0,
+    threadsMax: Math.min(THREADS_MAX, availableParallelism()),
+    idleMs: IDLE_MS,
+    youngMib: YOUNG_MIB,
   });
   const rooms = new BufferPool(FRAME_BYTES_MAX);
   return {

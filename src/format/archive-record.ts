@@ -11,6 +11,7 @@
 // with this key. Lengths are bytes.
 import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
 import { assert } from '../base/assert.js';
+import { hex } from '../base/random.js';
 import { DISK_BYTES_MAX, ID_BYTES, MIB, SECTOR_BYTES } from '../base/units.js';
 import { FRAME_BYTES_MAX } from './changeset.js';
 import {
@@ -34,6 +35,7 @@ const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
 const KEY_BYTES = 32;
 const CIPHER = 'aes-256-gcm';
+const KEYS_KEPT_MAX = 1024;
 /** Roots of the largest disks are the longest. */
 export const RECORD_BODY_BYTES_MAX = 4 * MIB;
 export const RECORD_BYTES_MAX = RECORD_HEADER_BYTES + RECORD_BODY_BYTES_MAX + TAG_BYTES;
@@ -159,6 +161,22 @@ export function decodeRecordHeader(bytes: Uint8Array, place: string): RecordHead
 
 /** Where the data key comes from; null: there is none here. */
 export type KeyOf = (salt: Uint8Array) => RecordKey | null;
+
+/** Keys are made once, and of those the last ones kept. */
+export function keysOf(dataKey: Uint8Array | null): KeyOf {
+  if (dataKey === null) return () => null;
+  const keys = new Map<string, RecordKey>();
+  return (salt) => {
+    const id = hex(salt);
+    let key = keys.get(id);
+    if (key === undefined) {
+      key = recordKey(dataKey, salt);
+      if (keys.size >= KEYS_KEPT_MAX) keys.clear();
+      keys.set(id, key);
+    }
+    return key;
+  };
+}
 
 /** One whole record. Its body may be a part of `bytes`. Errors FORMAT_BAD, FORMAT_VERSION. */
 export function decodeRecord(

@@ -22,6 +22,7 @@ import { type AgeChecked, type AgeOptions, checkByAge } from './check-by-age.js'
 import { checkPacks, type PacksChecked } from './check-packs.js';
 import { checkPoints, type PointsChecked } from './check-points.js';
 import { comparePoints, type Difference, type DifferenceCounts } from './compare-points.js';
+import { startLayThreads } from './lay-threads.js';
 import { type RestoreOrder, restoreOnto } from './onto-path.js';
 import { type PointTable, pointTable } from './point-table.js';
 import { type RestoreCounts, restoreToDisk } from './to-disk.js';
@@ -150,7 +151,7 @@ export class ArchiveReader {
   }
 
   /** Errors as of `restoreOnto`, of `restoreToDisk`. */
-  restore(point: ArchivePoint, order: RestoreOrder): Promise<RestoreCounts> {
+  async restore(point: ArchivePoint, order: RestoreOrder): Promise<RestoreCounts> {
     const { to, sizeBytes } = point;
     const mark = {
       hastRestore: 1 as const,
@@ -158,10 +159,15 @@ export class ArchiveReader {
       point: { id: hex(to.id), number: to.number, time: isoTime(to.timeMs) },
       sizeBytes,
     };
-    const source = sourceOf(this.#archive, point);
-    return restoreOnto(this.#files, mark, order, (device, options) =>
-      restoreToDisk(source, device, options),
-    );
+    const threads = startLayThreads(this.#archive.dataKey);
+    try {
+      const source = sourceOf(this.#archive, point, null, threads.lay);
+      return await restoreOnto(this.#files, mark, order, (device, options) =>
+        restoreToDisk(source, device, options),
+      );
+    } finally {
+      await threads.close();
+    }
   }
 
   /** Errors POINT_NAME_TAKEN, POINT_PINNED, POINT_GOING. */

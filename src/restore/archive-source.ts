@@ -19,6 +19,7 @@ import { bad } from '../format/layout.js';
 import { type PointSpec, pickPoint } from '../lineage/point-spec.js';
 import type { RegionSource } from './archive-region.js';
 import { Frames } from './frames.js';
+import { type Lay, layHere } from './lay-frames.js';
 import { type Newest, newestReadable } from './newest-readable.js';
 
 export type RestoreFault =
@@ -134,15 +135,16 @@ const nodeReader = ({ store, keyOf }: Archive): RecordReader => ({
   blocks: new PackBlocks(store, NODE_BLOCKS, NODE_BLOCK_BYTES),
 });
 
-/** What is read of a point; `shared`: with other points of the archive. */
+/** What is read of a point; `shared`: with other points of the archive. `lay`: of this archive. */
 export function sourceOf(
   archive: Archive,
   point: ArchivePoint,
   shared: SharedTrees | null = null,
+  lay: Lay = layHere(archive.keyOf),
 ): RegionSource {
-  const { store, keyOf } = archive;
+  const { store } = archive;
   const trees = new PointTrees(nodeReader(archive), point.trees, shared);
-  const frames = new Frames(store, keyOf);
+  const frames = new Frames(store, lay);
   return { url: store.url, frames, trees, sizeBytes: point.sizeBytes };
 }
 

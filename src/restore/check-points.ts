@@ -27,8 +27,9 @@ import {
   type PointView,
   type Version,
 } from './chunk-versions.js';
-import { type BadRecord, Frames } from './frames.js';
-import { layChunks } from './laying.js';
+import { Frames } from './frames.js';
+import { layHere } from './lay-frames.js';
+import { type BadRecord, layChunks } from './laying.js';
 
 /** Checked together: 16 MiB. */
 const WINDOW_CHUNKS = 256;
@@ -102,7 +103,7 @@ class Checking {
     const shared: SharedTrees = new Map();
     this.#archive = archive;
     this.#options = options;
-    this.#frames = new Frames(archive.store, archive.keyOf);
+    this.#frames = new Frames(archive.store, layHere(archive.keyOf));
     this.#views = points.map((point) => ({
       point,
       trees: new PointTrees(archive, point.trees, shared),

@@ -1,240 +1,242 @@
 // Frames of an archive for whoever lays chunks together: what stands close in a pack is asked for
 // in one range, several at the same time, and a frame with chunks of what comes later is kept as
 // it is stored: rounds of scattered writes have frames that span many regions, and each would be
-// fetched for every one of them. The last ones used are kept unpacked, too: of such a frame every
-// region takes a block or two. Two who want the same frame at the same time share one request.
-// Memory: BATCH_BYTES_MAX for each caller, KEPT_BYTES_MAX and OPEN_BYTES_MAX for all. Lengths are
-// bytes.
-import { isDamage } from '../archive/damage.js';
+// fetched for every one of them. Two who want the same frame at the same time share one request.
+// What is handed out is in shared memory, for other threads, which is used again: a collector knows
+// nothing of the size of such memory. Memory: BATCHES_BYTES_MAX and AHEAD_BYTES_MAX of batches,
+// KEPT_BYTES_MAX beside them. Lengths are bytes.
 import { rangesOf } from '../archive/frame-ranges.js';
-import { recordId, type SizedFrame } from '../archive/laying.js';
-import { openRecord } from '../archive/records.js';
+import { recordId } from '../archive/laying.js';
 import type { NameOf } from '../archive/tree.js';
+import { BufferPool } from '../base/ahead.js';
+import { present } from '../base/assert.js';
 import { Semaphore } from '../base/sync.js';
-import { type ChunkIndex, MIB } from '../base/units.js';
+import { MIB } from '../base/units.js';
 import type { RecordPlace } from '../format/archive-leaf.js';
 import { packKey } from '../format/archive-objects.js';
-import type { KeyOf } from '../format/archive-record.js';
-import type { Frame } from '../format/changeset.js';
-import { decodeFrame } from '../format/frame.js';
-import { copyOf } from '../format/layout.js';
-import { reusingUnpack } from '../format/pack.js';
 import type { ObjectStore } from '../store/store.js';
+import type { Lay, StoredFrame } from './lay-frames.js';
 
 const RANGE_BYTES_MAX = 2 * MIB;
-/** Of all callers. */
 const RANGES_AT_ONCE = 12;
-/** What one caller has under way. */
-const BATCH_BYTES_MAX = 16 * MIB;
+const BATCH_BYTES_MAX = 8 * MIB;
+/** Of all callers: one batch comes while another is laid. */
+const BATCHES_BYTES_MAX = 16 * MIB;
+/** Of what is asked for before its turn. */
+const AHEAD_BYTES_MAX = 16 * MIB;
 const KEPT_BYTES_MAX = 48 * MIB;
-const OPEN_BYTES_MAX = 16 * MIB;
-/** Of an entry of a frame, about. */
-const ENTRY_BYTES = 256;
 
-/** A frame that was asked for, until the next one is handed out. */
-export interface OpenFrame extends SizedFrame {
-  readonly record: RecordPlace;
+/** Shared memory of a batch, and of those who found frames of theirs in it. */
+interface Room {
+  readonly memory: Uint8Array;
+  usedBytes: number;
+  users: number;
+  /** Of records that came into it. */
+  readonly ids: string[];
+  /** A read into it has failed, and may still write there. */
+  isBroken: boolean;
 }
 
-/** A record that is damaged or missing, and why; what is not told apart from that is thrown. */
-export interface BadRecord {
+interface Coming {
+  readonly stored: Promise<Uint8Array>;
+  readonly room: Room;
+}
+
+/** Asked for and there, or on its way. */
+export interface Fetched {
   readonly record: RecordPlace;
-  /** Object and offset; where the name of the pack cannot be read, its number. */
-  readonly place: string;
-  readonly error: unknown;
+  /** Errors STORE_MISSING, STORE_SHORT, those of the name of its pack; it may reject unheard. */
+  readonly frame: Promise<StoredFrame>;
+}
+
+/** Its frames are valid until it is let go. */
+export interface Batch {
+  readonly fetched: readonly Fetched[];
+  readonly rooms: ReadonlySet<Room>;
+  readonly bytes: number;
+  readonly isAhead: boolean;
 }
 
 export class Frames {
+  readonly lay: Lay;
   readonly #store: ObjectStore;
-  readonly #keyOf: KeyOf;
   readonly #requests = new Semaphore(RANGES_AT_ONCE);
-  readonly #unpack = reusingUnpack();
-  /** By record: on its way, or as it came and not looked at yet. */
-  readonly #coming = new Map<string, Promise<Uint8Array>>();
-  /** As stored; least recently used first. */
+  readonly #space = new Semaphore(BATCHES_BYTES_MAX);
+  #aheadBytes = 0;
+  readonly #rooms = new BufferPool(BATCH_BYTES_MAX);
+  /** By record. */
+  readonly #coming = new Map<string, Coming>();
+  /** By record; least recently used first. */
   readonly #kept = new Map<string, Uint8Array>();
   #keptBytes = 0;
-  /** Unpacked, of those that are kept; least recently used first. */
-  readonly #opened = new Map<string, SizedFrame>();
-  #openBytes = 0;
 
-  constructor(store: ObjectStore, keyOf: KeyOf) {
+  constructor(store: ObjectStore, lay: Lay) {
     this.#store = store;
-    this.#keyOf = keyOf;
+    this.lay = lay;
   }
 
-  /**
-   * Hands out the frames that `records` are, each once, in any order. Those with chunks from `end`
-   * on are kept for whoever wants these. With `bad`, damaged and missing records go there; else
-   * they are errors: FORMAT_BAD, STORE_MISSING, STORE_SHORT.
-   */
-  async each(
-    records: readonly RecordPlace[],
-    end: ChunkIndex,
-    nameOf: NameOf,
-    use: (frame: OpenFrame) => void,
-    bad: ((record: BadRecord) => void) | null,
-  ): Promise<void> {
-    for (const batch of batchesOf(records)) {
-      const coming = this.#begin(batch, nameOf);
-      for (const [record, stored] of coming) {
-        let where = `${this.#store.url} pack ${record.pack} at ${record.offset}`;
-        try {
-          const key = packKey((await nameOf(record.pack)).name);
-          where = `${this.#store.url}/${key} at ${record.offset}`;
-          this.#open(record, await stored, where, end, use);
-        } catch (error) {
-          this.#coming.delete(recordId(record));
-          if (bad === null || !isDamage(error)) throw error;
-          const alone = await this.#alone(record, nameOf, where, end, use);
-          if (alone !== null) bad({ record, place: where, error: alone });
-        }
-      }
-    }
+  /** Of a batch as `batchesOf` makes them; waits for room. All requests begin at once, or wait for
+   * their turn. */
+  async fetch(records: readonly RecordPlace[], nameOf: NameOf): Promise<Batch> {
+    const bytes = bytesOf(records);
+    await this.#space.take(bytes);
+    return { ...this.#batch(records, nameOf), bytes, isAhead: false };
   }
 
-  /** Once more for itself: the range that it was in may be short, or its pack gone, behind it. */
-  async #alone(
-    record: RecordPlace,
-    nameOf: NameOf,
-    where: string,
-    end: ChunkIndex,
-    use: (frame: OpenFrame) => void,
-  ): Promise<unknown> {
-    try {
-      const range = { pack: record.pack, offset: record.offset, bytes: record.bytes };
-      this.#open(record, await this.#fetch(range, nameOf), where, end, use);
-      return null;
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      return error;
-    }
+  /** Of a batch that will be wanted soon; null: enough is under way. It waits for nobody, so that
+   * nobody waits for those whose turn comes later. */
+  prefetch(records: readonly RecordPlace[], nameOf: NameOf): Batch | null {
+    const bytes = bytesOf(records);
+    if (this.#aheadBytes + bytes > AHEAD_BYTES_MAX) return null;
+    this.#aheadBytes += bytes;
+    return { ...this.#batch(records, nameOf), bytes, isAhead: true };
   }
 
-  #open(
-    record: RecordPlace,
-    stored: Uint8Array,
-    where: string,
-    end: ChunkIndex,
-    use: (frame: OpenFrame) => void,
-  ): void {
-    const id = recordId(record);
-    const sized = this.#opened.get(id) ?? this.#unpacked(stored, where);
-    use({ record, ...sized });
-    this.#coming.delete(id);
-    const last = sized.frame.entries.at(-1)?.chunk ?? 0;
-    if (last >= end) this.#keep(id, stored, sized);
-    else this.#drop(id);
-  }
-
-  /** Valid until the next one is. */
-  #unpacked(stored: Uint8Array, where: string): SizedFrame {
-    const { header, body } = openRecord(this.#keyOf, 'frame', stored, where);
-    const { sizeBytes } = header;
-    return { frame: decodeFrame(body, where, this.#unpack, sizeBytes), sizeBytes };
-  }
-
-  /** All requests begin at once, or wait for their turn. */
-  #begin(records: readonly RecordPlace[], nameOf: NameOf): Map<RecordPlace, Promise<Uint8Array>> {
-    const found = new Map<RecordPlace, Promise<Uint8Array>>();
-    const missing: RecordPlace[] = [];
-    for (const record of records) {
+  #batch(records: readonly RecordPlace[], nameOf: NameOf): Pick<Batch, 'fetched' | 'rooms'> {
+    const memory = this.#rooms.take();
+    const room: Room = { memory, usedBytes: 0, users: 0, ids: [], isBroken: false };
+    this.#begin(records, nameOf, room);
+    const rooms = new Set([room]);
+    const fetched = records.map((record): Fetched => {
       const id = recordId(record);
       const kept = this.#kept.get(id);
-      const coming = kept === undefined ? this.#coming.get(id) : Promise.resolve(kept);
-      if (coming === undefined) missing.push(record);
-      else found.set(record, coming);
-    }
-    for (const range of rangesOf(missing, RANGE_BYTES_MAX)) {
-      const fetched = this.#fetch(range, nameOf);
-      for (const record of range.records) {
-        const at = record.offset - range.offset;
-        const part = fetched.then((bytes) => bytes.subarray(at, at + record.bytes));
-        part.catch(() => undefined);
-        this.#coming.set(recordId(record), part);
-        found.set(record, part);
+      if (kept !== undefined) {
+        const own = cut(room, kept.length);
+        own.set(kept);
+        return { record, frame: this.#framed(record, Promise.resolve(own), nameOf) };
       }
-    }
-    return found;
+      const coming = present(this.#coming.get(id), 'what is not kept is on its way');
+      rooms.add(coming.room);
+      return { record, frame: this.#framed(record, coming.stored, nameOf) };
+    });
+    for (const one of rooms) one.users += 1;
+    return { fetched, rooms };
   }
 
-  async #fetch(range: Span, nameOf: NameOf): Promise<Uint8Array> {
+  /** Once more, for itself: the range that it was in may be short, or its pack gone, behind it. */
+  fetchAlone(record: RecordPlace, nameOf: NameOf): Batch {
+    const stored = this.#read(record, nameOf, sharedBytes(record.bytes));
+    const frame = this.#framed(record, stored, nameOf);
+    return { fetched: [{ record, frame }], rooms: new Set(), bytes: 0, isAhead: false };
+  }
+
+  /** `later`: frames of it with chunks that are wanted later. */
+  letGo({ fetched, rooms, bytes, isAhead }: Batch, later: ReadonlyMap<Fetched, StoredFrame>): void {
+    for (const one of fetched) {
+      const frame = later.get(one);
+      if (frame === undefined) this.#forget(recordId(one.record));
+      else this.#keep(recordId(one.record), frame.stored);
+    }
+    for (const room of rooms) {
+      room.users -= 1;
+      if (room.users > 0) continue;
+      for (const id of room.ids) if (this.#coming.get(id)?.room === room) this.#coming.delete(id);
+      if (!room.isBroken) this.#rooms.give(room.memory);
+    }
+    if (isAhead) this.#aheadBytes -= bytes;
+    else this.#space.give(bytes);
+  }
+
+  /** Object and offset; where the name of the pack cannot be read, its number. */
+  async placeOf({ pack, offset }: RecordPlace, nameOf: NameOf): Promise<string> {
+    const { url } = this.#store;
+    try {
+      return `${url}/${packKey((await nameOf(pack)).name)} at ${offset}`;
+    } catch {
+      return `${url} pack ${pack} at ${offset}`;
+    }
+  }
+
+  /** Asks for what is neither kept nor on its way. */
+  #begin(records: readonly RecordPlace[], nameOf: NameOf, room: Room): void {
+    const missing = records.filter((record) => {
+      const id = recordId(record);
+      return !this.#kept.has(id) && !this.#coming.has(id);
+    });
+    for (const range of rangesOf(missing, RANGE_BYTES_MAX)) {
+      const read = this.#read(range, nameOf, cut(room, range.bytes));
+      read.catch(() => {
+        room.isBroken = true;
+      });
+      for (const record of range.records) {
+        const start = record.offset - range.offset;
+        const stored = read.then((all) => all.subarray(start, start + record.bytes));
+        stored.catch(() => undefined);
+        const id = recordId(record);
+        this.#coming.set(id, { stored, room });
+        room.ids.push(id);
+      }
+    }
+  }
+
+  #framed(record: RecordPlace, bytes: Promise<Uint8Array>, nameOf: NameOf): Promise<StoredFrame> {
+    const frame = bytes.then(async (stored) => {
+      return { record, stored, place: await this.placeOf(record, nameOf) };
+    });
+    frame.catch(() => undefined);
+    return frame;
+  }
+
+  async #read(
+    { pack, offset, bytes }: RecordPlace,
+    nameOf: NameOf,
+    into: Uint8Array,
+  ): Promise<Uint8Array> {
     await this.#requests.take();
     try {
-      const { name } = await nameOf(range.pack);
-      return await this.#store.read(packKey(name), range.offset, range.bytes);
+      const { name } = await nameOf(pack);
+      return await this.#store.read(packKey(name), offset, bytes, into);
     } finally {
       this.#requests.give();
     }
   }
 
-  /** In memory of its own: a range that one record of many is kept of would stay whole, and what
-   * was unpacked is overwritten by the next. */
-  #keep(id: string, stored: Uint8Array, sized: SizedFrame): void {
+  /** In memory of its own. */
+  #keep(id: string, stored: Uint8Array): void {
     const before = this.#kept.get(id);
     this.#kept.delete(id);
     this.#kept.set(id, before ?? new Uint8Array(stored));
     if (before === undefined) this.#keptBytes += stored.length;
     for (const oldest of this.#kept.keys()) {
       if (this.#keptBytes <= KEPT_BYTES_MAX) break;
-      this.#drop(oldest);
-    }
-    if (this.#kept.has(id)) this.#keepOpen(id, sized);
-  }
-
-  #keepOpen(id: string, { frame, sizeBytes }: SizedFrame): void {
-    const before = this.#opened.get(id);
-    this.#opened.delete(id);
-    this.#opened.set(id, before ?? { frame: ownFrame(frame), sizeBytes });
-    if (before === undefined) this.#openBytes += memoryOf(frame);
-    for (const oldest of this.#opened.keys()) {
-      if (this.#openBytes <= OPEN_BYTES_MAX) break;
-      this.#close(oldest);
+      this.#forget(oldest);
     }
   }
 
-  #drop(id: string): void {
+  #forget(id: string): void {
     this.#keptBytes -= this.#kept.get(id)?.length ?? 0;
     this.#kept.delete(id);
-    this.#close(id);
-  }
-
-  #close(id: string): void {
-    const open = this.#opened.get(id);
-    if (open !== undefined) this.#openBytes -= memoryOf(open.frame);
-    this.#opened.delete(id);
   }
 }
 
-/** In memory of its own. */
-const ownFrame = ({ number, entries, blocks }: Frame): Frame => ({
-  number,
-  entries: entries.map((entry) => ({ ...entry, digest: copyOf(entry.digest) })),
-  blocks: copyOf(blocks),
-});
+const bytesOf = (records: readonly RecordPlace[]): number =>
+  records.reduce((sum, { bytes }) => sum + bytes, 0);
 
-const memoryOf = ({ entries, blocks }: Frame): number =>
-  blocks.length + entries.length * ENTRY_BYTES;
+const sharedBytes = (bytes: number): Uint8Array => new Uint8Array(new SharedArrayBuffer(bytes));
 
-interface Span {
-  readonly pack: number;
-  readonly offset: number;
-  readonly bytes: number;
+/** The next bytes of it; ranges are longer than their records, so there may be none left. */
+function cut(room: Room, bytes: number): Uint8Array {
+  const start = room.usedBytes;
+  if (start + bytes > room.memory.length) return sharedBytes(bytes);
+  room.usedBytes += bytes;
+  return room.memory.subarray(start, start + bytes);
 }
 
-/** Each once, by where they stand, in pieces of limited length. */
-function* batchesOf(records: readonly RecordPlace[]): Generator<readonly RecordPlace[]> {
+/** Each once, by where they stand, in pieces of limited length; one at least. */
+export function batchesOf(records: readonly RecordPlace[]): (readonly RecordPlace[])[] {
   const once = new Map(records.map((record) => [recordId(record), record]));
   const sorted = [...once.values()].sort((a, b) => a.pack - b.pack || a.offset - b.offset);
   let batch: RecordPlace[] = [];
+  const batches = [batch];
   let bytes = 0;
   for (const record of sorted) {
     if (bytes > 0 && bytes + record.bytes > BATCH_BYTES_MAX) {
-      yield batch;
-      [batch, bytes] = [[], 0];
+      batch = [];
+      batches.push(batch);
+      bytes = 0;
     }
     batch.push(record);
     bytes += record.bytes;
   }
-  if (batch.length > 0) yield batch;
+  return batches;
 }

@@ -1,25 +1,38 @@
-// Writes a disk as of a point of an archive onto a device, region by region in order, while the
-// next ones are on their way. Guarantee (Q1, Q2): what is written has the digest that the point
+// Writes a disk as of a point of an archive onto a device, a span of 4 MiB after the other, while
+// the next ones are on their way. Guarantee (Q1, Q2): what is written has the digest that the point
 // says; what is there already, by its digest, is neither fetched nor written, so that a restore
 // that was interrupted goes on by being begun again, and a stale disk gets only what differs.
 // Everything is on the medium when it ends. Bytes are counted for the progress.
-// Memory: REGIONS_AHEAD + 1 regions, and what Frames has under way.
-import { mapAhead } from '../base/ahead.js';
+// Memory: LAID_AHEAD + 1 spans, and what Frames has under way.
+import { Kept } from '../archive/kept.js';
+import { BufferPool, mapAhead } from '../base/ahead.js';
 import { digestOf, equalBytes, isZero } from '../base/digest.js';
 import { Mutex } from '../base/sync.js';
-import { BLOCK_BYTES, CHUNK_BYTES, chunkLength, MIB } from '../base/units.js';
+import {
+  BLOCK_BYTES,
+  CHUNK_BYTES,
+  type ChunkIndex,
+  chunkCount,
+  chunkLength,
+  MIB,
+} from '../base/units.js';
 import type { Device } from '../disk/device.js';
-import { LEAF_CHUNKS, type LeafEntry } from '../format/archive-leaf.js';
+import { LEAF_CHUNKS, type Leaf, type LeafEntry, regionOf } from '../format/archive-leaf.js';
 import { zeroDigest } from '../format/digest-table.js';
-import { REGION_BYTES, type RegionSource, readRegion, regionLength } from './archive-region.js';
+import { askChunks, REGION_BYTES, type RegionSource, readChunks } from './archive-region.js';
+import type { Asked } from './laying.js';
 import { canRead, dropStale } from './medium-reads.js';
 
-/** Regions fetched beside the one that is written: 16 MiB each. */
-const REGIONS_AHEAD = 3;
-/** Written in one piece, at most: several pieces are under way. */
-const WRITE_BYTES_MAX = MIB;
+const SPAN_CHUNKS = 64;
+const SPAN_BYTES = SPAN_CHUNKS * CHUNK_BYTES;
+/** Laid beside the one that is written: with more, what is written has left the caches. */
+const LAID_AHEAD = 3;
+/** Asked for beside these: an answer may take long. */
+const ASKED_AHEAD = 6;
+/** Of regions. */
+const LEAVES_KEPT = 4;
 const READ_BYTES = MIB;
-/** Pieces that are read at a time, of one region: a rotating disk reads on where it is. */
+/** Pieces that are read at a time, of one span: a rotating disk reads on where it is. */
 const READS_AHEAD = 4;
 /** Written bytes that may wait for the medium, twice: while some are flushed, others are made. */
 const SYNC_BYTES = 256 * MIB;
@@ -41,12 +54,26 @@ export interface RestoreCounts {
   equalBytes: number;
 }
 
-/** A region, and which of its chunks are to be written. */
-interface Ready {
-  readonly region: number;
-  readonly bytes: Uint8Array;
-  /** By chunk of the region. */
+/** Consecutive chunks of one region. */
+interface Span {
+  readonly first: ChunkIndex;
+  readonly count: number;
+  /** As long as its chunks are on the disk. */
+  readonly bytes: number;
+}
+
+/** What there is to do with a span, and what was asked for to do it. */
+interface Planned {
+  readonly span: Span;
+  readonly wanted: Leaf;
+  readonly asked: Asked;
+  /** By chunk of the span. */
   readonly todo: readonly ('right' | 'content' | 'zeroes')[];
+}
+
+/** Content of a span, to be written. */
+interface Ready extends Pick<Planned, 'span' | 'todo'> {
+  readonly room: Uint8Array;
 }
 
 /** Rejects with the reason of `signal`, errors of the store, FORMAT_BAD and DISK_FAILED. */
@@ -62,29 +89,36 @@ export async function restoreToDisk(
     writtenBytes: 0,
     equalBytes: 0,
   };
-  const free: Uint8Array[] = [];
+  const rooms = new BufferPool(SPAN_BYTES);
+  const leaves = new Kept<number, Leaf>(LEAVES_KEPT);
   const one = new Mutex();
   if (target === 'compare') await dropStale(device);
-  const work = async (region: number): Promise<Ready> => {
+  const plan = async (span: Span): Promise<Planned> => {
     signal.throwIfAborted();
-    const there =
-      target === 'fresh' ? null : await one.run(() => digestsOf(device, region, sizeBytes));
-    const leaf = await trees.leaf(region);
-    const todo = todoOf(region, leaf, there, sizeBytes);
-    const wanted = leaf.filter(({ chunk }) => todo[chunk % LEAF_CHUNKS] === 'content');
-    // Fresh memory for each region costs the kernel more than laying it together.
-    const bytes = free.pop() ?? Buffer.allocUnsafeSlow(REGION_BYTES);
-    if (wanted.length > 0) await readRegion(source, region, wanted, bytes);
-    return { region, bytes, todo };
+    const { first, count } = span;
+    const there = target === 'fresh' ? null : await one.run(() => digestsOf(device, span));
+    const region = regionOf(first);
+    const all = await leaves.get(region, () => trees.leaf(region));
+    const leaf = all.filter(({ chunk }) => chunk >= first && chunk < first + count);
+    const todo = todoOf(span, leaf, there, sizeBytes);
+    const wanted = leaf.filter(({ chunk }) => todo[chunk - first] === 'content');
+    return { span, wanted, asked: askChunks(source, wanted), todo };
+  };
+  const lay = async ({ span, wanted, asked, todo }: Planned): Promise<Ready> => {
+    const room = rooms.take();
+    const bytes = room.subarray(0, span.bytes);
+    if (wanted.length > 0) await readChunks(source, span.first, wanted, bytes, asked);
+    return { span, room, todo };
   };
   const regions =
     target === 'fresh' ? trees.regions() : everyRegion(Math.ceil(sizeBytes / REGION_BYTES));
   const flusher = new Flusher(device);
-  for await (const ready of mapAhead(within(regions, sizeBytes), REGIONS_AHEAD, work)) {
+  const planned = mapAhead(spansOf(regions, sizeBytes), ASKED_AHEAD, plan);
+  for await (const ready of mapAhead(planned, LAID_AHEAD, lay)) {
     signal.throwIfAborted();
     await flusher.wrote(await write(device, ready, target, counts));
-    free.push(ready.bytes);
-    counts.doneBytes = ready.region * REGION_BYTES + regionLength(ready.region, sizeBytes);
+    rooms.give(ready.room);
+    counts.doneBytes = ready.span.first * CHUNK_BYTES + ready.span.bytes;
     onProgress?.(counts);
   }
   await flusher.end();
@@ -95,13 +129,11 @@ export async function restoreToDisk(
 
 /** `there`: null where all is zeroes. What has no entry is zeroes. */
 function todoOf(
-  region: number,
+  { first, count }: Span,
   leaf: readonly LeafEntry[],
   there: readonly (Uint8Array | null)[] | null,
   sizeBytes: number,
 ): Ready['todo'] {
-  const first = region * LEAF_CHUNKS;
-  const count = Math.ceil(regionLength(region, sizeBytes) / CHUNK_BYTES);
   const todo: ('right' | 'content' | 'zeroes')[] = [];
   for (let i = 0; i < count; i += 1) {
     const zero = zeroDigest(chunkLength(first + i, sizeBytes));
@@ -109,7 +141,6 @@ function todoOf(
     todo.push(has !== null && equalBytes(has, zero) ? 'right' : 'zeroes');
   }
   for (const { chunk, digest, pieces } of leaf) {
-    if (chunk >= first + count) break; // the disk was longer once
     const zero = zeroDigest(chunkLength(chunk, sizeBytes));
     const has = there === null ? zero : (there[chunk - first] ?? null);
     const isZeroes = pieces.every(({ place }) => place === null);
@@ -122,18 +153,18 @@ function todoOf(
 /** Returns the bytes that wait for the medium now. */
 async function write(
   device: Device,
-  { region, bytes, todo }: Ready,
+  { span, room, todo }: Ready,
   target: RestoreOptions['target'],
   counts: RestoreCounts,
 ): Promise<number> {
-  const offset = region * REGION_BYTES;
-  const end = regionLength(region, device.sizeBytes);
+  const offset = span.first * CHUNK_BYTES;
+  const end = span.bytes;
   let written = 0;
   let from = 0;
-  const writes: Promise<void>[] = [];
-  /** Ends a run of content that began at `from`. */
-  const flush = (to: number): void => {
-    if (to > from) writes.push(device.write(offset + from, bytes.subarray(from, to)));
+  /** Ends a run of content that began at `from`. One after the other: a file takes no two writes at
+   * a time, and who waits for another takes as much of a processor. */
+  const flush = async (to: number): Promise<void> => {
+    if (to > from) await device.write(offset + from, room.subarray(from, to));
     written += to - from;
   };
   for (const [i, what] of todo.entries()) {
@@ -144,11 +175,11 @@ async function write(
     const grain = target === 'fresh' && what === 'content' ? BLOCK_BYTES : CHUNK_BYTES;
     for (let begin = at; begin < to; begin += grain) {
       const next = Math.min(to, begin + grain);
-      const isContent = what === 'content' && !isZero(bytes.subarray(begin, next));
+      const isContent = what === 'content' && !isZero(room.subarray(begin, next));
       if (isContent) has += next - begin;
-      if (isContent && begin - from < WRITE_BYTES_MAX) continue;
-      flush(begin);
-      from = isContent ? begin : next;
+      if (isContent) continue;
+      await flush(begin);
+      from = next;
     }
     if (target === 'fresh') {
       counts.writtenBytes += has;
@@ -160,9 +191,7 @@ async function write(
     device.zeroNow(offset + at, to - at, true);
     written += to - at;
   }
-  flush(end);
-  const settled = await Promise.allSettled(writes);
-  for (const one of settled) if (one.status === 'rejected') throw one.reason;
+  await flush(end);
   return written;
 }
 
@@ -192,14 +221,13 @@ class Flusher {
   }
 }
 
-/** Digests of the chunks of a region as the medium has them; what cannot be read is not right. */
+/** Digests of the chunks of a span as the medium has them; what cannot be read is not right. */
 async function digestsOf(
   device: Device,
-  region: number,
-  sizeBytes: number,
+  { first, bytes }: Span,
 ): Promise<readonly (Uint8Array | null)[]> {
-  const start = region * REGION_BYTES;
-  const end = start + regionLength(region, sizeBytes);
+  const start = first * CHUNK_BYTES;
+  const end = start + bytes;
   const digests: (Uint8Array | null)[] = [];
   const free: Uint8Array[] = [];
   const read = async (at: number): Promise<readonly (Uint8Array | null)[]> => {
@@ -236,7 +264,15 @@ async function* everyRegion(count: number): AsyncGenerator<number> {
   for (let region = 0; region < count; region += 1) yield region;
 }
 
-/** A disk may have been longer once than at this point. */
-async function* within(regions: AsyncIterable<number>, sizeBytes: number): AsyncGenerator<number> {
-  for await (const region of regions) if (region * REGION_BYTES < sizeBytes) yield region;
+/** As far as the disk reaches: it may have been longer once than at this point. */
+async function* spansOf(regions: AsyncIterable<number>, sizeBytes: number): AsyncGenerator<Span> {
+  const chunks = chunkCount(sizeBytes);
+  for await (const region of regions) {
+    const end = Math.min(chunks, (region + 1) * LEAF_CHUNKS);
+    for (let first = region * LEAF_CHUNKS; first < end; first += SPAN_CHUNKS) {
+      const count = Math.min(SPAN_CHUNKS, end - first);
+      const bytes = Math.min(count * CHUNK_BYTES, sizeBytes - first * CHUNK_BYTES);
+      yield { first, count, bytes };
+    }
+  }
 }

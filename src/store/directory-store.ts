@@ -100,11 +100,11 @@ class DirectoryStore implements ObjectStore {
     });
   }
 
-  async read(key: string, offset: number, length: number): Promise<Uint8Array> {
+  async read(key: string, offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     checkKey(key);
     this.counts.get += 1;
     const bytes = await this.#step('get', key, () =>
-      readRange(join(this.#path, key), offset, length),
+      readRange(join(this.#path, key), offset, length, into),
     );
     if (bytes === null) throw new StoreError({ code: 'STORE_MISSING', url: this.url, key });
     this.counts.downBytes += bytes.length;

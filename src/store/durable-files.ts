@@ -67,18 +67,18 @@ export async function readRange(
   path: string,
   offset: number,
   length: number,
+  into: Uint8Array = Buffer.allocUnsafeSlow(length),
 ): Promise<Uint8Array | null> {
   const handle = await open(path, 'r').catch(unlessMissing);
   if (handle === null) return null;
   try {
-    const bytes = Buffer.allocUnsafeSlow(length);
     let done = 0;
     while (done < length) {
-      const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
+      const { bytesRead } = await handle.read(into, done, length - done, offset + done);
       if (bytesRead === 0) break;
       done += bytesRead;
     }
-    return bytes.subarray(0, done);
+    return into.subarray(0, done);
   } finally {
     await handle.close();
   }

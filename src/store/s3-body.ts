@@ -1,4 +1,6 @@
-// The body of an answer to a GET, in memory, of at most a given length.
+// The body of an answer to a GET, in memory, of at most a given length. It comes in pieces, which
+// are joined when all are there: an answer that broke off writes nowhere.
+import { assert } from '../base/assert.js';
 import { type StoreCounts, StoreError } from './store.js';
 
 export type Body = AsyncIterable<Uint8Array> & { destroy(): void };
@@ -11,7 +13,7 @@ export async function received(
   bytesMax: number,
   place: { readonly url: string; readonly key: string },
   counts: StoreCounts,
-): Promise<Uint8Array> {
+): Promise<readonly Uint8Array[]> {
   const pieces: Uint8Array[] = [];
   let got = 0;
   try {
@@ -31,7 +33,19 @@ export async function received(
   if (length !== null && got !== length) {
     throw brokeOff(place, `${got} of ${length} bytes`, null);
   }
-  return Buffer.concat(pieces, got);
+  return pieces;
+}
+
+/** One array, at the start of `into` if there is one. */
+export function joinedIn(into: Uint8Array | undefined, pieces: readonly Uint8Array[]): Uint8Array {
+  if (into === undefined) return Buffer.concat(pieces);
+  let at = 0;
+  for (const piece of pieces) {
+    assert(at + piece.length <= into.length, 'there is room for it');
+    into.set(piece, at);
+    at += piece.length;
+  }
+  return into.subarray(0, at);
 }
 
 function brokeOff(

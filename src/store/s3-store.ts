@@ -9,7 +9,7 @@ import { setMaxListeners } from 'node:events';
 import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3';
 import { assert, present } from '../base/assert.js';
 import type { Clock } from '../base/clock.js';
-import { type Body, received } from './s3-body.js';
+import { type Body, joinedIn, received } from './s3-body.js';
 import { type RequestFacts, s3Fault, statusOf } from './s3-fault.js';
 import type { Pace } from './s3-handler.js';
 import {
@@ -126,10 +126,10 @@ class S3Store implements ObjectStore {
     });
   }
 
-  async read(key: string, offset: number, length: number): Promise<Uint8Array> {
+  async read(key: string, offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     assert(length > 0, 'at least one byte is read');
     const range = { from: offset, to: offset + length - 1 };
-    const bytes = await this.#get(key, range, length);
+    const bytes = await this.#get(key, range, length, into);
     if (bytes === null) throw new StoreError({ code: 'STORE_MISSING', url: this.url, key });
     if (bytes.length === length) return bytes;
     const [wanted, got] = [length, bytes.length];
@@ -208,6 +208,7 @@ class S3Store implements ObjectStore {
     key: string,
     range: { readonly from: number; readonly to: number } | null,
     bytesMax: number,
+    into?: Uint8Array,
   ): Promise<Uint8Array | null> {
     const { GetObjectCommand } = this.#sdk;
     const part = range === null ? {} : { Range: `bytes=${range.from}-${range.to}` };
@@ -232,13 +233,10 @@ class S3Store implements ObjectStore {
           });
         }
         if (ContentLength === undefined || ContentLength <= bytesMax) {
-          return await received(
-            body,
-            ContentLength ?? null,
-            bytesMax,
-            { url: this.url, key },
-            this.counts,
-          );
+          const place = { url: this.url, key };
+          const length = ContentLength ?? null;
+          const pieces = await received(body, length, bytesMax, place, this.counts);
+          return joinedIn(into, pieces);
         }
         body.destroy();
         const facts = { url: this.url, key, bytes: ContentLength, bytesMax };

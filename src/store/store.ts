@@ -80,8 +80,10 @@ export interface ObjectStore {
     how: PutHow,
     storageClass?: string,
   ): Promise<'stored' | 'exists'>;
-  /** Exactly that range; at least one byte. Errors STORE_MISSING, STORE_SHORT. */
-  read(key: string, offset: number, length: number): Promise<Uint8Array>;
+  /** Exactly that range; at least one byte. The result lies at the start of `into`, which may be
+   * shared and is at least as long; after an error something may still be written there. Errors
+   * STORE_MISSING, STORE_SHORT. */
+  read(key: string, offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   /** The whole object, null when there is none. Error STORE_TOO_LARGE above `bytesMax`. */
   readWhole(key: string, bytesMax: number): Promise<Uint8Array | null>;
   head(key: string): Promise<ObjectFacts | null>;

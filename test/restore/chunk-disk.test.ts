@@ -7,7 +7,13 @@ import { type TestContext, test } from 'node:test';
 import { digestOf, isZero } from '../../src/base/digest.js';
 import { nodeFiles } from '../../src/base/node-files.js';
 import { seededRandom } from '../../src/base/random.js';
-import { BLOCK_BYTES, BLOCKS_PER_CHUNK, CHUNK_BYTES, chunkCount, MIB } from '../../src/base/units.js';
+import {
+  BLOCK_BYTES,
+  BLOCKS_PER_CHUNK,
+  CHUNK_BYTES,
+  chunkCount,
+  MIB,
+} from '../../src/base/units.js';
 import { openFileDevice } from '../../src/disk/file-device.js';
 import { reserveSpace } from '../../src/disk/syscalls.js';
 import { ChunkDisk } from '../../src/restore/chunk-disk.js';

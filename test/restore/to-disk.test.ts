@@ -10,6 +10,7 @@ import { BLOCK_BYTES, CHUNK_BYTES } from '../../src/base/units.js';
 import type { RegionSource } from '../../src/restore/archive-region.js';
 import { checkPacks } from '../../src/restore/check-packs.js';
 import { Frames } from '../../src/restore/frames.js';
+import { layHere } from '../../src/restore/lay-frames.js';
 import { type RestoreOptions, restoreToDisk } from '../../src/restore/to-disk.js';
 import { makeArchive } from '../archive/directory-archive.js';
 import { Sender } from '../archive/sender.js';
@@ -44,7 +45,7 @@ async function sourceOf(objects: MemoryObjects, sequence: number) {
   assert.ok(archive && point);
   const trees = new PointTrees(archive, point.trees);
   const { sizeBytes } = point;
-  const frames = new Frames(store, archive.keyOf);
+  const frames = new Frames(store, layHere(archive.keyOf));
   const source: RegionSource = { url: store.url, frames, trees, sizeBytes };
   return { source, store };
 }

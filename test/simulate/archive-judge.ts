@@ -11,6 +11,7 @@ import { equalBytes } from '../../src/base/digest.js';
 import { hex } from '../../src/base/random.js';
 import { CHUNK_BYTES, chunkCount } from '../../src/base/units.js';
 import { decodeJournalHeader } from '../../src/format/archive-journal.js';
+import { LEAF_CHUNKS } from '../../src/format/archive-leaf.js';
 import {
   type ArchivePoint,
   type KeptPoint,
@@ -20,7 +21,7 @@ import {
   pointKey,
 } from '../../src/format/archive-objects.js';
 import { sameId } from '../../src/lineage/lineage.js';
-import { REGION_BYTES, readRegion, regionLength } from '../../src/restore/archive-region.js';
+import { REGION_BYTES, readChunks, regionLength } from '../../src/restore/archive-region.js';
 import { keptOf, sourceOf } from '../../src/restore/archive-source.js';
 import type { MemoryStore } from '../store/memory-store.js';
 import { Broken } from './broken.js';
@@ -45,7 +46,7 @@ export async function contentOf(
       const offset = region * REGION_BYTES;
       const bytes = disk.subarray(offset, offset + regionLength(region, sizeBytes));
       const within = leaf.filter(({ chunk }) => chunk < chunkCount(sizeBytes));
-      await readRegion(source, region, within, bytes);
+      await readChunks(source, region * LEAF_CHUNKS, within, bytes);
     }
     return disk;
   }

@@ -53,13 +53,14 @@ export class MemoryStore implements ObjectStore {
     });
   }
 
-  read(key: string, offset: number, length: number): Promise<Uint8Array> {
+  read(key: string, offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     return this.#request('get', key, () => {
       const found = this.objects.get(key);
       if (found === undefined) throw new StoreError({ code: 'STORE_MISSING', url: this.url, key });
       const bytes = found.bytes.slice(offset, offset + length);
       this.counts.downBytes += bytes.length;
-      if (bytes.length === length) return bytes;
+      into?.set(bytes);
+      if (bytes.length === length) return into?.subarray(0, length) ?? bytes;
       const [wanted, got] = [length, bytes.length];
       throw new StoreError({ code: 'STORE_SHORT', url: this.url, key, offset, wanted, got });
     });

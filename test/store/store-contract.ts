@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { mapAhead } from '../../src/base/ahead.js';
+import { isZero } from '../../src/base/digest.js';
 import { codeOf } from '../../src/base/errors.js';
 import { seededRandom } from '../../src/base/random.js';
 import type { ObjectStore } from '../../src/store/store.js';
@@ -61,6 +62,11 @@ export function describeStoreContract(name: string, make: MakeStore): void {
       ] as const) {
         const read = await other.read('packs/ab/x.1', from, length);
         assert.deepEqual(Buffer.from(read), Buffer.from(bytes.subarray(from, from + length)));
+        const into = new Uint8Array(new SharedArrayBuffer(length + 100)).subarray(50);
+        const there = await other.read('packs/ab/x.1', from, length, into);
+        assert.deepEqual(Buffer.from(there), Buffer.from(read));
+        assert.deepEqual([there.buffer, there.byteOffset], [into.buffer, 50], 'where it was told');
+        assert.ok(isZero(into.subarray(length)), 'and nowhere else');
       }
       await other.close();
     });

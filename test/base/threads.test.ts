@@ -1,0 +1,20 @@
+// Threads of a pool: between tasks the event loop of each turns, without which memory of native
+// modules would never be given back.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { threadPool } from '../../src/base/threads.js';
+
+const TASKS = 50;
+
+test('the event loop of a thread turns between tasks', async () => {
+  const module = new URL('./turns-thread.js', import.meta.url);
+  const pool = threadPool<null, number>({ module, threadsMin: 1, threadsMax: 1, youngMib: 2 });
+  try {
+    const seen: number[] = [];
+    for (let task = 0; task < TASKS; task += 1) seen.push(await pool.run(null));
+    const [first = 0, last = 0] = [seen[0], seen.at(-1)];
+    assert.ok(last > first, `${first} turns at the first task, ${last} at the last`);
+  } finally {
+    await pool.destroy();
+  }
+});
