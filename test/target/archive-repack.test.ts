@@ -5,10 +5,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Archive } from '../../src/archive/archive.js';
 import { PackTables } from '../../src/archive/pack-tables.js';
+import { PointTrees } from '../../src/archive/tree.js';
+import { present } from '../../src/base/assert.js';
 import { equalBytes } from '../../src/base/digest.js';
 import { hex, seededRandom } from '../../src/base/random.js';
 import { CHUNK_BYTES } from '../../src/base/units.js';
 import { retainLast } from '../../src/config/retain.js';
+import { LEAF_CHUNKS } from '../../src/format/archive-leaf.js';
 import type { ArchivePoint } from '../../src/format/archive-objects.js';
 import { keptOf } from '../../src/restore/archive-source.js';
 import { Sender } from '../archive/sender.js';
@@ -144,6 +147,44 @@ test('only the blocks that stand there are sent; a chunk that changed is sent wh
   await sender.close();
   await allWhole(objects, images);
   assert.ok([...plan.leaving].length > 0 && needed.size > 0);
+});
+
+test('of a pack that has only a part of the index left, that is written anew', async () => {
+  const objects: MemoryObjects = new Map();
+  const sender = new Sender(seededRandom(45), objects, null, 3 * LEAF_CHUNKS * CHUNK_BYTES);
+  const images = new Map<number, Uint8Array>();
+  const round = async (): Promise<void> => {
+    const { number } = await sender.round();
+    images.set(number, sender.disk.slice());
+    sender.nowMs += 2 * DAY_MS;
+  };
+  sender.packBytes = 512 * 1024;
+  sender.rule = retainLast(1);
+  const [middle, last] = [LEAF_CHUNKS, 2 * LEAF_CHUNKS];
+  for (let chunk = 0; chunk < 2 * 7; chunk += 1) overwrite(sender, middle + chunk);
+  // These stand in the pack that has the index.
+  for (let chunk = 0; chunk < 4; chunk += 1) overwrite(sender, last + chunk);
+  await round();
+  for (let chunk = 0; chunk < 4; chunk += 1) overwrite(sender, last + chunk);
+  await round();
+  await (await sender.open()).prune(false);
+  const leafPlace = async () => {
+    const [archive, point] = await reading(objects);
+    const [tree] = new PointTrees(archive, point.trees).trees;
+    const page = await tree?.page(0);
+    return present(page?.get(1), 'the leaf of the middle').place.pack;
+  };
+  const before = await leafPlace();
+  const plan = present(await sender.target?.repack(HALF), 'there is something to do');
+  assert.ok(plan.leaving.has(before), 'the leaf stands in a pack that is left');
+  assert.equal(plan.sendBytes, 4096, 'and nothing else does');
+  const left = await namesOf(objects, plan.leaving);
+  await round();
+  assert.ok(!plan.leaving.has(await leafPlace()));
+  await sender.close();
+  await allWhole(objects, images);
+  const needed = await neededBy(objects);
+  assert.ok(left.every((name) => !needed.has(name)));
 });
 
 test('a pack that an older kept point needs is not mostly dead', async () => {
