@@ -93,11 +93,13 @@ export class Frames {
   }
 
   #batch(records: readonly RecordPlace[], nameOf: NameOf): Pick<Batch, 'fetched' | 'rooms'> {
+    if (records.length === 0) return { fetched: [], rooms: new Set() };
     const memory = this.#rooms.take();
     const room: Room = { memory, usedBytes: 0, users: 0, ids: [], isBroken: false };
     this.#begin(records, nameOf, room);
     const rooms = new Set([room]);
     const fetched = records.map((record): Fetched => {
+      // First what is kept: a room that is found again and again would be there for ever.
       const id = recordId(record);
       const kept = this.#kept.get(id);
       if (kept !== undefined) {
@@ -124,8 +126,9 @@ export class Frames {
   letGo({ fetched, rooms, bytes, isAhead }: Batch, later: ReadonlyMap<Fetched, StoredFrame>): void {
     for (const one of fetched) {
       const frame = later.get(one);
-      if (frame === undefined) this.#forget(recordId(one.record));
-      else this.#keep(recordId(one.record), frame.stored);
+      const id = recordId(one.record);
+      if (frame === undefined) this.#forget(id);
+      else this.#keep(id, frame.stored);
     }
     for (const room of rooms) {
       room.users -= 1;

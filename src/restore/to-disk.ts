@@ -4,38 +4,41 @@
 // that was interrupted goes on by being begun again, and a stale disk gets only what differs.
 // Everything is on the medium when it ends. Bytes are counted for the progress.
 // Memory: LAID_AHEAD + 1 spans, and what Frames has under way.
-import { Kept } from '../archive/kept.js';
 import { BufferPool, mapAhead } from '../base/ahead.js';
-import { digestOf, equalBytes, isZero } from '../base/digest.js';
-import { Mutex } from '../base/sync.js';
+import { equalBytes, isZero } from '../base/digest.js';
+import { Mutex, Semaphore } from '../base/sync.js';
 import {
   BLOCK_BYTES,
   CHUNK_BYTES,
   type ChunkIndex,
   chunkCount,
   chunkLength,
-  MIB,
 } from '../base/units.js';
 import type { Device } from '../disk/device.js';
-import { LEAF_CHUNKS, type Leaf, type LeafEntry, regionOf } from '../format/archive-leaf.js';
+import { LEAF_CHUNKS, type Leaf, type LeafEntry } from '../format/archive-leaf.js';
 import { zeroDigest } from '../format/digest-table.js';
-import { askChunks, REGION_BYTES, type RegionSource, readChunks } from './archive-region.js';
+import {
+  askChunks,
+  REGION_BYTES,
+  type RegionSource,
+  readChunks,
+  regionLength,
+} from './archive-region.js';
+import { Flusher } from './flusher.js';
 import type { Asked } from './laying.js';
-import { canRead, dropStale } from './medium-reads.js';
+import { dropStale, mediumDigests } from './medium-reads.js';
 
 const SPAN_CHUNKS = 64;
 const SPAN_BYTES = SPAN_CHUNKS * CHUNK_BYTES;
 /** Laid beside the one that is written: with more, what is written has left the caches. */
 const LAID_AHEAD = 3;
-/** Asked for beside these: an answer may take long. */
-const ASKED_AHEAD = 6;
-/** Of regions. */
-const LEAVES_KEPT = 4;
-const READ_BYTES = MIB;
-/** Pieces that are read at a time, of one span: a rotating disk reads on where it is. */
-const READS_AHEAD = 4;
-/** Written bytes that may wait for the medium, twice: while some are flushed, others are made. */
-const SYNC_BYTES = 256 * MIB;
+/** Regions that are looked at and asked for beside these: an answer may take long. */
+const REGIONS_AHEAD = 2;
+/** Spans that are written at a time. */
+const WRITTEN_AT_ONCE = 4;
+/** Of these together: a file takes no two large writes at a time, and who waits for another takes
+ * as much of a processor. */
+const WRITTEN_BYTES_MAX = SPAN_BYTES;
 
 export interface RestoreOptions {
   /** 'fresh': the device reads as zeroes everywhere; 'compare': what it has is read first, from the
@@ -66,7 +69,8 @@ interface Span {
 interface Planned {
   readonly span: Span;
   readonly wanted: Leaf;
-  readonly asked: Asked;
+  /** Null: nothing is wanted. */
+  readonly asked: Asked | null;
   /** By chunk of the span. */
   readonly todo: readonly ('right' | 'content' | 'zeroes')[];
 }
@@ -77,54 +81,105 @@ interface Ready extends Pick<Planned, 'span' | 'todo'> {
 }
 
 /** Rejects with the reason of `signal`, errors of the store, FORMAT_BAD and DISK_FAILED. */
-export async function restoreToDisk(
+export function restoreToDisk(
   source: RegionSource,
   device: Device,
-  { target, signal, onProgress }: RestoreOptions,
+  options: RestoreOptions,
 ): Promise<RestoreCounts> {
-  const { sizeBytes, trees } = source;
-  const counts: RestoreCounts = {
-    doneBytes: 0,
-    totalBytes: sizeBytes,
-    writtenBytes: 0,
-    equalBytes: 0,
-  };
-  const rooms = new BufferPool(SPAN_BYTES);
-  const leaves = new Kept<number, Leaf>(LEAVES_KEPT);
-  const one = new Mutex();
-  if (target === 'compare') await dropStale(device);
-  const plan = async (span: Span): Promise<Planned> => {
-    signal.throwIfAborted();
-    const { first, count } = span;
-    const there = target === 'fresh' ? null : await one.run(() => digestsOf(device, span));
-    const region = regionOf(first);
-    const all = await leaves.get(region, () => trees.leaf(region));
-    const leaf = all.filter(({ chunk }) => chunk >= first && chunk < first + count);
-    const todo = todoOf(span, leaf, there, sizeBytes);
-    const wanted = leaf.filter(({ chunk }) => todo[chunk - first] === 'content');
-    return { span, wanted, asked: askChunks(source, wanted), todo };
-  };
-  const lay = async ({ span, wanted, asked, todo }: Planned): Promise<Ready> => {
-    const room = rooms.take();
-    const bytes = room.subarray(0, span.bytes);
-    if (wanted.length > 0) await readChunks(source, span.first, wanted, bytes, asked);
-    return { span, room, todo };
-  };
-  const regions =
-    target === 'fresh' ? trees.regions() : everyRegion(Math.ceil(sizeBytes / REGION_BYTES));
-  const flusher = new Flusher(device);
-  const planned = mapAhead(spansOf(regions, sizeBytes), ASKED_AHEAD, plan);
-  for await (const ready of mapAhead(planned, LAID_AHEAD, lay)) {
-    signal.throwIfAborted();
-    await flusher.wrote(await write(device, ready, target, counts));
-    rooms.give(ready.room);
-    counts.doneBytes = ready.span.first * CHUNK_BYTES + ready.span.bytes;
-    onProgress?.(counts);
+  return new Restoring(source, device, options).run();
+}
+
+class Restoring {
+  readonly #source: RegionSource;
+  readonly #device: Device;
+  readonly #options: RestoreOptions;
+  readonly #counts: RestoreCounts;
+  readonly #flusher: Flusher;
+  readonly #rooms = new BufferPool(SPAN_BYTES);
+  readonly #reading = new Mutex();
+  readonly #writing = new Semaphore(WRITTEN_BYTES_MAX);
+
+  constructor(source: RegionSource, device: Device, options: RestoreOptions) {
+    const totalBytes = source.sizeBytes;
+    this.#source = source;
+    this.#device = device;
+    this.#options = options;
+    this.#counts = { doneBytes: 0, totalBytes, writtenBytes: 0, equalBytes: 0 };
+    this.#flusher = new Flusher(device);
   }
-  await flusher.end();
-  counts.doneBytes = sizeBytes;
-  onProgress?.(counts);
-  return counts;
+
+  async run(): Promise<RestoreCounts> {
+    const { target, onProgress } = this.#options;
+    const { trees, sizeBytes } = this.#source;
+    const counts = this.#counts;
+    if (target === 'compare') await dropStale(this.#device);
+    const all = Math.ceil(sizeBytes / REGION_BYTES);
+    const regions = within(target === 'fresh' ? trees.regions() : everyRegion(all), sizeBytes);
+    const planned = mapAhead(regions, REGIONS_AHEAD, (region) => this.#plan(region));
+    const laid = mapAhead(eachOf(planned), LAID_AHEAD, (plan) => this.#lay(plan));
+    const written = mapAhead(laid, WRITTEN_AT_ONCE, (ready) => this.#put(ready));
+    for await (const { first, bytes } of written) {
+      counts.doneBytes = first * CHUNK_BYTES + bytes;
+      onProgress?.(counts);
+    }
+    await this.#flusher.end();
+    counts.doneBytes = sizeBytes;
+    onProgress?.(counts);
+    return counts;
+  }
+
+  /** Of a new disk, only where something is. */
+  async #plan(region: number): Promise<readonly Planned[]> {
+    const { target, signal } = this.#options;
+    const { trees, sizeBytes } = this.#source;
+    signal.throwIfAborted();
+    const isFresh = target === 'fresh';
+    const there = isFresh ? null : await this.#there(region);
+    const leaf = await trees.leaf(region);
+    const plans: Planned[] = [];
+    for (const span of spansOf(region, sizeBytes)) {
+      const end = span.first + span.count;
+      const entries = leaf.filter(({ chunk }) => chunk >= span.first && chunk < end);
+      if (isFresh && entries.length === 0) continue;
+      const own = there?.slice(span.first % LEAF_CHUNKS, end - region * LEAF_CHUNKS) ?? null;
+      const todo = todoOf(span, entries, own, sizeBytes);
+      const wanted = entries.filter(({ chunk }) => todo[chunk - span.first] === 'content');
+      const asked = wanted.length === 0 ? null : askChunks(this.#source, wanted);
+      plans.push({ span, wanted, asked, todo });
+    }
+    return plans;
+  }
+
+  /** One region at a time. */
+  #there(region: number): Promise<readonly (Uint8Array | null)[]> {
+    const { sizeBytes } = this.#source;
+    const start = region * REGION_BYTES;
+    return this.#reading.run(() =>
+      mediumDigests(this.#device, start, start + regionLength(region, sizeBytes)),
+    );
+  }
+
+  async #lay({ span, wanted, asked, todo }: Planned): Promise<Ready> {
+    const room = this.#rooms.take();
+    const bytes = room.subarray(0, span.bytes);
+    if (asked !== null) await readChunks(this.#source, span.first, wanted, bytes, asked);
+    return { span, room, todo };
+  }
+
+  async #put(ready: Ready): Promise<Span> {
+    const { span, room, todo } = ready;
+    this.#options.signal.throwIfAborted();
+    const bytes = CHUNK_BYTES * todo.filter((what) => what === 'content').length;
+    await this.#writing.take(bytes);
+    try {
+      const written = await write(this.#device, ready, this.#options.target, this.#counts);
+      await this.#flusher.wrote(written);
+    } finally {
+      this.#writing.give(bytes);
+    }
+    this.#rooms.give(room);
+    return span;
+  }
 }
 
 /** `there`: null where all is zeroes. What has no entry is zeroes. */
@@ -161,8 +216,7 @@ async function write(
   const end = span.bytes;
   let written = 0;
   let from = 0;
-  /** Ends a run of content that began at `from`. One after the other: a file takes no two writes at
-   * a time, and who waits for another takes as much of a processor. */
+  /** Ends a run of content that began at `from`. */
   const flush = async (to: number): Promise<void> => {
     if (to > from) await device.write(offset + from, room.subarray(from, to));
     written += to - from;
@@ -195,84 +249,24 @@ async function write(
   return written;
 }
 
-/** Flushes beside the writing, one flush at a time. */
-class Flusher {
-  readonly #device: Device;
-  #unsyncedBytes = 0;
-  #running: Promise<void> = Promise.resolve();
-
-  constructor(device: Device) {
-    this.#device = device;
-  }
-
-  /** Waits while too much does. Errors DISK_FAILED, also of an earlier flush. */
-  async wrote(bytes: number): Promise<void> {
-    this.#unsyncedBytes += bytes;
-    if (this.#unsyncedBytes < SYNC_BYTES) return;
-    this.#unsyncedBytes = 0;
-    await this.#running;
-    this.#running = this.#device.sync();
-    this.#running.catch(() => undefined);
-  }
-
-  async end(): Promise<void> {
-    await this.#running;
-    await this.#device.sync();
-  }
-}
-
-/** Digests of the chunks of a span as the medium has them; what cannot be read is not right. */
-async function digestsOf(
-  device: Device,
-  { first, bytes }: Span,
-): Promise<readonly (Uint8Array | null)[]> {
-  const start = first * CHUNK_BYTES;
-  const end = start + bytes;
-  const digests: (Uint8Array | null)[] = [];
-  const free: Uint8Array[] = [];
-  const read = async (at: number): Promise<readonly (Uint8Array | null)[]> => {
-    const room = free.pop() ?? Buffer.allocUnsafeSlow(READ_BYTES);
-    const own = await digestsAt(device, at, room.subarray(0, Math.min(READ_BYTES, end - at)));
-    free.push(room);
-    return own;
-  };
-  const pieces = Array.from({ length: Math.ceil((end - start) / READ_BYTES) }, (_, piece) => piece);
-  const offsets = pieces.map((piece) => start + piece * READ_BYTES);
-  for await (const own of mapAhead(offsets, READS_AHEAD, read)) digests.push(...own);
-  return digests;
-}
-
-/** Of the chunks that `bytes` is room for. */
-async function digestsAt(
-  device: Device,
-  at: number,
-  bytes: Uint8Array,
-): Promise<readonly (Uint8Array | null)[]> {
-  const isHole = device.nextData(at) >= at + bytes.length;
-  const isRead = isHole || (await canRead(device, at, bytes));
-  const digests: (Uint8Array | null)[] = [];
-  for (let from = 0; from < bytes.length; from += CHUNK_BYTES) {
-    const chunk = bytes.subarray(from, from + CHUNK_BYTES);
-    if (isHole) digests.push(zeroDigest(chunk.length));
-    else if (isRead || (await canRead(device, at + from, chunk))) digests.push(digestOf(chunk));
-    else digests.push(null);
-  }
-  return digests;
-}
-
 async function* everyRegion(count: number): AsyncGenerator<number> {
   for (let region = 0; region < count; region += 1) yield region;
 }
 
-/** As far as the disk reaches: it may have been longer once than at this point. */
-async function* spansOf(regions: AsyncIterable<number>, sizeBytes: number): AsyncGenerator<Span> {
-  const chunks = chunkCount(sizeBytes);
-  for await (const region of regions) {
-    const end = Math.min(chunks, (region + 1) * LEAF_CHUNKS);
-    for (let first = region * LEAF_CHUNKS; first < end; first += SPAN_CHUNKS) {
-      const count = Math.min(SPAN_CHUNKS, end - first);
-      const bytes = Math.min(count * CHUNK_BYTES, sizeBytes - first * CHUNK_BYTES);
-      yield { first, count, bytes };
-    }
+/** A disk may have been longer once than at this point. */
+async function* within(regions: AsyncIterable<number>, sizeBytes: number): AsyncGenerator<number> {
+  for await (const region of regions) if (region * REGION_BYTES < sizeBytes) yield region;
+}
+
+function* spansOf(region: number, sizeBytes: number): Generator<Span> {
+  const end = Math.min(chunkCount(sizeBytes), (region + 1) * LEAF_CHUNKS);
+  for (let first = region * LEAF_CHUNKS; first < end; first += SPAN_CHUNKS) {
+    const count = Math.min(SPAN_CHUNKS, end - first);
+    const bytes = Math.min(count * CHUNK_BYTES, sizeBytes - first * CHUNK_BYTES);
+    yield { first, count, bytes };
   }
+}
+
+async function* eachOf<T>(lists: AsyncIterable<readonly T[]>): AsyncGenerator<T> {
+  for await (const list of lists) yield* list;
 }
