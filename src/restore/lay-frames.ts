@@ -24,6 +24,9 @@ import { reusingUnpack } from '../format/pack.js';
 const OPEN_BYTES_MAX = 16 * 1024 * 1024;
 /** Of an entry of a frame, about. */
 const ENTRY_BYTES = 256;
+/** Blocks of an ordinary frame of an archive. */
+const ROOM_BYTES = 256 * 1024;
+const FREE_MAX = 8;
 
 /** A frame's record as it came. */
 export interface StoredFrame {
@@ -65,6 +68,8 @@ class Layer {
   /** By record; least recently used first. */
   readonly #opened = new Map<string, SizedFrame>();
   #openBytes = 0;
+  /** Memory of blocks that is used again: a collector leaves 64 MiB of such garbage alone. */
+  readonly #free: Uint8Array[] = [];
 
   constructor(keyOf: KeyOf) {
     this.#keyOf = keyOf;
@@ -102,8 +107,9 @@ class Layer {
   #keep(id: string, { frame, sizeBytes }: SizedFrame): void {
     const before = this.#opened.get(id);
     this.#opened.delete(id);
-    this.#opened.set(id, before ?? { frame: ownFrame(frame), sizeBytes });
-    if (before === undefined) this.#openBytes += memoryOf(frame);
+    const own = before ?? { frame: this.#ownFrame(frame), sizeBytes };
+    this.#opened.set(id, own);
+    if (before === undefined) this.#openBytes += memoryOf(own.frame);
     for (const oldest of this.#opened.keys()) {
       if (this.#openBytes <= OPEN_BYTES_MAX) break;
       this.#drop(oldest);
@@ -112,16 +118,21 @@ class Layer {
 
   #drop(id: string): void {
     const open = this.#opened.get(id);
-    if (open !== undefined) this.#openBytes -= memoryOf(open.frame);
+    if (open === undefined) return;
+    this.#openBytes -= memoryOf(open.frame);
     this.#opened.delete(id);
+    if (this.#free.length < FREE_MAX) this.#free.push(new Uint8Array(open.frame.blocks.buffer));
+  }
+
+  #ownFrame({ number, entries, blocks }: Frame): Frame {
+    const free = this.#free.pop();
+    const bytes = Math.max(blocks.length, ROOM_BYTES);
+    const room = free !== undefined && free.length >= bytes ? free : new Uint8Array(bytes);
+    room.set(blocks);
+    const own = entries.map((entry) => ({ ...entry, digest: copyOf(entry.digest) }));
+    return { number, entries: own, blocks: room.subarray(0, blocks.length) };
   }
 }
 
-const ownFrame = ({ number, entries, blocks }: Frame): Frame => ({
-  number,
-  entries: entries.map((entry) => ({ ...entry, digest: copyOf(entry.digest) })),
-  blocks: copyOf(blocks),
-});
-
 const memoryOf = ({ entries, blocks }: Frame): number =>
-  blocks.length + entries.length * ENTRY_BYTES;
+  blocks.buffer.byteLength + entries.length * ENTRY_BYTES;
