@@ -9,7 +9,7 @@ import { openRecord, type RecordReader } from './records.js';
 import type { NameOf } from './tree.js';
 
 /** Records that stand closer than that are asked for together; what is between is thrown away. */
-const GAP_BYTES_MAX = 128 * 1024;
+export const GAP_BYTES_MAX = 128 * 1024;
 
 /** Records of one pack, ascending. */
 export interface FrameRange {

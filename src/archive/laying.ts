@@ -19,7 +19,7 @@ export interface SizedFrame {
 /** A chunk as an index has it, and where its content goes. */
 export interface Wanted {
   readonly entry: LeafEntry;
-  /** Zeroes, as long as the chunk is. */
+  /** As long as the chunk is; zeroes where no piece writes. */
   readonly bytes: Uint8Array;
 }
 

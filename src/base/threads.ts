@@ -5,8 +5,6 @@
 // that could be measured.
 import { Piscina } from 'piscina';
 
-export type { Piscina };
-
 export interface ThreadPoolOptions {
   /** URL of a module whose default export does a task. */
   readonly module: URL;
@@ -20,7 +18,36 @@ export interface ThreadPoolOptions {
   readonly workerData?: unknown;
 }
 
-export function threadPool<T, R>(options: ThreadPoolOptions): Piscina<T, R> {
+export interface ThreadPool<T, R> {
+  /** Rejects with what the task throws, or with why its thread died. */
+  run(task: T): Promise<R>;
+  /** Ends what is under way. */
+  close(): Promise<void>;
+}
+
+export function threadPool<T, R>(options: ThreadPoolOptions): ThreadPool<T, R> {
+  let pool: Piscina<T, R> | null = null;
+  const start = (): Piscina<T, R> => {
+    const made = newPool<T, R>(options);
+    // A thread without a task has died, or could not begin: nobody would ever be told. Whose task
+    // waits here is, and the next task has new threads.
+    made.on('error', () => {
+      if (pool === made) pool = null;
+      void made.destroy();
+    });
+    return made;
+  };
+  pool = start();
+  return {
+    run: (task) => {
+      pool ??= start();
+      return pool.run(task);
+    },
+    close: async () => pool?.destroy(),
+  };
+}
+
+function newPool<T, R>(options: ThreadPoolOptions): Piscina<T, R> {
   const { module, threadsMin, threadsMax, idleMs, youngMib, workerData } = options;
   return new Piscina<T, R>({
     filename: module.href,

@@ -42,6 +42,6 @@ export function startComputePool(): ComputePool {
         return new Uint8Array(frame);
       },
     }),
-    close: () => pool.destroy(),
+    close: () => pool.close(),
   };
 }

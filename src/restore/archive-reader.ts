@@ -151,7 +151,7 @@ export class ArchiveReader {
   }
 
   /** Errors as of `restoreOnto`, of `restoreToDisk`. */
-  async restore(point: ArchivePoint, order: RestoreOrder): Promise<RestoreCounts> {
+  restore(point: ArchivePoint, order: RestoreOrder): Promise<RestoreCounts> {
     const { to, sizeBytes } = point;
     const mark = {
       hastRestore: 1 as const,
@@ -159,15 +159,15 @@ export class ArchiveReader {
       point: { id: hex(to.id), number: to.number, time: isoTime(to.timeMs) },
       sizeBytes,
     };
-    const threads = startLayThreads(this.#archive.dataKey);
-    try {
-      const source = sourceOf(this.#archive, point, null, threads.lay);
-      return await restoreOnto(this.#files, mark, order, (device, options) =>
-        restoreToDisk(source, device, options),
-      );
-    } finally {
-      await threads.close();
-    }
+    return restoreOnto(this.#files, mark, order, async (device, options) => {
+      const threads = startLayThreads(this.#archive.dataKey);
+      try {
+        const source = sourceOf(this.#archive, point, null, threads.lay);
+        return await restoreToDisk(source, device, options);
+      } finally {
+        await threads.close();
+      }
+    });
   }
 
   /** Errors POINT_NAME_TAKEN, POINT_PINNED, POINT_GOING. */

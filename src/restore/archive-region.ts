@@ -1,6 +1,6 @@
 // Chunks of a disk as of a point of an archive, whole: every one is checked against its digest
-// (Q1). The index has them by regions (256 chunks, 16 MiB). Memory: what the caller hands in, and
-// what Frames has under way.
+// (Q1). The index has them by regions (256 chunks, 16 MiB). Memory: what the caller hands in, what
+// Frames has under way, and what lay-frames.ts keeps.
 import { notWhole, type Wanted } from '../archive/laying.js';
 import type { PointTrees } from '../archive/tree.js';
 import { BLOCK_BYTES, CHUNK_BYTES, type ChunkIndex, chunkLength, MASK_ALL } from '../base/units.js';

@@ -2,7 +2,7 @@
 // region for all of them together: what points share is read and checked once. What is damaged is
 // reported with the chunk and the place, and the rest goes on; errors that say nothing of the
 // archive (no network, no rights) end it.
-// Memory: WINDOW_CHUNKS for each window under way, and what Frames has.
+// Memory: WINDOW_CHUNKS for each window under way, what Frames has, and what lay-frames.ts keeps.
 
 import type { Archive } from '../archive/archive.js';
 import { type DamagedPart, isDamage, joined } from '../archive/damage.js';

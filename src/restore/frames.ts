@@ -3,9 +3,9 @@
 // it is stored: rounds of scattered writes have frames that span many regions, and each would be
 // fetched for every one of them. Two who want the same frame at the same time share one request.
 // What is handed out is in shared memory, for other threads, which is used again: a collector knows
-// nothing of the size of such memory. Memory: BATCHES_BYTES_MAX and AHEAD_BYTES_MAX of batches,
-// KEPT_BYTES_MAX beside them. Lengths are bytes.
-import { rangesOf } from '../archive/frame-ranges.js';
+// nothing of the size of such memory. Memory: a room of BATCH_BYTES_MAX for each batch under way,
+// AHEAD_MAX and as many as callers have at a time, and KEPT_BYTES_MAX. Lengths are bytes.
+import { GAP_BYTES_MAX, rangesOf } from '../archive/frame-ranges.js';
 import { recordId } from '../archive/laying.js';
 import type { NameOf } from '../archive/tree.js';
 import { BufferPool } from '../base/ahead.js';
@@ -22,8 +22,8 @@ const RANGES_AT_ONCE = 12;
 const BATCH_BYTES_MAX = 8 * MIB;
 /** Of all callers: one batch comes while another is laid. */
 const BATCHES_BYTES_MAX = 16 * MIB;
-/** Of what is asked for before its turn. */
-const AHEAD_BYTES_MAX = 16 * MIB;
+/** Batches that are asked for before their turn: answers of 100 ms are 80 MB/s or more then. */
+const AHEAD_MAX = 8;
 const KEPT_BYTES_MAX = 48 * MIB;
 
 /** Shared memory of a batch, and of those who found frames of theirs in it. */
@@ -62,7 +62,7 @@ export class Frames {
   readonly #store: ObjectStore;
   readonly #requests = new Semaphore(RANGES_AT_ONCE);
   readonly #space = new Semaphore(BATCHES_BYTES_MAX);
-  #aheadBytes = 0;
+  #ahead = 0;
   readonly #rooms = new BufferPool(BATCH_BYTES_MAX);
   /** By record. */
   readonly #coming = new Map<string, Coming>();
@@ -80,16 +80,21 @@ export class Frames {
   async fetch(records: readonly RecordPlace[], nameOf: NameOf): Promise<Batch> {
     const bytes = bytesOf(records);
     await this.#space.take(bytes);
-    return { ...this.#batch(records, nameOf), bytes, isAhead: false };
+    try {
+      return { ...this.#batch(records, nameOf), bytes, isAhead: false };
+    } catch (error) {
+      this.#space.give(bytes); // no memory, say: nobody is to wait for ever
+      throw error;
+    }
   }
 
   /** Of a batch that will be wanted soon; null: enough is under way. It waits for nobody, so that
    * nobody waits for those whose turn comes later. */
   prefetch(records: readonly RecordPlace[], nameOf: NameOf): Batch | null {
-    const bytes = bytesOf(records);
-    if (this.#aheadBytes + bytes > AHEAD_BYTES_MAX) return null;
-    this.#aheadBytes += bytes;
-    return { ...this.#batch(records, nameOf), bytes, isAhead: true };
+    if (this.#ahead >= AHEAD_MAX) return null;
+    const batch = { ...this.#batch(records, nameOf), bytes: 0, isAhead: true };
+    this.#ahead += 1;
+    return batch;
   }
 
   #batch(records: readonly RecordPlace[], nameOf: NameOf): Pick<Batch, 'fetched' | 'rooms'> {
@@ -136,7 +141,7 @@ export class Frames {
       for (const id of room.ids) if (this.#coming.get(id)?.room === room) this.#coming.delete(id);
       if (!room.isBroken) this.#rooms.give(room.memory);
     }
-    if (isAhead) this.#aheadBytes -= bytes;
+    if (isAhead) this.#ahead -= 1;
     else this.#space.give(bytes);
   }
 
@@ -225,6 +230,13 @@ function cut(room: Room, bytes: number): Uint8Array {
   return room.memory.subarray(start, start + bytes);
 }
 
+/** What is fetched between two records of one range. */
+function gapBefore({ pack, offset }: RecordPlace, last: RecordPlace | undefined): number {
+  if (last === undefined || last.pack !== pack) return 0;
+  const gap = offset - (last.offset + last.bytes);
+  return gap <= GAP_BYTES_MAX ? gap : 0;
+}
+
 /** Each once, by where they stand, in pieces of limited length; one at least. */
 export function batchesOf(records: readonly RecordPlace[]): (readonly RecordPlace[])[] {
   const once = new Map(records.map((record) => [recordId(record), record]));
@@ -233,13 +245,13 @@ export function batchesOf(records: readonly RecordPlace[]): (readonly RecordPlac
   const batches = [batch];
   let bytes = 0;
   for (const record of sorted) {
-    if (bytes > 0 && bytes + record.bytes > BATCH_BYTES_MAX) {
+    bytes += record.bytes + gapBefore(record, batch.at(-1));
+    if (batch.length > 0 && bytes > BATCH_BYTES_MAX) {
       batch = [];
       batches.push(batch);
-      bytes = 0;
+      bytes = record.bytes;
     }
     batch.push(record);
-    bytes += record.bytes;
   }
   return batches;
 }

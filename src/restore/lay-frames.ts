@@ -1,9 +1,9 @@
 // What costs processor time when points are read: frames as they are stored are opened and
 // unpacked, laid into the chunks that want them, and these checked against their digests (Q1). In
-// the calling thread or in others (lay-threads.ts): a job is plain data, its content is best in
+// the calling thread or in others (lay-threads.ts): a job is plain data, its content for others in
 // shared memory, and what comes of it is plain data. The frames used last that have chunks of what
 // comes later stay unpacked: of such a frame every region takes a block or two. Memory:
-// OPEN_BYTES_MAX, and one frame.
+// OPEN_BYTES_MAX, FREE_MAX rooms, and one frame.
 import {
   isWhole,
   layFrame,

@@ -1,7 +1,9 @@
 // Threads that lay the frames of one archive (lay-frames.ts), beside the one that asks the store
 // and writes: that one keeps a processor busy. Jobs of few chunks, as disks of scattered blocks
-// have them, are done sooner than handed over. Memory: each 14 MiB, and what lay-frames.ts keeps.
+// have them, are done sooner than handed over. Memory: each 14 MiB, and what lay-frames.ts keeps,
+// there and in the calling thread.
 import { availableParallelism } from 'node:os';
+import { assert } from '../base/assert.js';
 import { threadPool } from '../base/threads.js';
 import { keysOf } from '../format/archive-record.js';
 import { type Laid, type Lay, type LayJob, layHere } from './lay-frames.js';
@@ -32,7 +34,13 @@ export function startLayThreads(dataKey: Uint8Array | null): LayThreads {
   });
   const here = layHere(keysOf(dataKey));
   return {
-    lay: (job) => (job.wanted.length <= HERE_CHUNKS_MAX ? here(job) : pool.run(job)),
-    close: () => pool.destroy(),
+    lay: (job) => {
+      if (job.wanted.length <= HERE_CHUNKS_MAX) return here(job);
+      // Of other memory a thread would fill a copy, and nobody would know.
+      const isShared = job.wanted.every(({ bytes }) => bytes.buffer instanceof SharedArrayBuffer);
+      assert(isShared, 'what threads lay together is in shared memory');
+      return pool.run(job);
+    },
+    close: () => pool.close(),
   };
 }

@@ -57,13 +57,12 @@ export async function layChunks(
   const batches = asked?.batches ?? batchesOf(recordsOf(wanted.map(({ entry }) => entry)));
   for (const [at, records] of batches.entries()) {
     const ahead = at === 0 ? asked?.first : null;
-    const failed = await lay(
-      ahead ?? (await frames.fetch(records, nameOf)),
-      at === batches.length - 1,
-    );
-    for (const { record, error } of failed) {
+    const isEnd = at === batches.length - 1;
+    const failed = await lay(ahead ?? (await frames.fetch(records, nameOf)), isEnd);
+    for (const [one, { record, error }] of failed.entries()) {
       if (!survey || !isDamage(error)) throw error;
-      const [again] = await lay(frames.fetchAlone(record, nameOf), true);
+      const isLast = isEnd && one === failed.length - 1;
+      const [again] = await lay(frames.fetchAlone(record, nameOf), isLast);
       if (again === undefined) continue;
       if (!isDamage(again.error)) throw again.error;
       bad.set(recordId(record), { ...again, place: await frames.placeOf(record, nameOf) });

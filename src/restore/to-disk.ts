@@ -3,7 +3,7 @@
 // says; what is there already, by its digest, is neither fetched nor written, so that a restore
 // that was interrupted goes on by being begun again, and a stale disk gets only what differs.
 // Everything is on the medium when it ends. Bytes are counted for the progress.
-// Memory: LAID_AHEAD + 1 spans, and what Frames has under way.
+// Memory: LAID_AHEAD + WRITTEN_AT_ONCE spans, what Frames has, and what lay-frames.ts keeps.
 import { BufferPool, mapAhead } from '../base/ahead.js';
 import { equalBytes, isZero } from '../base/digest.js';
 import { Mutex, Semaphore } from '../base/sync.js';
@@ -160,6 +160,7 @@ class Restoring {
   }
 
   async #lay({ span, wanted, asked, todo }: Planned): Promise<Ready> {
+    this.#options.signal.throwIfAborted();
     const room = this.#rooms.take();
     const bytes = room.subarray(0, span.bytes);
     if (asked !== null) await readChunks(this.#source, span.first, wanted, bytes, asked);
