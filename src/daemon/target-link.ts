@@ -110,8 +110,20 @@ export class TargetLink {
     return codeOf(error) === 'TARGET_DIVERGED';
   }
 
-  /** The session, dialled now if there is none. Rejects with why not. */
-  get(): Promise<Linked> {
+  /** The session, dialled now if there is none. Rejects with why not. An attempt that began before
+   * may fail by what has been mended since, a key or a mount: then there is another one. */
+  async get(): Promise<Linked> {
+    const before = this.#linked === null ? this.#connecting : null;
+    try {
+      return await this.#joined();
+    } catch (error) {
+      if (before === null || this.#stop.signal.aborted) throw error;
+      return await this.#joined();
+    }
+  }
+
+  /** With whoever else dials. */
+  #joined(): Promise<Linked> {
     if (this.#linked !== null) return Promise.resolve(this.#linked);
     this.#connecting ??= this.#connect().finally(() => {
       this.#connecting = null;
@@ -150,7 +162,7 @@ export class TargetLink {
     const { random } = this.#parts;
     let backOffMs = BACK_OFF_MS_MIN;
     while (!this.#stop.signal.aborted) {
-      const linked = await this.get().catch(() => null);
+      const linked = await this.#joined().catch(() => null);
       if (linked !== null) {
         backOffMs = BACK_OFF_MS_MIN;
         while (this.#linked !== null && !this.#stop.signal.aborted) {
