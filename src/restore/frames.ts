@@ -22,7 +22,7 @@ const RANGES_AT_ONCE = 12;
 const BATCH_BYTES_MAX = 8 * MIB;
 /** Of all callers: one batch comes while another is laid. */
 const BATCHES_BYTES_MAX = 16 * MIB;
-/** Batches that are asked for before their turn: answers of 100 ms are 80 MB/s or more then. */
+/** Batches that are asked for before their turn: an answer may take long. */
 const AHEAD_MAX = 8;
 const KEPT_BYTES_MAX = 48 * MIB;
 
@@ -233,7 +233,8 @@ function cut(room: Room, bytes: number): Uint8Array {
 /** What is fetched between two records of one range. */
 function gapBefore({ pack, offset }: RecordPlace, last: RecordPlace | undefined): number {
   if (last === undefined || last.pack !== pack) return 0;
-  const gap = offset - (last.offset + last.bytes);
+  // An index that somebody made up may have records that overlap: these count whole, each.
+  const gap = Math.max(0, offset - (last.offset + last.bytes));
   return gap <= GAP_BYTES_MAX ? gap : 0;
 }
 

@@ -103,3 +103,11 @@ test('nothing is nothing: it takes no room', async () => {
   const nothing = present(frames.prefetch([], trees.nameOf.bind(trees)), 'there is room');
   assert.deepEqual([nothing.rooms.size, nothing.fetched.length, nothing.bytes], [0, 0, 0]);
 });
+
+test('batches are bounded, also of records that an index lets overlap', () => {
+  const bytes = MIB;
+  const overlapping = Array.from({ length: 100 }, (_, at) => ({ pack: 0, offset: at, bytes }));
+  const batches = batchesOf(overlapping);
+  assert.ok(batches.every((batch) => batch.length <= 8));
+  assert.equal(batches.flat().length, overlapping.length);
+});
