@@ -4,6 +4,8 @@
 // processors, four at most, started when first needed.
 import { availableParallelism } from 'node:os';
 import { BufferPool } from '../base/ahead.js';
+import { describeError } from '../base/errors.js';
+import type { Log } from '../base/log.js';
 import { threadPool } from '../base/threads.js';
 import { FRAME_BYTES_MAX } from '../format/changeset.js';
 import { type Compute, chunkDigests } from '../format/compute.js';
@@ -21,13 +23,14 @@ export interface ComputePool {
   close(): Promise<void>;
 }
 
-export function startComputePool(): ComputePool {
+export function startComputePool(log: Log): ComputePool {
   const pool = threadPool<ComputeTask, ArrayBuffer>({
     module: new URL('./compute-thread.js', import.meta.url),
     threadsMin: 0,
     threadsMax: Math.min(THREADS_MAX, availableParallelism()),
     idleMs: IDLE_MS,
     youngMib: YOUNG_MIB,
+    died: (error) => log.error('a compute thread has died', { why: describeError(error) }),
   });
   const rooms = new BufferPool(FRAME_BYTES_MAX);
   return {

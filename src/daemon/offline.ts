@@ -65,7 +65,7 @@ async function recovered(
 ): Promise<OfflineRecovery> {
   const { name, local: path } = resource;
   const disks = new Disks();
-  const compute = startComputePool();
+  const compute = startComputePool(silentLog);
   const machinery = realMachinery(node, compute, silentLog);
   // Never makes a disk: what is not there cannot be recovered.
   const replica = replicaOf(

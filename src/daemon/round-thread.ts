@@ -27,7 +27,7 @@ import type {
 
 const port = present(parentPort, 'the round thread has a parent');
 const log = pinoLog(process.env['HAST_LOG_LEVEL'] ?? 'info');
-const compute = startComputePool();
+const compute = startComputePool(log);
 const files = nodeFiles(reserveSpace);
 let running: Replication | null = null;
 let facts: NodeFactsForRounds | null = null;

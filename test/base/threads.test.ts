@@ -22,10 +22,14 @@ test('the event loop of a thread turns between tasks', async () => {
 
 test('a thread that dies without a task ends nothing: the next task has another', async () => {
   const module = new URL('./dying-thread.js', import.meta.url);
-  const pool = threadPool<null, number>({ module, threadsMin: 1, threadsMax: 1, youngMib: 2 });
+  const deaths: unknown[] = [];
+  const died = (error: unknown): void => void deaths.push(error);
+  const size = { threadsMin: 1, threadsMax: 1, youngMib: 2 };
+  const pool = threadPool<null, number>({ module, ...size, died });
   try {
     assert.equal(await pool.run(null), 1);
-    await sleep(500);
+    while (deaths.length === 0) await sleep(10);
+    assert.match(String(deaths[0]), /this thread dies/);
     assert.equal(await pool.run(null), 1, 'of a new thread');
   } finally {
     await pool.close();
