@@ -16,6 +16,10 @@ import { OFFSITE } from './setup.js';
 import { same } from './truth.js';
 
 const QUIET_MS = 90_000;
+/** Why a node will never be primary by itself. */
+const GONE: ReadonlySet<string | null> = new Set([
+  ...['STATE_UNREADABLE', 'STATE_MISSING', 'DISK_MISSING'],
+]);
 /** A socket's buffers and the largest frame. */
 const WAITING_BYTES_MAX = 2 * MIB;
 const ATTEMPTS_MAX = 12;
@@ -92,6 +96,7 @@ async function onePrimary(run: Run): Promise<Daemon | null> {
     for (const other of others) await other.order({ role: 'init' });
     return first;
   }
+  const refusals: { readonly daemon: Daemon; readonly code: string | null }[] = [];
   for (const daemon of daemons.sort((one, other) => number(other) - number(one))) {
     try {
       const promotes = daemon.replication.node('vm1').file?.state.replica.point ?? null;
@@ -102,8 +107,14 @@ async function onePrimary(run: Run): Promise<Daemon | null> {
     } catch (error) {
       if (error instanceof Broken) throw error;
       run.say(`${daemon.machine.name} cannot be primary: ${describeError(error)}`);
+      refusals.push({ daemon, code: refusalOf(error) });
     }
   }
+  // Both copies of its state have rotted, and nobody else has a state or a disk: the next attempt
+  // takes it.
+  const isGone = ({ code }: { readonly code: string | null }): boolean => GONE.has(code);
+  const lost = refusals.find(({ code }) => code === 'STATE_UNREADABLE');
+  if (lost !== undefined && run.rotten && refusals.every(isGone)) await stateAnew(run, lost.daemon);
   return null;
 }
 
@@ -130,9 +141,16 @@ async function secondaries(run: Run, primary: Daemon): Promise<void> {
 async function anew(run: Run, machine: Machine, daemon: Daemon): Promise<void> {
   if (!run.excused) throw new Broken(`C4: ${machine.name} has to be made anew, unasked`);
   await daemon.order({ role: 'init' });
+  await stateAnew(run, daemon);
+  await daemon.order({ role: 'secondary' });
+}
+
+/** `hastctl create --force`: the way out that STATE_UNREADABLE tells. */
+async function stateAnew(run: Run, daemon: Daemon): Promise<void> {
+  const { machine } = daemon;
+  run.excused = true;
   await run.create(machine, machine.world.sizeNow(DISK) ?? 0);
   await daemon.replication.reload('vm1');
-  await daemon.order({ role: 'secondary' });
 }
 
 /** Null: every target has all of it; else why not. */
