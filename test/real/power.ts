@@ -7,11 +7,14 @@
 // written through processes below.
 import assert from 'node:assert/strict';
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import {
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   rmSync,
   statSync,
@@ -22,9 +25,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import koffi from 'koffi';
 import { needRoot, needTool } from '../real.js';
 import { succeed } from './images.js';
 import { quick } from './mounts.js';
+import { finish } from './nodes.js';
 import type { CutReport } from './volatile-cache.js';
 
 type Cache = 'lost' | 'torn';
@@ -33,6 +38,10 @@ const TRIES_MAX = 500;
 const TRY_MS = 20;
 const VOLATILE_DISK = join(import.meta.dirname, 'volatile-disk.js');
 const WRITEBACK = join(import.meta.dirname, 'writeback.js');
+/** Of loop devices, by the twenty bits of a minor number; none that others count up to. */
+const [LOOPS_MIN, LOOPS_MAX] = [1000, 2 ** 20];
+const LOOP_CTL_REMOVE = 0x4c81;
+const ioctl = koffi.load(null).func('int ioctl(int fd, ulong request, long number)');
 /** The journal commits by itself every five seconds: by that time a lie would have become true. */
 const COMMIT_SECONDS = 300;
 
@@ -78,8 +87,11 @@ export class PowerDisk {
   #server: ChildProcess | null = null;
   #shown: ChildProcess | null = null;
   #writeback: ChildProcess | null = null;
-  /** The same device each time: its number is part of what tells one disk from another (H11). */
-  #device: string | null = null;
+  /** The same device each time: its number is part of what tells one disk from another (H11). A
+   * number of its own: while the power is off, a free one of the first would be `--find`'s choice
+   * for another test. */
+  readonly #number = randomInt(LOOPS_MIN, LOOPS_MAX);
+  readonly #device = `/dev/loop${this.#number}`;
 
   constructor(cache: Cache) {
     this.#cache = cache;
@@ -100,21 +112,26 @@ export class PowerDisk {
     const file = join(this.#fuse, 'disk');
     this.#shown = start('nbdfuse', file, '--unix', socket);
     await comes('nbdfuse', this.#shown, () => sizeOf(file) > 0);
-    // Direct I/O: no second page cache that would write later than the first.
-    const where = this.#device === null ? ['--find', '--show'] : [this.#device];
-    for (let tries = 0; ; tries += 1) {
-      if (this.#device === null || !isBacked(this.#device)) break;
-      assert.ok(tries < TRIES_MAX, `${this.#device} is still in use`);
-      await sleep(TRY_MS);
-    }
-    const { stdout } = await succeed('losetup', '--direct-io=on', ...where, file);
-    this.#device ??= stdout.trim();
+    await this.#attach(file);
     const commit = `commit=${COMMIT_SECONDS}`;
     await succeed('timeout', '20', 'mount', '-o', commit, this.#device, this.folder);
     // It outlives cuts: after a start it would come too late for the next one.
     if (this.#cache === 'lost' || this.#writeback !== null) return;
     const stdio: StdioOptions = ['pipe', 'ignore', 'inherit'];
     this.#writeback = spawn(process.execPath, [WRITEBACK], { stdio });
+  }
+
+  /** Shows `file` as the device. It may still be busy: one that was detached is let go later, and
+   * a moment after that it can be had. */
+  async #attach(file: string): Promise<void> {
+    // Direct I/O: no second page cache that would write later than the first.
+    const words = ['--direct-io=on', this.#device, file];
+    for (let tries = 1; ; tries += 1) {
+      const { status, stderr } = await finish('losetup', words);
+      if (status === 0) return;
+      assert.ok(tries < TRIES_MAX, `losetup ${words.join(' ')}: ${status}\n${stderr}`);
+      await sleep(TRY_MS);
+    }
   }
 
   /** At once, whatever is under way; to be called in one turn with the kill of what runs on it. */
@@ -148,7 +165,7 @@ export class PowerDisk {
     standing.delete(this);
     this.#server?.kill('SIGKILL');
     quick('umount', '-l', this.folder);
-    if (this.#device !== null) quick('losetup', '-d', this.#device);
+    quick('losetup', '-d', this.#device);
     quick('fusermount3', '-u', '-z', this.#fuse);
   }
 
@@ -170,6 +187,7 @@ export class PowerDisk {
     this.#writeback?.kill('SIGKILL');
     await gone(this.#writeback);
     await this.off();
+    await removeLoop(this.#number);
     if (!isMounted(this.folder)) rmSync(this.#base, { recursive: true, force: true });
   }
 }
@@ -180,8 +198,18 @@ const start = (program: string, ...args: string[]): ChildProcess =>
 const isMounted = (folder: string): boolean =>
   readFileSync('/proc/self/mounts', 'latin1').includes(` ${folder} `);
 
-const isBacked = (device: string): boolean =>
-  existsSync(`/sys/block/${device.replace('/dev/', '')}/loop/backing_file`);
+/** As soon as nothing is attached to it; left behind where that does not come. */
+async function removeLoop(number: number): Promise<void> {
+  const control = openSync('/dev/loop-control', 'r+');
+  for (
+    let tries = 0;
+    tries < TRIES_MAX && ioctl(control, LOOP_CTL_REMOVE, number) < 0;
+    tries += 1
+  ) {
+    await sleep(TRY_MS);
+  }
+  closeSync(control);
+}
 
 function sizeOf(path: string): number {
   try {
