@@ -44,6 +44,37 @@ test('one sector of what was overwritten by something flushed is missing it', ()
   assert.deepEqual(checkSectors(image, log, { flushedAt: 15, fua: new Set() }), []);
 });
 
+test('a sector may begin with one content that may be there and end with another', () => {
+  const { log, flushedAt, image, sectorOf, first, second, third } = history();
+  const base = new Uint8Array(BLOCK).fill(0xb0);
+  const mixed = (...parts: readonly [bytes: Uint8Array, end: number][]): void => {
+    const bytes = new Uint8Array(BLOCK);
+    let from = 0;
+    for (const [content, end] of parts) {
+      bytes.set(content.subarray(5 * 512 + from, 5 * 512 + end), 5 * 512 + from);
+      from = end;
+    }
+    sectorOf(5, bytes);
+  };
+  const [one, two, three] = [first, second, third].map((each) => log.blockOf(each, 0));
+  assert.ok(one && two && three);
+  const found = () => checkSectors(image, log, { flushedAt, fua: new Set() });
+  const alien = [{ block: 0, sector: 5, kind: 'alien' }];
+  put(image, log, 0, first);
+  for (const end of [1, 200, 511]) {
+    mixed([one, end], [two, 512]);
+    assert.deepEqual(found(), [], `${end} bytes of the older`);
+    mixed([three, end], [one, 512]);
+    assert.deepEqual(found(), [], `${end} bytes of the newer`);
+  }
+  mixed([base, 200], [two, 512]);
+  assert.deepEqual(found(), alien, 'a part of what was overwritten by something flushed');
+  mixed([one, 100], [two, 300], [three, 512]);
+  assert.deepEqual(found(), alien, 'of three');
+  mixed([two, 200], [one, 300], [two, 512]);
+  assert.deepEqual(found(), alien, 'another in the middle');
+});
+
 test('what was answered with FUA is there without a flush', () => {
   const { log, flushedAt, image, sectorOf, first, second } = history();
   put(image, log, 0, second);
