@@ -1,6 +1,7 @@
 // hastctl's command line: global options before or after the verb, one file per group of commands.
 // Exit statuses are sysexits (control/exit-status.ts); the wrong use of the command line is 64.
 import { Command, CommanderError } from 'commander';
+import { VERSION } from '../base/version.js';
 import { EXIT } from '../control/exit-status.js';
 import { addArchiveCommands } from './archive-commands.js';
 import { addCompletionCommand } from './completion.js';
@@ -75,6 +76,7 @@ function newProgram(machinery: CliMachinery): Command {
     .option('--node <name>', 'be this node of the configuration (also HAST_NODE)')
     .option('--json', 'print JSON')
     .option('-d, --debug', 'say more; repeatable', count, 0)
+    .version(`hastctl ${VERSION}`, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this')
     .helpCommand(false)
     .configureHelp({ showGlobalOptions: true })
@@ -92,7 +94,7 @@ function globalOptions(program: Command, environment: CliEnvironment): GlobalOpt
   return { config, node: node ?? environment.node, json: json ?? false, debug };
 }
 
-/** Help was asked for: 0. Anything else was already said by commander: 64. */
+/** Help or the version was asked for: 0. Anything else was already said by commander: 64. */
 function usageStatus(error: CommanderError, session: Session): number {
   if (error.exitCode === 0) return EXIT.ok;
   const text = error.message.replace(/^error: /, '');

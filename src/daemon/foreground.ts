@@ -8,6 +8,7 @@ import { describeError } from '../base/errors.js';
 import { type Log, pinoLog } from '../base/log.js';
 import { nodeFiles } from '../base/node-files.js';
 import { deferred } from '../base/sync.js';
+import { VERSION } from '../base/version.js';
 import { addressOf } from '../config/address.js';
 import type { NodeSettings } from '../config/settings.js';
 import { EXIT } from '../control/exit-status.js';
@@ -22,7 +23,6 @@ import { groupId } from './group-id.js';
 import { checkMedium, takeStateDirectory } from './state-directory.js';
 import { connectThreads, type Peer } from './thread-calls.js';
 import type { ControlThread, RoundThread } from './thread-messages.js';
-import { VERSION } from './version.js';
 
 const TIMEOUT_SECONDS_DEFAULT = 20;
 /** Of the round thread's heap: 48 by default, of which a round leaves nothing alive. */

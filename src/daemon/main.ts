@@ -6,6 +6,7 @@ import { fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { systemClock } from '../base/clock.js';
 import { codeOf, describeError } from '../base/errors.js';
+import { VERSION } from '../base/version.js';
 import { formatFinding } from '../config/finding.js';
 import { loadConfig } from '../config/load.js';
 import { nodeNames } from '../config/node.js';
@@ -55,6 +56,7 @@ function parse(args: readonly string[]): Options | null {
     .option('-F, --foreground', 'stay in the foreground, log to standard error')
     .option('-d, --debug', 'log more')
     .option('-P, --pidfile <file>', 'file for the process id, instead of the configured one')
+    .version(`hastd ${VERSION}`, '-V, --version', 'print the version')
     .exitOverride();
   try {
     return command.parse([...args], { from: 'user' }).opts<Options>();

@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { z } from 'zod';
+import { present } from './assert.js';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const PACKAGE = join(HERE, '..', '..', '..', 'package.json');
 
-export const VERSION = z
-  .object({ version: z.string() })
-  .parse(JSON.parse(readFileSync(PACKAGE, 'utf8'))).version;
+const { version }: { readonly version?: string } = JSON.parse(readFileSync(PACKAGE, 'utf8'));
+
+export const VERSION = present(version, `${PACKAGE} has a version`);
