@@ -50,6 +50,8 @@ export class Daemon {
   guests: GuestDisks | null = null;
   readonly #around: Around;
   #written = false;
+  /** What is remembered is asked for until an operator orders something. */
+  #asks = true;
   /** Role changes, one after another. */
   #order: Promise<unknown> = Promise.resolve();
 
@@ -118,8 +120,20 @@ export class Daemon {
   order(request: Partial<RoleRequest> & { readonly role: Role }): Promise<void> {
     const whole = { acceptLoss: false, acceptDrift: false, alone: false, ...request };
     return this.#oneByOne(async () => {
+      this.#asks = false;
       await this.#change(whole);
       await this.replication.remember(RESOURCE, whole.role);
+    });
+  }
+
+  /** `hastctl create --force`; `create` makes the state. False: it has a role. */
+  anew(create: () => Promise<void>): Promise<boolean> {
+    return this.#oneByOne(async () => {
+      if (this.role !== 'init') return false;
+      this.#asks = false;
+      await create();
+      await this.replication.reload(RESOURCE);
+      return true;
     });
   }
 
@@ -152,7 +166,7 @@ export class Daemon {
     const { loop, log } = this.#around;
     for (;;) {
       const { take, text } = await this.replication.remembered(RESOURCE);
-      if (this.role !== 'init') return;
+      if (!this.#asks || this.role !== 'init') return;
       if (take === 'init') {
         await loop.later(ASK_AGAIN_MS, this.life);
         continue;
@@ -160,7 +174,7 @@ export class Daemon {
       log.info('remembered', { take, text });
       if (take === 'none') return;
       await this.#oneByOne(async () => {
-        if (this.role !== 'init') return;
+        if (!this.#asks || this.role !== 'init') return;
         if (take === 'primary') await this.becomePrimary(false);
         else await this.#becomeSecondary();
       });

@@ -256,9 +256,8 @@ async function rejoin(run: Run, machine: Machine): Promise<void> {
   const primary = run.serving().find((other) => other !== daemon);
   if (daemon === null || daemon.role !== 'init' || primary === undefined) return;
   run.excused = true;
-  await run.create(machine, machine.world.sizeNow(DISK) ?? 0);
-  await daemon.replication.reload('vm1');
-  await daemon.order({ role: 'secondary' });
+  const create = () => run.create(machine, machine.world.sizeNow(DISK) ?? 0);
+  if (await daemon.anew(create)) await daemon.order({ role: 'secondary' });
 }
 
 /** The configuration leaves a target out, or names it again; a restart takes that over. */

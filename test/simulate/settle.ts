@@ -149,8 +149,7 @@ async function anew(run: Run, machine: Machine, daemon: Daemon): Promise<void> {
 async function stateAnew(run: Run, daemon: Daemon): Promise<void> {
   const { machine } = daemon;
   run.excused = true;
-  await run.create(machine, machine.world.sizeNow(DISK) ?? 0);
-  await daemon.replication.reload('vm1');
+  await daemon.anew(() => run.create(machine, machine.world.sizeNow(DISK) ?? 0));
 }
 
 /** Null: every target has all of it; else why not. */
