@@ -192,7 +192,7 @@ export async function missing(url: string): Promise<Error> {
   }
   const [below, beside] = await Promise.all([archivesIn(at.path), archivesIn(dirname(at.path))]);
   const names = below.length > 0 ? below.map((name) => `${basename(at.path)}/${name}`) : beside;
-  const near = names.length === 0 ? '' : `near it there is ${names.join(', ')} `;
+  const near = names.length === 0 ? '' : `; near it there is ${names.join(', ')}`;
   return new RestoreError({ code: 'ARCHIVE_MISSING', url: at.url, near });
 }
 

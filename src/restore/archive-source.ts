@@ -34,7 +34,7 @@ export type RestoreFault =
 
 export const RestoreError = errorClass<RestoreFault>('RestoreError', {
   ARCHIVE_MISSING: (f) =>
-    `${f.url}: there is no archive; ${f.near}(an archive is named by the url of its block and ` +
+    `${f.url}: there is no archive${f.near} (an archive is named by the url of its block and ` +
     'the resource: s3://BUCKET/PREFIX/RESOURCE)',
   ARCHIVE_EMPTY: (f) => `${f.url}: the archive has no point yet: its first round has not ended`,
   POINT_UNKNOWN: (f) => `${f.where} has no point ${f.point}; it has ${f.known}`,

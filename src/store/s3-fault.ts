@@ -10,6 +10,12 @@ export interface RequestFacts {
 const TEXT_CHARACTERS_MAX = 300;
 /** What the SDK says when it has nothing to say. */
 const NO_WORDS = new Set(['', 'Error', 'UnknownError']);
+/** What to look at, by name or text of an error that does not say so itself. */
+const HINTS: ReadonlyMap<string, string> = new Map([
+  ['RequestTimeTooSkewed', 'is the clock of this machine right?'],
+  ['CredentialsProviderError', 'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile'],
+  ['Region is missing', 'region in hast.conf, --region, AWS_REGION, or a profile'],
+]);
 /** Errors before any answer: whose fault it is. */
 const DENIED = /^(CredentialsProviderError|TokenProviderError|InvalidAccessKeyId|ExpiredToken)$/;
 
@@ -56,7 +62,6 @@ function textOf(cause: unknown, status: number | null): string {
   const answer = status === null ? (codeOf(cause) ?? '') : `HTTP ${status}`;
   const words = [answer, cause.name, cause.message].filter((word) => !NO_WORDS.has(word));
   const text = [...new Set(words)].join(': ').replace(/\s+/g, ' ');
-  const hint =
-    cause.name === 'RequestTimeTooSkewed' ? ' (is the clock of this machine right?)' : '';
-  return text.slice(0, TEXT_CHARACTERS_MAX) + hint;
+  const hint = HINTS.get(cause.name) ?? HINTS.get(cause.message);
+  return text.slice(0, TEXT_CHARACTERS_MAX) + (hint === undefined ? '' : ` (${hint})`);
 }

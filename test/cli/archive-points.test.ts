@@ -138,9 +138,22 @@ test('what is not there is said, with what there is', async (t) => {
   for (const wrong of [`file://${folder}/vm2@latest`, `file://${folder}@latest`]) {
     const missing = await hastctl(['restore', wrong, path]);
     assert.equal(missing.status, 1, missing.err);
-    assert.match(missing.err, /there is no archive; near it there is .*vm1/);
+    assert.match(missing.err, /there is no archive; near it there is .*vm1 \(an archive is/);
   }
+  const nothing = await hastctl(['restore', 'file:///nowhere/vm1@latest', path]);
+  assert.match(nothing.err, /there is no archive \(an archive is named by/);
   assert.ok(!existsSync(path));
+});
+
+test('a bucket without credentials or a region: what to set is said', async () => {
+  const alone = { AWS_EC2_METADATA_DISABLED: 'true', HOME: '/nowhere' };
+  const denied = await hastctl(['points', 's3://a-bucket/vm1', '--region', 'r'], alone);
+  assert.equal(denied.status, 2, denied.err);
+  assert.match(denied.err, /AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile/);
+  const key = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' };
+  const failed = await hastctl(['points', 's3://a-bucket/vm1'], { ...alone, ...key });
+  assert.equal(failed.status, 74, failed.err);
+  assert.match(failed.err, /region in hast.conf, --region, AWS_REGION/);
 });
 
 test('wrong use is 64, a wrong value 65, with nothing done', async (t) => {
