@@ -19,6 +19,7 @@ import { syncFailed } from '../../src/round/doubt.js';
 import { GuestDisks } from './guest-disks.js';
 import { type Life, LifeClock, type Loop, TURN_MS, waiterOf } from './loop.js';
 import { type Machine, RESOURCE, STATEDIR } from './machine.js';
+import { watched } from './watched-device.js';
 
 /** What a daemon is given of the run. */
 export interface Around {
@@ -267,41 +268,13 @@ export class Daemon {
   }
 
   #watched(device: Device, guest: boolean): Device {
-    const tell = (offset: number, length: number): void =>
-      this.#around.changes(this, guest, offset, length);
-    return new Proxy(device, {
-      get: (real, name) => {
-        const value: unknown = Reflect.get(real, name, real);
-        if (typeof value !== 'function') return value;
-        if (name === 'reserved') return reservedOf(real, tell);
-        const bound: (...args: unknown[]) => unknown = value.bind(real);
-        if (name === 'readAside') {
-          return (offset: number, into: Uint8Array) => {
-            this.#around.reads(this, offset, into.length);
-            return bound(offset, into);
-          };
-        }
-        if (!CHANGES.has(name)) return bound;
-        return (offset: number, what: number | Uint8Array, ...more: unknown[]) => {
-          tell(offset, typeof what === 'number' ? what : what.length);
-          return bound(offset, what, ...more);
-        };
-      },
+    const { changes, reads } = this.#around;
+    return watched(device, {
+      changes: (offset, length) => changes(this, guest, offset, length),
+      reads: (offset, length) => reads(this, offset, length),
     });
   }
 }
-
-const CHANGES: ReadonlySet<string | symbol> = new Set(['writeNow', 'write', 'zeroNow', 'punchNow']);
-
-const reservedOf =
-  (real: Device, tell: (offset: number, length: number) => void): Device['reserved'] =>
-  (work) =>
-    real.reserved((write) =>
-      work((offset, bytes) => {
-        tell(offset, bytes.length);
-        return write(offset, bytes);
-      }),
-    );
 
 export class LossNotAccepted extends Error {
   override readonly name = 'LossNotAccepted';
