@@ -104,7 +104,7 @@ export const EXEMPT: Readonly<Record<string, string>> = {
   'cli/completion-tree.ts': 'our own command line, as commander has it',
   'daemon/group-id.ts': 'group(5) of the system, read by a name of the configuration',
   'daemon/main.ts': 'the command line, read by commander',
-  'daemon/version.ts': 'the package.json that is installed with the program',
+  'base/version.ts': 'the package.json that is installed with the program',
   'disk/probe.ts': 'numbers of sysfs, digits only',
   'disk/fingerprint.ts': 'numbers of sysfs, digits only',
   'disk/file-device.ts': 'the content of a disk, which is taken as it is',
