@@ -48,7 +48,10 @@ const COMMIT_SECONDS = 300;
 /** A run that is broken off leaves nothing mounted. */
 const standing = new Set<PowerDisk>();
 process.on('exit', () => {
-  for (const disk of standing) disk.takeDown();
+  for (const disk of standing) {
+    disk.takeDown();
+    disk.removesDevice();
+  }
 });
 
 /** Null after skipping: not root, no FUSE, or a tool is missing. */
@@ -183,11 +186,19 @@ export class PowerDisk {
     return child;
   }
 
+  /** False: something is attached to it still. */
+  removesDevice(): boolean {
+    const control = openSync('/dev/loop-control', 'r+');
+    const isRemoved = ioctl(control, LOOP_CTL_REMOVE, this.#number) >= 0;
+    closeSync(control);
+    return isRemoved;
+  }
+
   async end(): Promise<void> {
     this.#writeback?.kill('SIGKILL');
     await gone(this.#writeback);
     await this.off();
-    await removeLoop(this.#number);
+    for (let tries = 1; !this.removesDevice() && tries < TRIES_MAX; tries += 1) await sleep(TRY_MS);
     if (!isMounted(this.folder)) rmSync(this.#base, { recursive: true, force: true });
   }
 }
@@ -197,19 +208,6 @@ const start = (program: string, ...args: string[]): ChildProcess =>
 
 const isMounted = (folder: string): boolean =>
   readFileSync('/proc/self/mounts', 'latin1').includes(` ${folder} `);
-
-/** As soon as nothing is attached to it; left behind where that does not come. */
-async function removeLoop(number: number): Promise<void> {
-  const control = openSync('/dev/loop-control', 'r+');
-  for (
-    let tries = 0;
-    tries < TRIES_MAX && ioctl(control, LOOP_CTL_REMOVE, number) < 0;
-    tries += 1
-  ) {
-    await sleep(TRY_MS);
-  }
-  closeSync(control);
-}
 
 function sizeOf(path: string): number {
   try {
